@@ -1,0 +1,185 @@
+//! The connection to NATS and the names of things on it.
+
+use std::time::Duration;
+
+use async_nats::{ConnectOptions, ServerAddr, jetstream};
+
+use crate::family::{Family, shard_of};
+
+/// How to use the bus.
+#[derive(Debug, Clone)]
+pub struct BusConfig {
+    /// First token of each subject and prefix of stream names: lower-case letters and digits.
+    pub namespace: String,
+    /// Partitions of each family. More let more replicas share the work; each costs a disk sync per group commit.
+    pub partitions: u16,
+    /// How long a publish waits for its acknowledgement before its outcome is unknown.
+    pub publish_timeout: Duration,
+    /// Disk that each stream may take, in bytes; the server reserves it. When a stream is full, publishing fails,
+    /// visibly, and senders keep their mail.
+    pub max_stream_bytes: i64,
+}
+
+impl Default for BusConfig {
+    fn default() -> Self {
+        Self {
+            namespace: "solmu".to_owned(),
+            partitions: 16,
+            publish_timeout: Duration::from_secs(5),
+            max_stream_bytes: 2 << 30,
+        }
+    }
+}
+
+/// A failed bus operation.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    /// The server cannot be reached, or refuses us.
+    #[error("cannot connect to NATS")]
+    Connect(#[from] async_nats::ConnectError),
+    /// The URL cannot be used.
+    #[error("cannot use the NATS URL: expected nats://[user:password@]host:port")]
+    BadUrl(#[source] std::io::Error),
+    /// The namespace would break subjects.
+    #[error("bus namespace '{0}' must be lower-case letters, digits and '_'")]
+    BadNamespace(String),
+    /// JetStream refused an operation on a stream or consumer.
+    #[error("JetStream refused an operation on '{name}'")]
+    JetStream {
+        /// Stream or consumer.
+        name: String,
+        /// Its answer.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl BusError {
+    /// Wraps an error of JetStream with the name that it is about.
+    pub(crate) fn apply<E: std::error::Error + Send + Sync + 'static>(
+        name: &str,
+    ) -> impl FnOnce(E) -> Self {
+        let name = name.to_owned();
+        move |source| Self::JetStream {
+            name,
+            source: Box::new(source),
+        }
+    }
+}
+
+/// The servers of a comma-separated list of URLs.
+fn parse_servers(urls: &str) -> Result<Vec<ServerAddr>, BusError> {
+    urls.split(',')
+        .map(|url| url.trim().parse::<ServerAddr>().map_err(BusError::BadUrl))
+        .collect()
+}
+
+/// `nats://token@host` or `nats://user:password@host`: the client itself leaves what stands in the URL unused.
+fn credentials_of(servers: &[ServerAddr]) -> ConnectOptions {
+    let options = ConnectOptions::new();
+    let Some(server) = servers.iter().find(|server| server.username().is_some()) else {
+        return options;
+    };
+    let user = server.username().unwrap_or_default().to_owned();
+    match server.password() {
+        Some(password) => options.user_and_password(user, password.to_owned()),
+        None => options.token(user),
+    }
+}
+
+/// A handle to the bus.
+#[derive(Debug, Clone)]
+pub struct Bus {
+    client: async_nats::Client,
+    jetstream: jetstream::Context,
+    config: BusConfig,
+}
+
+impl Bus {
+    /// Connects; keeps trying in the background for ever, also when the server is not there yet.
+    pub async fn connect(url: &str, config: BusConfig) -> Result<Self, BusError> {
+        let legal = !config.namespace.is_empty()
+            && config
+                .namespace
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        if !legal {
+            return Err(BusError::BadNamespace(config.namespace));
+        }
+        let servers = parse_servers(url)?;
+        let client = credentials_of(&servers)
+            .name("solmu")
+            .retry_on_initial_connect()
+            .connection_timeout(Duration::from_secs(5))
+            .reconnect_delay_callback(|attempt| {
+                Duration::from_millis((50 * attempt as u64).min(2_000))
+            })
+            .connect(url)
+            .await?;
+        let jetstream = jetstream::ContextBuilder::new()
+            .timeout(config.publish_timeout)
+            .ack_timeout(config.publish_timeout)
+            .build(client.clone());
+        Ok(Self {
+            client,
+            jetstream,
+            config,
+        })
+    }
+
+    /// Whether the connection stands now.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == async_nats::connection::State::Connected
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &BusConfig {
+        &self.config
+    }
+
+    /// The raw client, for what is not an event (request and reply, tests).
+    #[must_use]
+    pub fn client(&self) -> &async_nats::Client {
+        &self.client
+    }
+
+    pub(crate) fn jetstream(&self) -> &jetstream::Context {
+        &self.jetstream
+    }
+
+    /// Name of a stream on the server.
+    #[must_use]
+    pub fn stream_name(&self, name: &str) -> String {
+        format!("{}_{name}", self.config.namespace.to_uppercase())
+    }
+
+    /// The shard of a partition key.
+    #[must_use]
+    pub fn shard(&self, partition_key: &str) -> u16 {
+        shard_of(partition_key, self.config.partitions)
+    }
+
+    /// The subject of one shard.
+    #[must_use]
+    pub fn subject(&self, family: Family, shard: i32) -> String {
+        format!("{}.{}.v1.{shard}", self.config.namespace, family.token())
+    }
+
+    /// The subjects of all shards.
+    #[must_use]
+    pub fn subject_filter(&self, family: Family) -> String {
+        format!("{}.{}.v1.*", self.config.namespace, family.token())
+    }
+
+    /// Sends what is buffered and closes.
+    pub async fn drain(&self) {
+        if let Err(error) = self.client.drain().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot drain the bus connection"
+            );
+        }
+    }
+}

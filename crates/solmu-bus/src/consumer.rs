@@ -1,0 +1,506 @@
+//! The consumer: pulls, gathers, hands over, and acts on the verdicts.
+//!
+//! Layers, outside in: leases decide which lanes are open; messages are gathered for a moment, so that one transaction
+//! does the work of many; each event gets its span, continued from its creation; an event whose key is blocked by an
+//! earlier failure waits; what fails too often is dead-lettered before it is acknowledged.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use async_nats::jetstream::AckKind;
+use solmu_domain::clock::SharedClock;
+use solmu_telemetry::{metrics::intern, trace_context};
+use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tracing::Span;
+
+use crate::{
+    bus::Bus,
+    cause::{Cause, Verdict},
+    envelope::{ReceivedEvent, decode_message},
+    lanes::{Lanes, Pull, Pulled},
+    metrics::ConsumerMetrics,
+    order::{Order, Position},
+};
+
+/// Shards that this process holds, with the epoch of each.
+pub type Held = BTreeMap<i32, i64>;
+
+/// One durable pull of a shard.
+#[derive(Debug, Clone)]
+pub struct Lane {
+    /// Stream, as in [`crate::streams::STREAMS`].
+    pub stream: &'static str,
+    /// Durable name.
+    pub durable: String,
+    /// Subjects that it takes.
+    pub filters: Vec<String>,
+    /// True when a lease makes this process its only user: then order is kept over a change of holder.
+    pub leased: bool,
+}
+
+/// What to consume and how.
+pub struct ConsumerSpec {
+    /// Name in metrics, spans and dead letters.
+    pub name: &'static str,
+    /// The lanes of a shard.
+    pub lanes: Box<dyn Fn(i32) -> Vec<Lane> + Send + Sync>,
+    /// Events handled in one go at most.
+    pub max_events: usize,
+    /// How long to gather after the first message.
+    pub linger: Duration,
+    /// Counted failures before an event is dead-lettered.
+    pub max_attempts: u32,
+}
+
+/// An event in the hands of a handler.
+#[derive(Debug)]
+pub struct Delivered {
+    /// The event.
+    pub event: ReceivedEvent,
+    /// Shard that it came on.
+    pub shard: i32,
+    /// Counted failures before this time.
+    pub attempts: u32,
+    /// Its span, continued from the event's creation. Effects on its behalf are traced below it.
+    pub span: Span,
+}
+
+/// What does the work.
+pub trait Handler: Send + Sync + 'static {
+    /// Handles events, of one shard in order; one verdict for each. `held` are the epochs to fence with.
+    ///
+    /// An event whose key has failed earlier in the batch must not be done: see [`OneByOne`].
+    fn handle<'a>(
+        &'a self,
+        batch: &'a [Delivered],
+        held: &'a Held,
+    ) -> Pin<Box<dyn Future<Output = Vec<Verdict>> + Send + 'a>>;
+}
+
+/// Handles a batch event by event, for when the batch as a whole failed and the culprit has to be found: events behind
+/// a failed one of the same key wait for it.
+#[derive(Debug, Default)]
+pub struct OneByOne {
+    failed: HashSet<String>,
+    verdicts: Vec<Verdict>,
+}
+
+impl OneByOne {
+    /// Whether `delivered` may be handled now. If not, its verdict is given already.
+    pub fn may_handle(&mut self, delivered: &Delivered) -> bool {
+        let waits = self.failed.contains(&delivered.event.partition_key);
+        if waits {
+            self.verdicts.push(Verdict::Retry(Cause {
+                code: "behind_another",
+                detail: "an earlier event of its key failed".to_owned(),
+                counts: false,
+            }));
+        }
+        !waits
+    }
+
+    /// Notes what became of `delivered`.
+    pub fn note(&mut self, delivered: &Delivered, verdict: Verdict) {
+        if matches!(verdict, Verdict::Retry(_)) {
+            self.failed.insert(delivered.event.partition_key.clone());
+        }
+        self.verdicts.push(verdict);
+    }
+
+    /// The verdicts, one for each event of the batch.
+    #[must_use]
+    pub fn verdicts(self) -> Vec<Verdict> {
+        self.verdicts
+    }
+}
+
+/// Runs a consumer until `stop`. It never fails: it waits for what is away.
+pub async fn run(
+    bus: Bus,
+    spec: ConsumerSpec,
+    handler: Arc<dyn Handler>,
+    mut held: watch::Receiver<Held>,
+    clock: SharedClock,
+    metrics: ConsumerMetrics,
+    stop: CancellationToken,
+) {
+    let mut consumer = Consumer {
+        bus,
+        spec,
+        handler,
+        clock,
+        metrics,
+        orders: BTreeMap::new(),
+    };
+    let mut failures = 0_u32;
+    while !stop.is_cancelled() {
+        let mine = held.borrow_and_update().clone();
+        if mine.is_empty() {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = held.changed() => if changed.is_err() { return },
+            }
+            continue;
+        }
+        let mut lanes = Lanes::new();
+        match lanes
+            .open(
+                &consumer.bus,
+                &mine,
+                consumer.spec.lanes.as_ref(),
+                consumer.spec.max_events,
+            )
+            .await
+        {
+            Ok(()) => {
+                failures = 0;
+                consumer.orders.clear();
+                consumer.consume(&mut lanes, &mut held, &stop).await;
+            }
+            Err(error) => {
+                failures = (failures + 1).min(5);
+                tracing::warn!(
+                    consumer = consumer.spec.name,
+                    error = &error as &dyn std::error::Error,
+                    "cannot open a consumer; trying again"
+                );
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(Duration::from_millis(100 << failures)) => {}
+                }
+            }
+        }
+    }
+}
+
+struct Consumer {
+    bus: Bus,
+    spec: ConsumerSpec,
+    handler: Arc<dyn Handler>,
+    clock: SharedClock,
+    metrics: ConsumerMetrics,
+    orders: BTreeMap<(i32, usize), Order>,
+}
+
+/// A bus message in work.
+struct Work {
+    pulled: Pulled,
+    sequence: u64,
+    events: Vec<ReceivedEvent>,
+}
+
+/// Where an event of the batch came from.
+struct Origin {
+    work: usize,
+    at: Position,
+    key: String,
+}
+
+impl Consumer {
+    /// Consumes until the leases change for the worse, a pull breaks, or `stop`.
+    async fn consume(
+        &mut self,
+        lanes: &mut Lanes,
+        held: &mut watch::Receiver<Held>,
+        stop: &CancellationToken,
+    ) {
+        while lanes.is_open() {
+            let mine = held.borrow_and_update().clone();
+            if lanes.holds_more_than(&mine) {
+                return;
+            }
+            let prefetch = self.spec.max_events;
+            if let Err(error) = lanes
+                .open(&self.bus, &mine, self.spec.lanes.as_ref(), prefetch)
+                .await
+            {
+                tracing::warn!(
+                    consumer = self.spec.name,
+                    error = &error as &dyn std::error::Error,
+                    "cannot open a consumer"
+                );
+                return;
+            }
+            let first = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                changed = held.changed() => { if changed.is_err() { return } continue }
+                pull = lanes.next() => pull,
+            };
+            let Some(Pull::Message(first)) = first else {
+                return;
+            };
+            let (batch, broken) = self.gather(*first, lanes).await;
+            self.handle(batch, &mine).await;
+            if broken {
+                return;
+            }
+        }
+    }
+
+    /// What arrives within the linger time, up to the limit of events.
+    async fn gather(&self, first: Pulled, lanes: &mut Lanes) -> (Vec<Pulled>, bool) {
+        let deadline = Instant::now() + self.spec.linger;
+        let mut count = events_in(&first);
+        let mut batch = vec![first];
+        while count < self.spec.max_events {
+            match tokio::time::timeout_at(deadline, lanes.next()).await {
+                Ok(Some(Pull::Message(pulled))) => {
+                    count += events_in(&pulled);
+                    batch.push(*pulled);
+                }
+                Ok(Some(Pull::Broken) | None) => return (batch, true),
+                Err(_) => break,
+            }
+        }
+        (batch, false)
+    }
+
+    async fn handle(&mut self, pulled: Vec<Pulled>, held: &Held) {
+        let started = Instant::now();
+        let mut works = Vec::with_capacity(pulled.len());
+        for pulled in pulled {
+            works.extend(self.decode(pulled).await);
+        }
+        let mut retry: Vec<Option<u32>> = vec![None; works.len()];
+        let (batch, origins) = self.deliverable(&mut works, &mut retry);
+        let oldest = batch.iter().map(|delivered| delivered.event.time).min();
+        let verdicts = if batch.is_empty() {
+            Vec::new()
+        } else {
+            self.handler.handle(&batch, held).await
+        };
+        for (index, origin) in origins.iter().enumerate() {
+            let verdict = verdicts.get(index).cloned().unwrap_or_else(|| {
+                Verdict::Retry(Cause {
+                    code: "no_verdict",
+                    detail: "the handler gave no verdict".to_owned(),
+                    counts: true,
+                })
+            });
+            let lane = (
+                works[origin.work].pulled.shard,
+                works[origin.work].pulled.lane,
+            );
+            let subject = works[origin.work].pulled.message.subject.to_string();
+            if let Some(attempts) = self
+                .settle(verdict, &batch[index], origin, lane, &subject)
+                .await
+            {
+                let slot = &mut retry[origin.work];
+                *slot = Some(slot.map_or(attempts, |other| other.max(attempts)));
+            }
+        }
+        for (work, retry) in works.iter().zip(retry) {
+            if retry.is_none() {
+                let lane = (work.pulled.shard, work.pulled.lane);
+                self.orders.entry(lane).or_default().forget(work.sequence);
+            }
+            acknowledge(work, retry).await;
+        }
+        self.report(batch.len(), oldest, started);
+    }
+
+    /// Decodes a bus message. One that does not decode can never be done: it is dead-lettered whole.
+    async fn decode(&mut self, pulled: Pulled) -> Option<Work> {
+        let info = pulled
+            .message
+            .info()
+            .map(|info| (info.stream_sequence, info.delivered, info.pending));
+        let (sequence, delivered, pending) = info.unwrap_or((0, 1, 0));
+        if delivered > 1 {
+            self.metrics.redelivered.inc([self.spec.name]);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a gauge of messages that wait")]
+        self.metrics.pending.set([self.spec.name], pending as f64);
+        match decode_message(pulled.message.headers.as_ref(), &pulled.message.payload) {
+            Ok(events) => Some(Work {
+                pulled,
+                sequence,
+                events,
+            }),
+            Err(error) => {
+                let event = ReceivedEvent::undecodable(sequence, &pulled.message.payload);
+                let cause = Cause::new("undecodable", &error);
+                let subject = pulled.message.subject.to_string();
+                let buried = self.bury(&event, &subject, &cause, 1).await;
+                let work = Work {
+                    pulled,
+                    sequence,
+                    events: Vec::new(),
+                };
+                acknowledge(&work, (!buried).then_some(1)).await;
+                None
+            }
+        }
+    }
+
+    /// The events that may be handled now; messages with others are marked for another time.
+    fn deliverable(
+        &self,
+        works: &mut [Work],
+        retry: &mut [Option<u32>],
+    ) -> (Vec<Delivered>, Vec<Origin>) {
+        let mut batch = Vec::new();
+        let mut origins = Vec::new();
+        for (index, work) in works.iter_mut().enumerate() {
+            let order = self.orders.get(&(work.pulled.shard, work.pulled.lane));
+            for (place, event) in std::mem::take(&mut work.events).into_iter().enumerate() {
+                let at = (work.sequence, place);
+                if order.is_some_and(|order| order.is_finished(at)) {
+                    continue;
+                }
+                if order.is_some_and(|order| order.must_wait(&event.partition_key, at)) {
+                    retry[index] = Some(retry[index].unwrap_or(0));
+                    continue;
+                }
+                let attempts = order.map_or(0, |order| order.attempts(&event.partition_key, at));
+                origins.push(Origin {
+                    work: index,
+                    at,
+                    key: event.partition_key.clone(),
+                });
+                let span = self.span_of(&event);
+                batch.push(Delivered {
+                    event,
+                    shard: work.pulled.shard,
+                    attempts,
+                    span,
+                });
+            }
+        }
+        (batch, origins)
+    }
+
+    fn span_of(&self, event: &ReceivedEvent) -> Span {
+        let span = tracing::info_span!(
+            "bus.process",
+            otel.name = format!("process {}", event.event_type),
+            otel.kind = "consumer",
+            messaging.system = "nats",
+            messaging.operation.r#type = "process",
+            messaging.consumer.group.name = self.spec.name,
+            messaging.message.id = %event.id,
+        );
+        trace_context::set_parent(&span, &event.trace);
+        span
+    }
+
+    /// Acts on a verdict; returns the number of attempts if the event has to come again.
+    async fn settle(
+        &mut self,
+        verdict: Verdict,
+        delivered: &Delivered,
+        origin: &Origin,
+        lane: (i32, usize),
+        subject: &str,
+    ) -> Option<u32> {
+        let name = self.spec.name;
+        let (cause, attempts) = match verdict {
+            Verdict::Done => {
+                self.metrics.events.inc([name, "done"]);
+                self.orders
+                    .entry(lane)
+                    .or_default()
+                    .done(&origin.key, origin.at);
+                return None;
+            }
+            Verdict::Retry(cause) => {
+                let attempts = self.orders.entry(lane).or_default().failed(
+                    &origin.key,
+                    origin.at,
+                    cause.counts,
+                );
+                if attempts < self.spec.max_attempts {
+                    self.metrics.events.inc([name, "retry"]);
+                    tracing::warn!(consumer = name, event.id = %delivered.event.id, cause.code, cause = %cause.detail, attempts, "an event failed and will be tried again");
+                    return Some(attempts);
+                }
+                (cause, attempts)
+            }
+            Verdict::Reject(cause) => (cause, delivered.attempts + 1),
+        };
+        if self.bury(&delivered.event, subject, &cause, attempts).await {
+            self.orders
+                .entry(lane)
+                .or_default()
+                .done(&origin.key, origin.at);
+            None
+        } else {
+            self.orders
+                .entry(lane)
+                .or_default()
+                .failed(&origin.key, origin.at, false);
+            Some(attempts)
+        }
+    }
+
+    async fn bury(
+        &self,
+        event: &ReceivedEvent,
+        subject: &str,
+        cause: &Cause,
+        attempts: u32,
+    ) -> bool {
+        let name = self.spec.name;
+        match self
+            .bus
+            .bury(event, name, subject, cause, attempts, self.clock.now())
+            .await
+        {
+            Ok(()) => {
+                self.metrics.events.inc([name, "dead"]);
+                self.metrics.dead.inc([name, cause.code]);
+                tracing::error!(consumer = name, event.id = %event.id, cause.code, cause = %cause.detail, attempts, "an event was dead-lettered");
+                true
+            }
+            Err(error) => {
+                tracing::warn!(consumer = name, event.id = %event.id, error = &error as &dyn std::error::Error, "cannot dead-letter an event; keeping it");
+                false
+            }
+        }
+    }
+
+    fn report(&self, events: usize, oldest: Option<jiff::Timestamp>, started: Instant) {
+        let name = intern(self.spec.name);
+        #[expect(clippy::cast_precision_loss, reason = "a histogram of small counts")]
+        self.metrics.batch.observe([name], events as f64);
+        self.metrics
+            .seconds
+            .observe([name], started.elapsed().as_secs_f64());
+        if let Some(oldest) = oldest {
+            let age = self.clock.now().duration_since(oldest).as_secs_f64();
+            self.metrics.oldest_age.set([name], age.max(0.0));
+        }
+    }
+}
+
+fn events_in(pulled: &Pulled) -> usize {
+    pulled
+        .message
+        .headers
+        .as_ref()
+        .and_then(|headers| headers.get(crate::envelope::BATCH_HEADER))
+        .and_then(|count| count.as_str().parse().ok())
+        .unwrap_or(1)
+}
+
+/// Acknowledges a message, or asks for it again later: 50 ms at first, 10 s at most.
+async fn acknowledge(work: &Work, retry: Option<u32>) {
+    let kind = match retry {
+        None => AckKind::Ack,
+        Some(attempts) => AckKind::Nak(Some(Duration::from_millis(
+            (50_u64 << attempts.min(8)).min(10_000),
+        ))),
+    };
+    if let Err(error) = work.pulled.message.ack_with(kind).await {
+        // It will come again, and the inbox will know it.
+        tracing::debug!(error = error.to_string(), "an acknowledgement was not sent");
+    }
+}

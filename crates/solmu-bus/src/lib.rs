@@ -1,0 +1,27 @@
+//! The message bus: subjects, the event envelope, the publisher, and the consumer with its layers.
+//!
+//! Events are CloudEvents 1.0. A bus message carries one event in binary mode, or an `EventBatch` of complete events
+//! of one partition: a disk sync is the unit of cost, so what arrives together travels together. A consumer returns
+//! verdicts; only this crate acknowledges, delays and dead-letters.
+
+pub mod bus;
+pub mod cause;
+pub mod consumer;
+pub mod dead;
+pub mod envelope;
+pub mod events;
+pub mod family;
+mod lanes;
+pub mod metrics;
+mod order;
+pub mod publish;
+pub mod streams;
+pub mod tail;
+
+pub use bus::{Bus, BusConfig, BusError};
+pub use cause::{Cause, Verdict};
+pub use consumer::{ConsumerSpec, Delivered, Handler, Held, Lane};
+pub use envelope::{Event, ReceivedEvent};
+pub use events::EventBody;
+pub use family::Family;
+pub use publish::PublishError;

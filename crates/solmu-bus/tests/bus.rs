@@ -1,0 +1,260 @@
+//! Publisher and consumer on the real nats-server.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use solmu_bus::{
+    Bus, Cause, ConsumerSpec, Delivered, Event, Family, Handler, Held, Lane, Verdict, consumer,
+    consumer::OneByOne, metrics::ConsumerMetrics,
+};
+use solmu_domain::{clock::Clock as _, ids::EventId};
+use solmu_proto::inbound::v1::MessageReceived;
+use solmu_telemetry::Metrics;
+use solmu_testkit::{Harness, wait_for};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Notes the subjects that it has done; fails those that it is told to.
+#[derive(Default)]
+struct Recorder {
+    done: Mutex<Vec<String>>,
+    fail: Mutex<BTreeMap<String, u32>>,
+}
+
+impl Recorder {
+    fn verdict(&self, delivered: &Delivered) -> Verdict {
+        let subject = delivered.event.subject.clone();
+        if subject == "reject" {
+            let error = std::io::Error::other("never");
+            return Verdict::Reject(Cause::new("never", &error));
+        }
+        let mut fail = self.fail.lock().unwrap();
+        if let Some(left) = fail.get_mut(&subject).filter(|left| **left > 0) {
+            *left -= 1;
+            return Verdict::Retry(Cause::new("told_to", &std::io::Error::other("fails")));
+        }
+        self.done.lock().unwrap().push(subject);
+        Verdict::Done
+    }
+
+    fn done(&self) -> Vec<String> {
+        self.done.lock().unwrap().clone()
+    }
+}
+
+impl Handler for Recorder {
+    fn handle<'a>(
+        &'a self,
+        batch: &'a [Delivered],
+        _: &'a Held,
+    ) -> Pin<Box<dyn Future<Output = Vec<Verdict>> + Send + 'a>> {
+        Box::pin(async move {
+            let mut order = OneByOne::default();
+            for delivered in batch {
+                if order.may_handle(delivered) {
+                    order.note(delivered, self.verdict(delivered));
+                }
+            }
+            order.verdicts()
+        })
+    }
+}
+
+fn message(key: &str, subject: &str) -> MessageReceived {
+    MessageReceived {
+        message_id: subject.to_owned(),
+        conversation_key: key.to_owned(),
+        ..MessageReceived::default()
+    }
+}
+
+fn event(harness: &Harness, key: &str, subject: &str) -> Event {
+    Event::new(
+        EventId::stable("test", &[subject]),
+        harness.clock.now(),
+        &message(key, subject),
+    )
+}
+
+fn start(
+    harness: &Harness,
+    bus: &Bus,
+    recorder: Arc<Recorder>,
+    stop: &CancellationToken,
+) -> watch::Sender<Held> {
+    let (sender, held) = watch::channel(Held::from([(0, 1), (1, 1), (2, 1), (3, 1)]));
+    let lanes_bus = bus.clone();
+    let spec = ConsumerSpec {
+        name: "test",
+        lanes: Box::new(move |shard| {
+            vec![Lane {
+                stream: "INBOUND",
+                durable: format!("test-{shard}"),
+                filters: vec![lanes_bus.subject(Family::Inbound, shard)],
+                leased: true,
+            }]
+        }),
+        max_events: 100,
+        linger: Duration::from_millis(2),
+        max_attempts: 3,
+    };
+    let clock = Arc::new(harness.clock.clone());
+    let metrics = ConsumerMetrics::new(&Metrics::new());
+    tokio::spawn(consumer::run(
+        bus.clone(),
+        spec,
+        recorder,
+        held,
+        clock,
+        metrics,
+        stop.clone(),
+    ));
+    sender
+}
+
+#[tokio::test]
+async fn a_batch_arrives_in_order_once_and_whole() {
+    let harness = Harness::new().await;
+    let events: Vec<_> = (0..50)
+        .map(|i| event(&harness, "k", &format!("{i:02}")))
+        .collect();
+    harness.bus.publish(&events).await.unwrap();
+    harness.bus.publish(&events).await.unwrap();
+    let stop = CancellationToken::new();
+    let recorder = Arc::new(Recorder::default());
+    let _held = start(&harness, &harness.bus, recorder.clone(), &stop);
+    wait_for("all events are done", || async {
+        recorder.done().len() >= 50
+    })
+    .await;
+    let expected: Vec<_> = (0..50).map(|i| format!("{i:02}")).collect();
+    assert_eq!(
+        recorder.done(),
+        expected,
+        "the repeat was inside the window of duplicates"
+    );
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn a_failing_event_holds_back_its_own_key_only() {
+    let harness = Harness::new().await;
+    let recorder = Arc::new(Recorder::default());
+    recorder.fail.lock().unwrap().insert("a1".to_owned(), 2);
+    let events = [
+        event(&harness, "a", "a1"),
+        event(&harness, "a", "a2"),
+        event(&harness, "b", "b1"),
+    ];
+    for event in &events {
+        harness
+            .bus
+            .publish(std::slice::from_ref(event))
+            .await
+            .unwrap();
+    }
+    let stop = CancellationToken::new();
+    let _held = start(&harness, &harness.bus, recorder.clone(), &stop);
+    wait_for("all events are done", || async {
+        recorder.done().len() == 3
+    })
+    .await;
+    let done = recorder.done();
+    let place = |subject: &str| done.iter().position(|done| done == subject).unwrap();
+    assert!(place("a1") < place("a2"), "{done:?}");
+    assert!(place("b1") < place("a1"), "b did not wait: {done:?}");
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn what_can_never_be_done_is_dead_and_can_be_replayed() {
+    let harness = Harness::new().await;
+    let recorder = Arc::new(Recorder::default());
+    recorder.fail.lock().unwrap().insert("poison".to_owned(), 3);
+    let events = [
+        event(&harness, "p", "poison"),
+        event(&harness, "p", "after"),
+        event(&harness, "r", "reject"),
+    ];
+    harness.bus.publish(&events).await.unwrap();
+    let stop = CancellationToken::new();
+    let _held = start(&harness, &harness.bus, recorder.clone(), &stop);
+    wait_for("the key goes on behind the poison", || async {
+        recorder.done() == ["after"]
+    })
+    .await;
+    wait_for("both are dead letters", || async {
+        harness
+            .bus
+            .dead_letters(1, 10)
+            .await
+            .is_ok_and(|letters| letters.len() == 2)
+    })
+    .await;
+    let dead = harness.bus.dead_letters(1, 10).await.unwrap();
+    let poison = dead
+        .iter()
+        .find(|entry| entry.letter.cause_code == "told_to")
+        .unwrap();
+    assert_eq!(poison.letter.attempts, 3);
+    harness.bus.replay(poison, 1).await.unwrap();
+    wait_for("the replayed event is done", || async {
+        recorder.done() == ["after", "poison"]
+    })
+    .await;
+    assert_eq!(harness.bus.dead_letters(1, 10).await.unwrap().len(), 1);
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn a_new_holder_goes_on_where_acknowledged_work_ends() {
+    let harness = Harness::new().await;
+    let first = Arc::new(Recorder::default());
+    let stop = CancellationToken::new();
+    let held = start(&harness, &harness.bus, first.clone(), &stop);
+    harness
+        .bus
+        .publish(&[event(&harness, "k", "1")])
+        .await
+        .unwrap();
+    wait_for("the first holder works", || async {
+        first.done().len() == 1
+    })
+    .await;
+    held.send_replace(Held::new());
+    harness
+        .bus
+        .publish(&[event(&harness, "k", "2")])
+        .await
+        .unwrap();
+    let second = Arc::new(Recorder::default());
+    let other = harness.second_bus().await;
+    let _held = start(&harness, &other, second.clone(), &stop);
+    wait_for("the second holder works", || async {
+        second.done() == ["2"]
+    })
+    .await;
+    assert_eq!(first.done(), ["1"]);
+    stop.cancel();
+}
+
+#[tokio::test]
+async fn too_large_is_a_typed_error() {
+    let harness = Harness::new().await;
+    let mut large = message("k", "large");
+    large.text = "x".repeat(2 << 20);
+    let event = Event::new(
+        EventId::stable("test", &["large"]),
+        harness.clock.now(),
+        &large,
+    );
+    assert!(matches!(
+        harness.bus.publish(&[event]).await,
+        Err(solmu_bus::PublishError::TooLarge { .. })
+    ));
+}

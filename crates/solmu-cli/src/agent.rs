@@ -1,0 +1,215 @@
+//! `solmu agent`.
+
+use clap::{Subcommand, ValueEnum};
+use comfy_table::Table;
+use jiff::Timestamp;
+use solmu_domain::clock::Clock;
+use solmu_proto::routing::v1::{Agent, CreateAgentRequest, Presence, SetPresenceRequest};
+
+use crate::{connect::Session, output::table, roster::Roster, views::AgentView, words};
+
+/// Agents: the people who answer.
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// All agents
+    List,
+    /// Make an agent
+    Create {
+        /// Name that customers see
+        name: String,
+        /// Team, by name or id; repeatable. The default team if none is given
+        #[arg(long = "team", value_name = "TEAM")]
+        teams: Vec<String>,
+        /// Most open tickets at a time
+        #[arg(long, default_value_t = 10)]
+        capacity: i32,
+        /// E-mail address
+        #[arg(long, default_value = "")]
+        email: String,
+        /// Takes work at once
+        #[arg(long)]
+        online: bool,
+    },
+    /// Say whether an agent takes work
+    Presence {
+        /// Name, e-mail address or id
+        agent: String,
+        /// online, away or offline
+        presence: PresenceArg,
+    },
+}
+
+/// Whether an agent takes work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PresenceArg {
+    /// Takes work
+    Online,
+    /// Keeps tickets, takes no new ones
+    Away,
+    /// Is not there
+    Offline,
+}
+
+impl From<PresenceArg> for Presence {
+    fn from(presence: PresenceArg) -> Self {
+        match presence {
+            PresenceArg::Online => Self::Online,
+            PresenceArg::Away => Self::Away,
+            PresenceArg::Offline => Self::Offline,
+        }
+    }
+}
+
+pub(crate) async fn run(
+    session: &Session,
+    command: AgentCommand,
+    clock: &dyn Clock,
+) -> anyhow::Result<()> {
+    let client = session.client()?;
+    let roster = Roster::fetch(session, &client).await?;
+    let mut routing = client.routing();
+    match command {
+        AgentCommand::List => {
+            let views: Vec<AgentView> = roster.agents.iter().map(AgentView::from).collect();
+            let empty = "There is no agent yet: make one with `solmu agent create NAME --online`.";
+            session
+                .out
+                .rows(&views, &render(&roster, clock.now()), empty)
+        }
+        AgentCommand::Create {
+            name,
+            teams,
+            capacity,
+            email,
+            online,
+        } => {
+            let mut team_ids = Vec::new();
+            for team in &teams {
+                team_ids.push(roster.team(team)?.id.clone());
+            }
+            if team_ids.is_empty() {
+                team_ids.extend(
+                    roster
+                        .teams
+                        .iter()
+                        .filter(|team| team.default)
+                        .map(|team| team.id.clone()),
+                );
+            }
+            let presence = if online {
+                Presence::Online
+            } else {
+                Presence::Offline
+            };
+            let agent = Agent {
+                display_name: name,
+                team_ids,
+                presence: presence.into(),
+                capacity,
+                email,
+                ..Agent::default()
+            };
+            let request = CreateAgentRequest { agent: Some(agent) };
+            let mut agent = routing
+                .create_agent(request)
+                .await
+                .map_err(|status| session.explain(status))?
+                .into_inner();
+            if online && agent.presence() != Presence::Online {
+                let request = SetPresenceRequest {
+                    agent_id: agent.id.clone(),
+                    presence: presence.into(),
+                };
+                agent = routing
+                    .set_presence(request)
+                    .await
+                    .map_err(|status| session.explain(status))?
+                    .into_inner();
+            }
+            let name = words::short(&agent.display_name, 40);
+            let text = format!(
+                "Agent '{name}' is {}, id {}.",
+                words::presence(agent.presence),
+                agent.id
+            );
+            session.out.either(&AgentView::from(&agent), text)
+        }
+        AgentCommand::Presence { agent, presence } => {
+            let agent_id = roster.agent(&agent)?.id.clone();
+            let request = SetPresenceRequest {
+                agent_id,
+                presence: Presence::from(presence).into(),
+            };
+            let agent = routing
+                .set_presence(request)
+                .await
+                .map_err(|status| session.explain(status))?
+                .into_inner();
+            let name = words::short(&agent.display_name, 40);
+            session.out.either(
+                &AgentView::from(&agent),
+                format!("{name} is {}.", words::presence(agent.presence)),
+            )
+        }
+    }
+}
+
+fn render(roster: &Roster, now: Timestamp) -> Table {
+    let mut rows = table(&["Agent", "Presence", "Since", "Load", "Teams", "Id"]);
+    for agent in &roster.agents {
+        let teams: Vec<&str> = agent
+            .team_ids
+            .iter()
+            .map(|id| roster.team_name(id))
+            .collect();
+        let since = words::time(agent.presence_time.as_ref());
+        rows.add_row([
+            words::short(&agent.display_name, 30),
+            words::presence(agent.presence),
+            since.map_or_else(|| "-".to_owned(), |at| words::relative(now, at)),
+            format!("{} of {}", agent.load, agent.capacity),
+            words::short(&teams.join(", "), 40),
+            agent.id.clone(),
+        ]);
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use solmu_proto::routing::v1::Team;
+
+    use super::*;
+    use crate::output::flat;
+
+    #[test]
+    fn the_table_names_teams() {
+        let team = Team {
+            id: "t".to_owned(),
+            display_name: "Support".to_owned(),
+            default: true,
+        };
+        let agent = Agent {
+            id: "a".to_owned(),
+            display_name: "Liisa".to_owned(),
+            team_ids: vec!["t".to_owned(), "gone".to_owned()],
+            presence: Presence::Online.into(),
+            presence_time: Some(prost_types::Timestamp {
+                seconds: 0,
+                nanos: 0,
+            }),
+            capacity: 10,
+            load: 3,
+            ..Agent::default()
+        };
+        let roster = Roster {
+            agents: vec![agent],
+            teams: vec![team],
+        };
+        let text = flat(&render(&roster, Timestamp::from_second(90).unwrap()).trim_fmt());
+        assert!(
+            text.ends_with("Liisa online 1 min ago 3 of 10 Support, gone a"),
+            "{text}"
+        );
+    }
+}

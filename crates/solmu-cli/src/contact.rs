@@ -1,0 +1,151 @@
+//! `solmu contact`.
+
+use clap::Subcommand;
+use comfy_table::Table;
+use jiff::Timestamp;
+use solmu_domain::clock::Clock;
+use solmu_proto::contact::v1::{Contact, GetContactRequest, ListContactsRequest};
+
+use crate::{connect::Session, output::table, views::ContactView, words};
+
+/// Contacts: the people who write.
+#[derive(Debug, Subcommand)]
+pub enum ContactCommand {
+    /// Contacts, newest first
+    List {
+        /// Only those for which this holds, e.g. 'identity = "aino@example.com"'
+        #[arg(long, default_value = "")]
+        filter: String,
+        /// Show at most so many
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// One contact with all names that it is known by
+    Show {
+        /// Its id
+        id: String,
+    },
+}
+
+pub(crate) async fn run(
+    session: &Session,
+    command: ContactCommand,
+    clock: &dyn Clock,
+) -> anyhow::Result<()> {
+    let mut service = session.client()?.contacts();
+    match command {
+        ContactCommand::List { filter, limit } => {
+            let mut contacts = Vec::new();
+            let mut page_token = String::new();
+            while contacts.len() < limit {
+                let page_size = i32::try_from((limit - contacts.len()).min(500)).unwrap_or(500);
+                let request = ListContactsRequest {
+                    page_size,
+                    page_token,
+                    filter: filter.clone(),
+                };
+                let page = service
+                    .list_contacts(request)
+                    .await
+                    .map_err(|status| session.explain(status))?
+                    .into_inner();
+                contacts.extend(page.contacts);
+                page_token = page.next_page_token;
+                if page_token.is_empty() {
+                    break;
+                }
+            }
+            contacts.truncate(limit);
+            let views: Vec<ContactView> = contacts.iter().map(ContactView::from).collect();
+            session.out.rows(
+                &views,
+                &render(&contacts, clock.now()),
+                "There is no such contact.",
+            )
+        }
+        ContactCommand::Show { id } => {
+            let request = GetContactRequest { id };
+            let contact = service
+                .get_contact(request)
+                .await
+                .map_err(|status| session.explain(status))?
+                .into_inner();
+            session.out.object(&ContactView::from(&contact))?;
+            session.out.line(card(&contact, clock.now()))
+        }
+    }
+}
+
+fn render(contacts: &[Contact], now: Timestamp) -> Table {
+    let mut rows = table(&["Contact", "Known by", "Tickets", "First seen", "Id"]);
+    for contact in contacts {
+        let known: Vec<&str> = contact
+            .identities
+            .iter()
+            .map(|identity| identity.value.as_str())
+            .collect();
+        rows.add_row([
+            words::short(&contact.display_name, 30),
+            words::short(&known.join(", "), 50),
+            contact.ticket_count.to_string(),
+            words::time(contact.create_time.as_ref())
+                .map_or_else(|| "-".to_owned(), |at| words::relative(now, at)),
+            contact.id.clone(),
+        ]);
+    }
+    rows
+}
+
+/// One contact with its identities, each with its evidence.
+fn card(contact: &Contact, now: Timestamp) -> String {
+    let seen = words::time(contact.create_time.as_ref())
+        .map_or_else(|| "-".to_owned(), |at| words::relative(now, at));
+    let mut rows = table(&["Kind", "Value", "Assurance", "Attested by"]);
+    for identity in &contact.identities {
+        rows.add_row([
+            words::spoken(&words::identity(identity.kind)),
+            words::short(&identity.value, 60),
+            words::assurance(identity.assurance),
+            words::short(&identity.attested_by, 30),
+        ]);
+    }
+    format!(
+        "{}\n  id          {}\n  first seen  {seen}\n  tickets     {}\n\n{}",
+        words::short(&contact.display_name, 80),
+        contact.id,
+        contact.ticket_count,
+        rows.trim_fmt()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use solmu_proto::types::v1::Identity;
+
+    use super::*;
+    use crate::output::flat;
+
+    #[test]
+    fn a_card_shows_the_evidence() {
+        let identity = Identity {
+            kind: 2,
+            value: "+358401234567".to_owned(),
+            assurance: 3,
+            attested_by: "whatsapp".to_owned(),
+            ..Identity::default()
+        };
+        let contact = Contact {
+            id: "c".to_owned(),
+            display_name: "Aino".to_owned(),
+            identities: vec![identity],
+            ..Contact::default()
+        };
+        let text = flat(&card(&contact, Timestamp::UNIX_EPOCH));
+        assert!(
+            text.contains("phone +358401234567 proven whatsapp"),
+            "{text}"
+        );
+        let list = flat(&render(&[contact], Timestamp::UNIX_EPOCH).trim_fmt());
+        assert!(list.contains("Aino +358401234567"), "{list}");
+    }
+}

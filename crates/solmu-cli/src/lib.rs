@@ -1,0 +1,133 @@
+//! The commands of `solmu` that talk to a running system: for people (tables, sentences) and for scripts (`--json`,
+//! one object a line).
+//!
+//! Everything goes through the public gRPC API with a bearer token, so that nothing here can do what another client
+//! could not. Two commands are more than a client: [`demo`](DemoArgs) sends real messages through the real protocols
+//! and checks what becomes of them, and [`bench`](BenchCommand) measures a system beside the limits of its engines.
+//!
+//! What a customer wrote is never printed raw on a terminal: control characters are taken out first (see `words`).
+
+mod agent;
+mod bench;
+mod connect;
+mod contact;
+mod demo;
+mod http;
+mod output;
+mod quarantine;
+mod roster;
+mod rule;
+mod smtp;
+mod team;
+mod ticket;
+mod token;
+mod views;
+mod words;
+
+use clap::Subcommand;
+use solmu_domain::clock::SystemClock;
+
+pub use agent::{AgentCommand, PresenceArg};
+pub use bench::{BenchCommand, IngestArgs};
+pub use connect::ConnectOptions;
+pub use contact::ContactCommand;
+pub use demo::DemoArgs;
+pub use quarantine::QuarantineCommand;
+pub use rule::{RuleCommand, RuleCreateArgs};
+pub use team::TeamCommand;
+pub use ticket::{PriorityArg, StatusArg, TicketCommand};
+pub use token::{RoleArg, TokenCommand};
+
+use connect::Session;
+
+/// A command of the client's side.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Tickets: list, show, watch, answer and change them
+    #[command(subcommand)]
+    Ticket(TicketCommand),
+    /// Contacts: the people who write
+    #[command(subcommand)]
+    Contact(ContactCommand),
+    /// Agents: the people who answer
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    /// Teams of agents
+    #[command(subcommand)]
+    Team(TeamCommand),
+    /// Routing rules: which team gets which ticket
+    #[command(subcommand)]
+    Rule(RuleCommand),
+    /// Bearer tokens (role admin)
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Messages that opened no ticket and wait for a decision
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
+    /// Send real messages through every channel and show what becomes of them
+    Demo(DemoArgs),
+    /// Measure a running system
+    #[command(subcommand)]
+    Bench(BenchCommand),
+}
+
+/// Runs a command. An error's text says what to do; the process should then end with a code other than zero.
+pub async fn run(command: Command, options: ConnectOptions) -> anyhow::Result<()> {
+    let session = Session::new(options);
+    let done = match command {
+        Command::Ticket(command) => ticket::run(&session, command, &SystemClock).await,
+        Command::Contact(command) => contact::run(&session, command, &SystemClock).await,
+        Command::Agent(command) => agent::run(&session, command, &SystemClock).await,
+        Command::Team(command) => team::run(&session, command).await,
+        Command::Rule(command) => rule::run(&session, command).await,
+        Command::Token(command) => token::run(&session, command, &SystemClock).await,
+        Command::Quarantine(command) => quarantine::run(&session, command, &SystemClock).await,
+        Command::Demo(arguments) => Box::pin(demo::run(&session, arguments, &SystemClock)).await,
+        Command::Bench(command) => Box::pin(bench::run(&session, command)).await,
+    };
+    match done {
+        Err(error) if output::is_closed_pipe(&error) => Ok(()),
+        done => done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        connect: ConnectOptions,
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    #[test]
+    fn the_grammar_holds() {
+        Cli::command().debug_assert();
+        for line in [
+            "solmu ticket list --filter status=open --limit 5 --json",
+            "solmu ticket show #1001",
+            "solmu ticket reply 1001 hello there",
+            "solmu ticket assign #1001 --agent Liisa --team Support",
+            "solmu ticket status #1001 waiting-on-customer",
+            "solmu ticket watch --cursor abc",
+            "solmu agent create Liisa --team Support --capacity 10 --online",
+            "solmu agent presence Liisa away",
+            "solmu rule create vip --condition channel=email --team Support --priority high",
+            "solmu token create ci --role service",
+            "solmu quarantine list",
+            "solmu demo --json",
+            "solmu bench ingest --messages 1000 --connections 8",
+        ] {
+            if let Err(error) = Cli::try_parse_from(line.split(' ')) {
+                panic!("{line}: {error}");
+            }
+        }
+        let cli = Cli::try_parse_from(["solmu", "team", "list", "--json"]).unwrap();
+        assert!(cli.connect.json && matches!(cli.command, Command::Team(TeamCommand::List)));
+    }
+}

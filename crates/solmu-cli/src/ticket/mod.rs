@@ -1,0 +1,226 @@
+//! `solmu ticket`.
+
+mod change;
+mod list;
+mod show;
+mod watch;
+
+use clap::{Subcommand, ValueEnum};
+use solmu_client::Client;
+use solmu_domain::clock::Clock;
+use solmu_proto::{
+    ticket::v1::{GetTicketRequest, Ticket},
+    types::v1::{Priority, TicketStatus},
+};
+
+use crate::connect::Session;
+
+pub(crate) use change::request_id;
+pub(crate) use show::messages_of;
+
+/// Tickets.
+#[derive(Debug, Subcommand)]
+pub enum TicketCommand {
+    /// Tickets by urgency: breached first, then by due time
+    List {
+        /// Only those for which this holds, e.g. 'status = open AND channel = email'
+        #[arg(long, default_value = "")]
+        filter: String,
+        /// Show at most so many
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// A ticket with its messages, clocks and the reasons of its routing
+    Show {
+        /// Number (#1001) or id
+        ticket: String,
+    },
+    /// Changes as they happen
+    Watch {
+        /// Begin after this change; only new ones if not given
+        #[arg(long, default_value = "")]
+        cursor: String,
+        /// Only this ticket, by number or id
+        #[arg(long)]
+        ticket: Option<String>,
+    },
+    /// Answer the customer on the channel that they wrote on
+    Reply {
+        /// Number (#1001) or id
+        ticket: String,
+        /// The answer
+        #[arg(required = true, num_args = 1..)]
+        text: Vec<String>,
+        /// Status afterwards [default: waiting-on-customer]
+        #[arg(long)]
+        status: Option<StatusArg>,
+    },
+    /// Add a note that the customer does not see
+    Note {
+        /// Number (#1001) or id
+        ticket: String,
+        /// The note
+        #[arg(required = true, num_args = 1..)]
+        text: Vec<String>,
+    },
+    /// Give a ticket to an agent or a team
+    Assign {
+        /// Number (#1001) or id
+        ticket: String,
+        /// The new owner, by name or id; without it the ticket goes back to the team's queue
+        #[arg(long)]
+        agent: Option<String>,
+        /// The new team, by name or id
+        #[arg(long)]
+        team: Option<String>,
+    },
+    /// Move a ticket to another status
+    Status {
+        /// Number (#1001) or id
+        ticket: String,
+        /// The new status
+        status: StatusArg,
+    },
+    /// Set the priority of a ticket
+    Priority {
+        /// Number (#1001) or id
+        ticket: String,
+        /// The new priority
+        priority: PriorityArg,
+    },
+}
+
+/// A status that a person can set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StatusArg {
+    /// Being worked on
+    Open,
+    /// The customer has to answer
+    WaitingOnCustomer,
+    /// Somebody else has to do something
+    WaitingOnThirdParty,
+    /// Done, unless the customer says otherwise
+    Resolved,
+    /// Done for good
+    Closed,
+}
+
+impl From<StatusArg> for TicketStatus {
+    fn from(status: StatusArg) -> Self {
+        match status {
+            StatusArg::Open => Self::Open,
+            StatusArg::WaitingOnCustomer => Self::WaitingOnCustomer,
+            StatusArg::WaitingOnThirdParty => Self::WaitingOnThirdParty,
+            StatusArg::Resolved => Self::Resolved,
+            StatusArg::Closed => Self::Closed,
+        }
+    }
+}
+
+/// How urgent a ticket is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PriorityArg {
+    /// Can wait
+    Low,
+    /// As usual
+    Normal,
+    /// Soon
+    High,
+    /// Now
+    Urgent,
+}
+
+impl PriorityArg {
+    /// The word of the API's rules.
+    pub(crate) const fn key(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+            Self::Urgent => "urgent",
+        }
+    }
+}
+
+impl From<PriorityArg> for Priority {
+    fn from(priority: PriorityArg) -> Self {
+        match priority {
+            PriorityArg::Low => Self::Low,
+            PriorityArg::Normal => Self::Normal,
+            PriorityArg::High => Self::High,
+            PriorityArg::Urgent => Self::Urgent,
+        }
+    }
+}
+
+pub(crate) async fn run(
+    session: &Session,
+    command: TicketCommand,
+    clock: &dyn Clock,
+) -> anyhow::Result<()> {
+    match command {
+        TicketCommand::List { filter, limit } => list::run(session, &filter, limit, clock).await,
+        TicketCommand::Show { ticket } => show::run(session, &ticket, clock).await,
+        TicketCommand::Watch { cursor, ticket } => {
+            watch::run(session, cursor, ticket.as_deref()).await
+        }
+        TicketCommand::Reply {
+            ticket,
+            text,
+            status,
+        } => change::reply(session, &ticket, &text.join(" "), status).await,
+        TicketCommand::Note { ticket, text } => {
+            change::note(session, &ticket, &text.join(" ")).await
+        }
+        TicketCommand::Assign {
+            ticket,
+            agent,
+            team,
+        } => change::assign(session, &ticket, agent, team).await,
+        TicketCommand::Status { ticket, status } => change::status(session, &ticket, status).await,
+        TicketCommand::Priority { ticket, priority } => {
+            change::priority(session, &ticket, priority).await
+        }
+    }
+}
+
+/// The ticket that somebody means by "1001", "#1001" or an id.
+pub(crate) async fn fetch(
+    session: &Session,
+    client: &Client,
+    meant: &str,
+) -> anyhow::Result<Ticket> {
+    let request = GetTicketRequest { id: key(meant) };
+    let answer = client
+        .tickets()
+        .get_ticket(request)
+        .await
+        .map_err(|status| session.explain(status))?;
+    Ok(answer.into_inner())
+}
+
+/// A bare number is what a person types where the shell takes `#` for a comment.
+fn key(meant: &str) -> String {
+    let meant = meant.trim();
+    let is_number = !meant.is_empty() && meant.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number {
+        format!("#{meant}")
+    } else {
+        meant.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_a_number_with_and_without_its_mark() {
+        assert_eq!(key("1001"), "#1001");
+        assert_eq!(key(" #1001 "), "#1001");
+        assert_eq!(
+            key("0192f0c1-2e5a-7c3e-9d42-0a1b2c3d4e5f"),
+            "0192f0c1-2e5a-7c3e-9d42-0a1b2c3d4e5f"
+        );
+    }
+}

@@ -1,0 +1,208 @@
+//! Typed client of Solmu's gRPC API.
+//!
+//! It is the one library that other services build on, so it says little: the services are the generated ones
+//! ([`solmu_proto`], re-exported as [`proto`]), reached through one channel that connects when first used, stays alive
+//! while idle, and sends the bearer token with each call. What it adds is [`ClientError`]: the google.rpc details of a
+//! refusal (reason, field violations, retry delay) decoded, and "the server cannot be reached" kept apart from "the
+//! server said no".
+//!
+//! ```no_run
+//! use solmu_client::{Client, ClientError, proto::ticket::v1::ListTicketsRequest};
+//!
+//! # async fn example() -> Result<(), ClientError> {
+//! let client = Client::connect("http://127.0.0.1:7310", "slm_...")?;
+//! let request = ListTicketsRequest { filter: "status = open".to_owned(), ..Default::default() };
+//! let page = client.tickets().list_tickets(request).await?.into_inner();
+//! for ticket in page.tickets {
+//!     println!("#{} {}", ticket.number, ticket.subject);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+
+use std::time::Duration;
+
+use solmu_proto::{
+    access::v1::access_service_client::AccessServiceClient,
+    contact::v1::contact_service_client::ContactServiceClient,
+    routing::v1::routing_service_client::RoutingServiceClient,
+    sla::v1::sla_service_client::SlaServiceClient,
+    ticket::v1::ticket_service_client::TicketServiceClient,
+};
+use tonic::{
+    Request, Status,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
+};
+
+pub use error::{ClientError, Refusal, Violation};
+pub use solmu_proto as proto;
+pub use tonic::Code;
+
+/// How long a connection may take to be made.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// How long the head of an answer may take. Streams (`WatchTickets`) answer at once and then run without limit.
+const CALL_LIMIT: Duration = Duration::from_secs(30);
+/// Silence after which the connection is tried, also while no call runs.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+/// How long the answer to that may take.
+const KEEPALIVE_LIMIT: Duration = Duration::from_secs(10);
+
+/// What the generated clients call through: a shared channel that adds the token.
+pub type Service = InterceptedService<Channel, Bearer>;
+
+/// Adds the bearer token to each call.
+#[derive(Clone)]
+pub struct Bearer(MetadataValue<Ascii>);
+
+impl std::fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Bearer([redacted])")
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request
+            .metadata_mut()
+            .insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+/// A handle to one Solmu. Clones share the connection.
+#[derive(Debug, Clone)]
+pub struct Client {
+    service: Service,
+}
+
+impl Client {
+    /// A client of `endpoint` (`http://host:port`) with a bearer token. It connects with the first call, and again
+    /// whenever the connection is lost. Must be called within a tokio runtime.
+    pub fn connect(endpoint: &str, token: &str) -> Result<Self, ClientError> {
+        Self::build(endpoint, token, None)
+    }
+
+    /// As [`Client::connect`], for `https://host:port` whose certificate is signed by an authority of `ca_pem` (PEM).
+    /// The system's authorities are not taken: a cluster has its own.
+    pub fn connect_tls(endpoint: &str, token: &str, ca_pem: &[u8]) -> Result<Self, ClientError> {
+        Self::build(endpoint, token, Some(ca_pem))
+    }
+
+    fn build(endpoint: &str, token: &str, ca_pem: Option<&[u8]>) -> Result<Self, ClientError> {
+        let bad = |source| ClientError::Endpoint {
+            endpoint: endpoint.to_owned(),
+            source,
+        };
+        let mut builder = Endpoint::from_shared(endpoint.to_owned())
+            .map_err(bad)?
+            .connect_timeout(CONNECT_LIMIT)
+            .timeout(CALL_LIMIT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE_LIMIT)
+            .keep_alive_while_idle(true);
+        if !matches!(builder.uri().scheme_str(), Some("http" | "https")) {
+            return Err(ClientError::Scheme {
+                endpoint: endpoint.to_owned(),
+            });
+        }
+        if let Some(pem) = ca_pem {
+            let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
+            builder = builder.tls_config(tls).map_err(bad)?;
+        }
+        let mut value: MetadataValue<Ascii> = format!("Bearer {}", token.trim())
+            .parse()
+            .map_err(|_| ClientError::Token)?;
+        value.set_sensitive(true);
+        Ok(Self {
+            service: InterceptedService::new(builder.connect_lazy(), Bearer(value)),
+        })
+    }
+
+    /// Tickets and their messages.
+    #[must_use]
+    pub fn tickets(&self) -> TicketServiceClient<Service> {
+        TicketServiceClient::new(self.service.clone())
+    }
+
+    /// Contacts.
+    #[must_use]
+    pub fn contacts(&self) -> ContactServiceClient<Service> {
+        ContactServiceClient::new(self.service.clone())
+    }
+
+    /// Teams, agents, presence and rules.
+    #[must_use]
+    pub fn routing(&self) -> RoutingServiceClient<Service> {
+        RoutingServiceClient::new(self.service.clone())
+    }
+
+    /// Calendars, policies and clocks.
+    #[must_use]
+    pub fn sla(&self) -> SlaServiceClient<Service> {
+        SlaServiceClient::new(self.service.clone())
+    }
+
+    /// Bearer tokens.
+    #[must_use]
+    pub fn access(&self) -> AccessServiceClient<Service> {
+        AccessServiceClient::new(self.service.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use solmu_proto::ticket::v1::GetTicketRequest;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_cannot_work_is_said_at_once() {
+        assert!(matches!(
+            Client::connect("not a url", "t"),
+            Err(ClientError::Endpoint { .. })
+        ));
+        assert!(Client::connect("127.0.0.1:7310", "t").is_err());
+        assert!(matches!(
+            Client::connect("ftp://127.0.0.1:1", "t"),
+            Err(ClientError::Scheme { .. })
+        ));
+        assert!(matches!(
+            Client::connect("http://127.0.0.1:1", "a\nb"),
+            Err(ClientError::Token)
+        ));
+    }
+
+    #[tokio::test]
+    async fn the_token_goes_with_each_call_and_into_no_log() {
+        let client = Client::connect("http://127.0.0.1:1", " secret\n").unwrap();
+        assert!(!format!("{client:?}").contains("secret"));
+        let mut value: MetadataValue<Ascii> = "Bearer secret".parse().unwrap();
+        value.set_sensitive(true);
+        let request = Bearer(value).call(Request::new(())).unwrap();
+        assert_eq!(
+            request.metadata().get("authorization").unwrap(),
+            "Bearer secret"
+        );
+        assert!(!format!("{request:?}").contains("Bearer secret"));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_unreachable() {
+        // Port 1 (tcpmux) is closed on any machine that runs tests.
+        let client = Client::connect("http://127.0.0.1:1", "t").unwrap();
+        let status = client
+            .tickets()
+            .get_ticket(GetTicketRequest::default())
+            .await
+            .unwrap_err();
+        assert!(matches!(
+            ClientError::from(status),
+            ClientError::Unreachable { .. }
+        ));
+    }
+}

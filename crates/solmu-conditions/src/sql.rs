@@ -1,0 +1,224 @@
+//! Pushes a condition into a query of PostgreSQL.
+//!
+//! The SQL holds column expressions and constants of our code; every value of a user is a bind. Absent values are NULL
+//! and a comparison with NULL is NULL, which `WHERE` treats as false; `NOT` is written `IS NOT TRUE`, so that it is true
+//! of NULL as in [`Checked::evaluate`]. `COALESCE` around each comparison was rejected: no index serves it.
+
+use sqlx::{Postgres, QueryBuilder};
+use thiserror::Error;
+
+use crate::check::Checked;
+use crate::compiled::{CompiledLeaf, Form, Node, Presence, Test, TextTest};
+use crate::fold::{Around, FOLD_SQL, WORDS_SQL};
+use crate::schema::Column;
+
+/// A field is declared for memory only.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the field \"{field}\" cannot be used in lists, only in rules")]
+pub struct NoColumn {
+    /// The declared name.
+    pub field: String,
+}
+
+impl Checked {
+    /// Pushes one boolean expression, in parentheses or atomic, for `WHERE`: there it selects what
+    /// [`Checked::evaluate`] holds for. Elsewhere put `IS TRUE` behind it, it can be NULL. The database must use UTF-8.
+    ///
+    /// # Errors
+    /// When a field has no column; then nothing was pushed.
+    pub fn push_sql(&self, query: &mut QueryBuilder<Postgres>) -> Result<(), NoColumn> {
+        let mut missing = None;
+        self.root.each_leaf(&mut |leaf| {
+            if leaf.column.is_none() && missing.is_none() {
+                missing = Some(NoColumn {
+                    field: leaf.field.clone(),
+                });
+            }
+        });
+        if let Some(error) = missing {
+            return Err(error);
+        }
+        push_node(&self.root, query);
+        Ok(())
+    }
+}
+
+fn push_node(node: &Node, query: &mut QueryBuilder<Postgres>) {
+    match node {
+        Node::All(parts) => push_group(parts, " AND ", "TRUE", query),
+        Node::Any(parts) => push_group(parts, " OR ", "FALSE", query),
+        Node::Not(part) => {
+            query.push("(");
+            push_node(part, query);
+            query.push(" IS NOT TRUE)");
+        }
+        Node::Leaf(leaf) => {
+            // Checked by `push_sql`; a leaf without a column selects nothing.
+            match leaf.column {
+                Some(column) => LeafSql { leaf, column }.push(query),
+                None => {
+                    query.push("FALSE");
+                }
+            }
+        }
+    }
+}
+
+fn push_group(parts: &[Node], link: &str, empty: &str, query: &mut QueryBuilder<Postgres>) {
+    if parts.is_empty() {
+        query.push(empty);
+        return;
+    }
+    for (index, part) in parts.iter().enumerate() {
+        query.push(if index == 0 { "(" } else { link });
+        push_node(part, query);
+    }
+    query.push(")");
+}
+
+struct LeafSql<'a> {
+    leaf: &'a CompiledLeaf,
+    column: Column,
+}
+
+impl LeafSql<'_> {
+    fn push(&self, query: &mut QueryBuilder<Postgres>) {
+        query.push("(");
+        match &self.leaf.test {
+            Test::Present(presence) => self.push_presence(*presence, query),
+            Test::Bool(compare, truth) => {
+                self.operand(query).push(compare.sql()).push_bind(*truth);
+            }
+            Test::Integer(compare, number) => {
+                self.operand(query).push(compare.sql()).push_bind(*number);
+            }
+            Test::IntegerIn(numbers) => {
+                self.operand(query)
+                    .push(" = ANY(")
+                    .push_bind(numbers.clone())
+                    .push(")");
+            }
+            Test::Timestamp(compare, at) => {
+                self.operand(query)
+                    .push(compare.sql())
+                    .push_bind(at.to_string())
+                    .push("::timestamptz");
+            }
+            Test::Duration(compare, micros) => {
+                let interval = format!("{micros} microseconds");
+                self.operand(query)
+                    .push(compare.sql())
+                    .push_bind(interval)
+                    .push("::interval");
+            }
+            Test::Id(compare, id) => {
+                self.operand(query).push(compare.sql()).push_bind(*id);
+            }
+            Test::IdIn(ids) => {
+                self.operand(query)
+                    .push(" = ANY(")
+                    .push_bind(ids.clone())
+                    .push(")");
+            }
+            Test::Text(form, test) => self.push_text(*form, test, query),
+            Test::SetHasAny(elements) => {
+                self.operand(query).push(" && ").push_bind(elements.clone());
+            }
+            Test::SetStartsWith(start) => {
+                query.push("EXISTS (SELECT 1 FROM unnest(");
+                self.operand(query)
+                    .push(") AS element WHERE element LIKE ")
+                    .push_bind(prefix_pattern(start))
+                    .push(")");
+            }
+            Test::Words(needles) => {
+                let patterns: Vec<String> =
+                    needles.iter().map(|needle| part_pattern(needle)).collect();
+                self.around(&WORDS_SQL, query);
+                query.push(" LIKE ANY(").push_bind(patterns).push(")");
+            }
+        }
+        query.push(")");
+    }
+
+    fn push_presence(&self, presence: Presence, query: &mut QueryBuilder<Postgres>) {
+        match presence {
+            Presence::Value => {
+                self.operand(query).push(" IS NOT NULL");
+            }
+            Presence::Text(form) => {
+                self.text_operand(form, query);
+                query.push(" <> ''");
+            }
+            Presence::Set => {
+                query.push("cardinality(");
+                self.operand(query).push(") > 0");
+            }
+            Presence::Words => {
+                query.push("btrim(");
+                self.around(&WORDS_SQL, query);
+                query.push(", ' ') <> ''");
+            }
+        }
+    }
+
+    fn push_text(&self, form: Form, test: &TextTest, query: &mut QueryBuilder<Postgres>) {
+        self.text_operand(form, query);
+        match test {
+            TextTest::Eq(asked) => query.push(" = ").push_bind(asked.clone()),
+            TextTest::Ne(asked) => query.push(" <> ").push_bind(asked.clone()),
+            TextTest::In(asked) => query.push(" = ANY(").push_bind(asked.clone()).push(")"),
+            TextTest::Has(part) => query.push(" LIKE ").push_bind(part_pattern(part)),
+            TextTest::StartsWith(start) => query.push(" LIKE ").push_bind(prefix_pattern(start)),
+            TextTest::EndsWith(end) => query.push(" LIKE ").push_bind(format!("%{}", escaped(end))),
+        };
+    }
+
+    fn text_operand(&self, form: Form, query: &mut QueryBuilder<Postgres>) {
+        match form {
+            Form::Exact => {
+                self.operand(query);
+            }
+            Form::Folded => self.around(&FOLD_SQL, query),
+        }
+    }
+
+    /// The operand, prepared by `around` unless the column is already.
+    fn around(&self, around: &Around, query: &mut QueryBuilder<Postgres>) {
+        if self.column.prepared {
+            self.operand(query);
+        } else {
+            query.push(&around.before);
+            self.operand(query).push(&around.after);
+        }
+    }
+
+    /// The column, or the text under a key of it.
+    fn operand<'q>(&self, query: &'q mut QueryBuilder<Postgres>) -> &'q mut QueryBuilder<Postgres> {
+        query.push("(").push(self.column.sql);
+        if let Some(key) = &self.leaf.key {
+            query.push(" ->> ").push_bind(key.clone());
+        }
+        query.push(")")
+    }
+}
+
+/// `text` such that `LIKE` takes each character for itself; the escape character is PostgreSQL's default.
+fn escaped(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for character in text.chars() {
+        if matches!(character, '\\' | '%' | '_') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern
+}
+
+fn prefix_pattern(start: &str) -> String {
+    format!("{}%", escaped(start))
+}
+
+fn part_pattern(part: &str) -> String {
+    format!("%{}%", escaped(part))
+}

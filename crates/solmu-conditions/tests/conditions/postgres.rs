@@ -1,0 +1,201 @@
+//! A real PostgreSQL selects exactly the rows that the evaluation in memory holds for.
+
+use proptest::collection::vec;
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+use solmu_conditions::{Condition, Schema, fold_sql, parse, words_sql};
+use sqlx::{Connection, PgConnection, Postgres, QueryBuilder};
+
+use crate::strategies::{Row, condition, prepared_schema, row, schema};
+
+const ROWS: usize = 150;
+const CONDITIONS: usize = 400;
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test runner says where its database is by the environment"
+)]
+fn postgres_url() -> String {
+    std::env::var("SOLMU_TEST_POSTGRES_URL").expect("run through `cargo xtask test`")
+}
+
+/// A table with the columns of the schema, the searched ones also prepared, in a session of its own.
+async fn table() -> PgConnection {
+    let mut connection = PgConnection::connect(&postgres_url()).await.unwrap();
+    let mut create = QueryBuilder::<Postgres>::new(
+        "CREATE TEMPORARY TABLE item (place bigint, subject text, body text, sender text, status text, priority text, \
+         vip boolean, replies bigint, created_at timestamptz, age interval, org uuid, tags text[], headers jsonb, \
+         subject_folded text GENERATED ALWAYS AS (",
+    );
+    create
+        .push(fold_sql("subject"))
+        .push(") STORED, body_words text GENERATED ALWAYS AS (");
+    create.push(words_sql("body")).push(") STORED)");
+    create.build().execute(&mut connection).await.unwrap();
+    connection
+}
+
+async fn insert(connection: &mut PgConnection, place: usize, row: &Row) {
+    let mut query = QueryBuilder::<Postgres>::new(
+        "INSERT INTO item (place, subject, body, sender, status, priority, vip, replies, created_at, age, org, tags, \
+         headers) VALUES (",
+    );
+    query.push_bind(i64::try_from(place).unwrap());
+    for text in [
+        &row.subject,
+        &row.body,
+        &row.sender,
+        &row.status,
+        &row.priority,
+    ] {
+        query.push(", ").push_bind(text.clone());
+    }
+    query
+        .push(", ")
+        .push_bind(row.vip)
+        .push(", ")
+        .push_bind(row.replies);
+    query
+        .push(", ")
+        .push_bind(row.created_at.map(|at| at.to_string()))
+        .push("::timestamptz");
+    let age = row
+        .age
+        .map(|age| format!("{} microseconds", age.as_micros()));
+    query
+        .push(", ")
+        .push_bind(age)
+        .push("::interval, ")
+        .push_bind(row.org);
+    query.push(", ").push_bind(row.tags.clone());
+    query
+        .push(", ")
+        .push_bind(row.headers.clone().map(sqlx::types::Json))
+        .push(")");
+    query.build().execute(connection).await.unwrap();
+}
+
+async fn selected(
+    connection: &mut PgConnection,
+    schema: &Schema,
+    condition: &Condition,
+) -> Vec<usize> {
+    let checked = schema.check(condition).unwrap();
+    let mut query = QueryBuilder::<Postgres>::new("SELECT place FROM item WHERE ");
+    checked.push_sql(&mut query).unwrap();
+    query.push(" ORDER BY place");
+    let places: Vec<i64> = query
+        .build_query_scalar()
+        .fetch_all(connection)
+        .await
+        .unwrap_or_else(|error| panic!("{checked}: {error}"));
+    places
+        .into_iter()
+        .map(|place| usize::try_from(place).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn memory_and_postgres_answer_alike() {
+    let mut connection = table().await;
+    let mut runner = TestRunner::deterministic();
+    let mut rows = vec(row(), ROWS).new_tree(&mut runner).unwrap().current();
+    rows.push(Row::default());
+    for (place, row) in rows.iter().enumerate() {
+        insert(&mut connection, place, row).await;
+    }
+    let mut decided = 0;
+    for _ in 0..CONDITIONS {
+        let condition = condition().new_tree(&mut runner).unwrap().current();
+        let checked = schema().check(&condition).unwrap();
+        let expected: Vec<usize> = rows
+            .iter()
+            .enumerate()
+            .filter(|(_, row)| checked.evaluate(row))
+            .map(|(place, _)| place)
+            .collect();
+        for schema in [schema(), prepared_schema()] {
+            let found = selected(&mut connection, &schema, &condition).await;
+            let differing =
+                (0..rows.len()).find(|place| expected.contains(place) != found.contains(place));
+            let explained =
+                differing.map(|place| (checked.explain(&rows[place]).sentence(), &rows[place]));
+            assert_eq!(
+                explained.map(|(sentence, row)| format!("{checked}\n{sentence}\n{row:?}")),
+                None
+            );
+        }
+        decided += usize::from(!expected.is_empty() && expected.len() < rows.len());
+    }
+    assert!(
+        decided * 2 > CONDITIONS,
+        "only {decided} conditions told rows apart"
+    );
+}
+
+/// The characters of all blocks that folding touches, alone and before a mark, so that no text of a customer is found by
+/// one side only.
+#[tokio::test]
+async fn memory_and_postgres_fold_every_character_alike() {
+    let mut connection = PgConnection::connect(&postgres_url()).await.unwrap();
+    let blocks = [
+        '\u{1}'..='\u{3100}',
+        '\u{fd00}'..='\u{10010}',
+        '\u{1eff0}'..='\u{1fb10}',
+    ];
+    let characters: Vec<char> = blocks.into_iter().flatten().collect();
+    for block in characters.chunks(5_000) {
+        let texts: Vec<String> = block
+            .iter()
+            .map(|character| format!("a{character}\u{308}b"))
+            .collect();
+        let mut query = QueryBuilder::<Postgres>::new("SELECT ");
+        query
+            .push(fold_sql("sample"))
+            .push(", ")
+            .push(words_sql("sample"))
+            .push(" FROM unnest(");
+        query
+            .push_bind(texts.clone())
+            .push(") WITH ORDINALITY AS samples (sample, place) ORDER BY place");
+        let folded: Vec<(String, String)> = query
+            .build_query_as()
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        for (text, (folded, words)) in texts.iter().zip(folded) {
+            assert_eq!(folded, solmu_conditions::fold(text), "{text:?}");
+            assert_eq!(words, solmu_conditions::words(text), "{text:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_index_serves_conditions_on_plain_columns() {
+    let mut connection = table().await;
+    sqlx::query("CREATE INDEX ON item (sender)")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    sqlx::query("SET enable_seqscan = off")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let checked = parse(
+        "sender = maija@example.fi AND NOT status = closed",
+        &schema(),
+    )
+    .unwrap();
+    let mut query = QueryBuilder::<Postgres>::new("EXPLAIN SELECT place FROM item WHERE ");
+    checked.push_sql(&mut query).unwrap();
+    let plan: Vec<String> = query
+        .build_query_scalar()
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    assert!(
+        plan.iter()
+            .any(|line| line.contains("Index Cond: (sender = ")),
+        "{plan:#?}"
+    );
+}

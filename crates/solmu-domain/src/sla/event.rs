@@ -1,0 +1,123 @@
+//! What happens to clocks from outside, and what they tell about it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::policy::{ClockStatus, Metric};
+
+/// Something that happened to a ticket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockEvent {
+    /// When it happened. Events of a ticket come in this order.
+    pub at: Timestamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub kind: ClockEventKind,
+}
+
+impl ClockEvent {
+    /// An event at an instant.
+    pub const fn new(at: Timestamp, kind: ClockEventKind) -> Self {
+        Self { at, kind }
+    }
+}
+
+/// The kinds of events that clocks care about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ClockEventKind {
+    /// The ticket has another status.
+    Status {
+        /// The new status.
+        to: ClockStatus,
+    },
+    /// A public reply of a person. Not for automatic replies, notes and bots.
+    AgentReply,
+    /// A public message of the customer. Not for automatic ones, and not for thanks.
+    CustomerMessage,
+    /// The ticket has another priority: targets are swapped, consumed time is kept.
+    Priority {
+        /// Name of the new priority, as in the policy's targets.
+        to: String,
+    },
+    /// The ticket moved to a team with other hours: the rest is counted in the new calendar.
+    Calendar {
+        /// Key of the new calendar.
+        to: String,
+    },
+    /// The policy that comes with this event now holds: targets are swapped like at a change of priority.
+    /// A metric that the ticket's policy did not measure at its start gets no clock.
+    Policy,
+    /// Another ticket was merged into this one.
+    Absorbed {
+        /// The oldest customer message of the other ticket that nobody had answered, if there is one.
+        unanswered_since: Option<Timestamp>,
+    },
+    /// This ticket was merged into another one: all cycles end void. It is the ticket's last event.
+    Merged,
+    /// Nothing happened but time: notes deadlines that have passed.
+    Tick,
+}
+
+impl ClockEventKind {
+    /// Order among events of the same instant: an agent who replies and resolves has replied, and a customer's message
+    /// that reopens a ticket comes after the reopening.
+    const fn rank(&self) -> u8 {
+        match self {
+            Self::AgentReply => 0,
+            Self::Priority { .. } | Self::Calendar { .. } | Self::Policy => 1,
+            Self::Status { .. } => 2,
+            Self::CustomerMessage | Self::Absorbed { .. } => 3,
+            Self::Merged => 4,
+            Self::Tick => 5,
+        }
+    }
+}
+
+/// Puts the events of a ticket in the order in which clocks want them. Equal events keep their order.
+///
+/// For histories without a sequence of their own: status before message, reply before status.
+pub fn sort_events(events: &mut [ClockEvent]) {
+    events.sort_by_key(|event| (event.at, event.kind.rank()));
+}
+
+/// What an event did to one clock, for events on the bus and the ticket's history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockChange {
+    /// Which clock.
+    pub metric: Metric,
+    /// Its cycle, counted from 1.
+    pub cycle: u32,
+    /// When it happened; a breach happened at its deadline, which is before the event that showed it.
+    pub at: Timestamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub kind: ChangeKind,
+}
+
+/// The kinds of changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// A cycle began, running or paused.
+    Started,
+    /// It stands still.
+    Paused,
+    /// It runs again.
+    Resumed,
+    /// What it waited for was done.
+    Met {
+        /// Business seconds it took.
+        elapsed_s: i64,
+        /// Whether that was too late.
+        breached: bool,
+    },
+    /// It ended without meaning.
+    Voided,
+    /// It had ended and goes on with what it had consumed.
+    Reopened,
+    /// Its deadline passed.
+    Breached,
+    /// It has another target, or another calendar, or an earlier start: its deadline is another.
+    Rescheduled,
+}

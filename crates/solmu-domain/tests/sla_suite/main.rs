@@ -1,0 +1,10 @@
+//! Tests of the SLA arithmetic through its public functions: tables for each rule, properties, and the shared cases.
+
+mod calendar;
+mod calendar_dst;
+mod cases;
+mod clocks;
+mod properties;
+mod refusals;
+mod support;
+mod timers;

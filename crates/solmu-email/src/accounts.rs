@@ -1,0 +1,450 @@
+//! Our mailboxes: checked once at start, looked up for every recipient.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+};
+
+use solmu_domain::signed::Signer;
+
+use crate::{
+    address::{Address, AddressError},
+    config::{AccountConfig, Config, RelayConfig, Tls},
+    reply_address::{ReplyAddress, ReplyAddressError},
+};
+
+/// Characters of an account name.
+const NAME_MAX: usize = 64;
+
+/// Something wrong in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// No accounts at all.
+    #[error("'accounts' is empty: there is nobody to take mail for")]
+    NoAccounts,
+    /// A name that cannot be part of a key.
+    #[error("account name '{0}' must be 1 to {NAME_MAX} characters of a-z, 0-9, '-' and '_'")]
+    BadName(String),
+    /// Two accounts with one name.
+    #[error("there are two accounts named '{0}'")]
+    DuplicateName(String),
+    /// An account without addresses.
+    #[error("account '{0}' has no addresses")]
+    NoAddresses(String),
+    /// An address that is none.
+    #[error("account '{account}': '{address}' is no address")]
+    BadAddress {
+        /// The account.
+        account: String,
+        /// What was given.
+        address: String,
+        /// Why not.
+        #[source]
+        source: AddressError,
+    },
+    /// One address in two accounts.
+    #[error("'{0}' belongs to two accounts")]
+    DuplicateAddress(String),
+    /// No signed reply address can be made.
+    #[error("account '{account}': replies cannot be signed")]
+    ReplyAddress {
+        /// The account.
+        account: String,
+        /// Why not.
+        #[source]
+        source: ReplyAddressError,
+    },
+    /// Two defaults.
+    #[error("there are two default accounts, '{0}' and '{1}'")]
+    TwoDefaults(String, String),
+    /// A relay without a host.
+    #[error("{0}: the relay has no host")]
+    RelayWithoutHost(String),
+    /// A user without a password or the other way round.
+    #[error("{0}: the relay's user and password belong together")]
+    HalfCredentials(String),
+    /// A password that would go over the network in the clear.
+    #[error("{0}: a password needs 'tls' unless the relay is on this machine")]
+    PasswordInTheClear(String),
+    /// Command lines that must be taken would be refused.
+    #[error("'smtp.max_command_bytes' must be at least 512")]
+    ShortCommands,
+    /// A limit of zero.
+    #[error("'{0}' must be more than zero")]
+    Zero(&'static str),
+}
+
+/// Everything wrong in the configuration, at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{error}")?;
+            let mut source = std::error::Error::source(error);
+            while let Some(cause) = source {
+                write!(f, ": {cause}")?;
+                source = cause.source();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// A mailbox of ours.
+#[derive(Debug)]
+pub struct Account {
+    /// Stable name.
+    pub name: String,
+    /// At least one.
+    pub addresses: Vec<Address>,
+    /// What customers see.
+    pub display_name: String,
+    /// What signed reply addresses are made from.
+    pub reply: ReplyAddress,
+    /// Where its answers go out.
+    pub relay: Option<RelayConfig>,
+}
+
+/// All mailboxes.
+#[derive(Debug)]
+pub struct Accounts {
+    list: Vec<Arc<Account>>,
+    by_address: HashMap<String, Arc<Account>>,
+    default: Option<Arc<Account>>,
+    hostname: String,
+}
+
+impl Accounts {
+    /// Checks the configuration. All errors are reported at once.
+    pub fn new(config: &Config, signer: &Signer) -> Result<Self, ConfigErrors> {
+        let mut builder = Builder::default();
+        builder.limits(config);
+        if config.accounts.is_empty() {
+            builder.errors.push(ConfigError::NoAccounts);
+        }
+        if let Some(relay) = &config.relay {
+            builder.relay("'relay'", relay);
+        }
+        for account in &config.accounts {
+            builder.account(account, config.relay.as_ref(), signer);
+        }
+        builder.finish(&config.hostname)
+    }
+
+    /// The account that takes mail for `recipient`: an address of ours, with any plus tag.
+    #[must_use]
+    pub fn resolve(&self, recipient: &Address) -> Option<&Arc<Account>> {
+        self.by_address
+            .get(&recipient.normalised())
+            .or_else(|| self.by_address.get(&recipient.without_tag()))
+    }
+
+    /// Whether an address is one of ours.
+    #[must_use]
+    pub fn is_own(&self, address: &Address) -> bool {
+        self.resolve(address).is_some()
+    }
+
+    /// The account of that name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Arc<Account>> {
+        self.list.iter().find(|account| account.name == name)
+    }
+
+    /// The account for mail whose recipient is not known: the default one, or the only one.
+    #[must_use]
+    pub fn default_account(&self) -> Option<&Arc<Account>> {
+        match (&self.default, self.list.as_slice()) {
+            (Some(account), _) | (None, [account]) => Some(account),
+            _ => None,
+        }
+    }
+
+    /// All accounts.
+    #[must_use]
+    pub fn all(&self) -> &[Arc<Account>] {
+        &self.list
+    }
+
+    /// Our name for greetings and trace headers.
+    #[must_use]
+    pub fn hostname(&self) -> &str {
+        &self.hostname
+    }
+}
+
+#[derive(Default)]
+struct Builder {
+    list: Vec<Arc<Account>>,
+    by_address: HashMap<String, Arc<Account>>,
+    names: HashSet<String>,
+    default: Option<Arc<Account>>,
+    errors: Vec<ConfigError>,
+}
+
+impl Builder {
+    fn limits(&mut self, config: &Config) {
+        let smtp = &config.smtp;
+        for (name, value) in [
+            ("smtp.max_message_bytes", smtp.max_message_bytes),
+            ("smtp.max_recipients", smtp.max_recipients),
+            ("smtp.max_connections", smtp.max_connections),
+            ("smtp.max_hops", smtp.max_hops),
+            ("parse.parts", config.parse.parts),
+            ("parse.header_bytes", config.parse.header_bytes),
+            ("parse.text_bytes", config.parse.text_bytes),
+        ] {
+            if value == 0 {
+                self.errors.push(ConfigError::Zero(name));
+            }
+        }
+        // RFC 5321 section 4.5.3.1.4.
+        if smtp.max_command_bytes < 512 {
+            self.errors.push(ConfigError::ShortCommands);
+        }
+    }
+
+    fn account(&mut self, config: &AccountConfig, shared: Option<&RelayConfig>, signer: &Signer) {
+        let name = &config.name;
+        let legal =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+        if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(legal) {
+            self.errors.push(ConfigError::BadName(name.clone()));
+        }
+        if !self.names.insert(name.clone()) {
+            self.errors.push(ConfigError::DuplicateName(name.clone()));
+        }
+        if let Some(relay) = &config.relay {
+            self.relay(&format!("account '{name}'"), relay);
+        }
+        let addresses: Vec<Address> = config
+            .addresses
+            .iter()
+            .filter_map(|address| self.address(name, address))
+            .collect();
+        let base = match &config.reply_address {
+            Some(text) => self.address(name, text),
+            None => addresses.first().cloned(),
+        };
+        if config.addresses.is_empty() {
+            self.errors.push(ConfigError::NoAddresses(name.clone()));
+        }
+        let Some(base) = base else { return };
+        let reply = match ReplyAddress::new(base.clone(), signer) {
+            Ok(reply) => reply,
+            Err(source) => {
+                return self.errors.push(ConfigError::ReplyAddress {
+                    account: name.clone(),
+                    source,
+                });
+            }
+        };
+        let relay = config.relay.clone().or_else(|| shared.cloned());
+        let display_name = config.display_name.clone();
+        let account = Arc::new(Account {
+            name: name.clone(),
+            addresses,
+            display_name,
+            reply,
+            relay,
+        });
+        self.add(account, &base, config.default);
+    }
+
+    fn add(&mut self, account: Arc<Account>, reply_base: &Address, default: bool) {
+        let own: HashSet<String> = account
+            .addresses
+            .iter()
+            .chain(std::iter::once(reply_base))
+            .map(Address::normalised)
+            .collect();
+        for address in own {
+            if self
+                .by_address
+                .insert(address.clone(), Arc::clone(&account))
+                .is_some()
+            {
+                self.errors.push(ConfigError::DuplicateAddress(address));
+            }
+        }
+        if default {
+            if let Some(other) = &self.default {
+                self.errors.push(ConfigError::TwoDefaults(
+                    other.name.clone(),
+                    account.name.clone(),
+                ));
+            }
+            self.default = Some(Arc::clone(&account));
+        }
+        self.list.push(account);
+    }
+
+    fn address(&mut self, account: &str, text: &str) -> Option<Address> {
+        match Address::parse(text) {
+            Ok(address) => Some(address),
+            Err(source) => {
+                let (account, address) = (account.to_owned(), text.to_owned());
+                self.errors.push(ConfigError::BadAddress {
+                    account,
+                    address,
+                    source,
+                });
+                None
+            }
+        }
+    }
+
+    fn relay(&mut self, place: &str, relay: &RelayConfig) {
+        if relay.host.is_empty() {
+            self.errors
+                .push(ConfigError::RelayWithoutHost(place.to_owned()));
+        }
+        let has_password = !relay.password.expose().is_empty();
+        if relay.username.is_empty() == has_password {
+            self.errors
+                .push(ConfigError::HalfCredentials(place.to_owned()));
+        }
+        let local = relay.host == "localhost"
+            || relay
+                .host
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.is_loopback());
+        if has_password && relay.tls == Tls::None && !local {
+            self.errors
+                .push(ConfigError::PasswordInTheClear(place.to_owned()));
+        }
+        if relay.connections == 0 {
+            self.errors.push(ConfigError::Zero("relay.connections"));
+        }
+    }
+
+    fn finish(self, hostname: &str) -> Result<Accounts, ConfigErrors> {
+        if !self.errors.is_empty() {
+            return Err(ConfigErrors(self.errors));
+        }
+        let first = self
+            .list
+            .first()
+            .and_then(|account| account.addresses.first());
+        let hostname = match (hostname.is_empty(), first) {
+            (true, Some(address)) => address.domain().to_owned(),
+            _ => hostname.to_owned(),
+        };
+        Ok(Accounts {
+            list: self.list,
+            by_address: self.by_address,
+            default: self.default,
+            hostname,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use solmu_runtime::config::Secret;
+
+    use super::*;
+
+    fn signer() -> Signer {
+        Signer::new([("a".to_owned(), vec![1; 32])]).unwrap()
+    }
+
+    fn account(name: &str, addresses: &[&str]) -> AccountConfig {
+        AccountConfig {
+            name: name.to_owned(),
+            addresses: addresses
+                .iter()
+                .map(|address| (*address).to_owned())
+                .collect(),
+            ..AccountConfig::default()
+        }
+    }
+
+    fn accounts(list: Vec<AccountConfig>) -> Result<Accounts, ConfigErrors> {
+        Accounts::new(
+            &Config {
+                accounts: list,
+                ..Config::default()
+            },
+            &signer(),
+        )
+    }
+
+    #[test]
+    fn tags_and_case_find_the_account() {
+        let mut tagged = account("b", &["b+c@desk.example"]);
+        tagged.reply_address = Some("r@desk.example".to_owned());
+        let accounts = accounts(vec![account("main", &["Support@Desk.example"]), tagged]).unwrap();
+        let find = |text: &str| {
+            accounts
+                .resolve(&Address::parse(text).unwrap())
+                .map(|account| account.name.as_str())
+        };
+        assert_eq!(find("support@desk.example"), Some("main"));
+        assert_eq!(find("SUPPORT+t.abc@DESK.example"), Some("main"));
+        assert_eq!(find("b+c@desk.example"), Some("b"));
+        assert_eq!(find("b@desk.example"), None);
+        assert_eq!(find("support@other.example"), None);
+        assert_eq!(accounts.hostname(), "desk.example");
+        assert!(accounts.default_account().is_none());
+    }
+
+    #[test]
+    fn all_errors_come_at_once() {
+        let mut relayed = account("ok", &["a@d.example"]);
+        relayed.relay = Some(RelayConfig {
+            host: "relay.example".to_owned(),
+            tls: Tls::None,
+            username: "u".to_owned(),
+            password: Secret::new("p"),
+            ..RelayConfig::default()
+        });
+        let long = account("long", &["a-very-long-local-part@d.example"]);
+        let list = vec![
+            relayed,
+            account("ok", &["a@d.example"]),
+            account("Bad!", &["x"]),
+            account("none", &[]),
+            long,
+        ];
+        let errors = accounts(list).unwrap_err().0;
+        assert!(errors.contains(&ConfigError::PasswordInTheClear("account 'ok'".to_owned())));
+        assert!(errors.contains(&ConfigError::DuplicateName("ok".to_owned())));
+        assert!(errors.contains(&ConfigError::DuplicateAddress("a@d.example".to_owned())));
+        assert!(errors.contains(&ConfigError::BadName("Bad!".to_owned())));
+        assert!(errors.contains(&ConfigError::NoAddresses("none".to_owned())));
+        assert!(
+            errors
+                .iter()
+                .any(|error| matches!(error, ConfigError::BadAddress { .. }))
+        );
+        assert!(
+            errors
+                .iter()
+                .any(|error| matches!(error, ConfigError::ReplyAddress { .. }))
+        );
+        assert_eq!(
+            accounts(Vec::new()).unwrap_err().0,
+            [ConfigError::NoAccounts]
+        );
+    }
+
+    #[test]
+    fn a_long_name_can_have_a_short_reply_address() {
+        let mut long = account("long", &["a-very-long-local-part@d.example"]);
+        long.reply_address = Some("r@d.example".to_owned());
+        let accounts = accounts(vec![long]).unwrap();
+        assert!(
+            accounts
+                .resolve(&Address::parse("r+t.x@d.example").unwrap())
+                .is_some()
+        );
+    }
+}

@@ -1,0 +1,336 @@
+//! From a parsed mail to the event that the bus carries.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+use solmu_bus::envelope::to_proto_time;
+use solmu_connector::text::language;
+use solmu_domain::{
+    contact::EmailAddress,
+    ids::{MessageId, TicketId},
+    signed::Signer,
+};
+use solmu_proto::{
+    inbound::v1::{
+        Authenticity, ContentKind, DeliveryReported, MessageReceived, Sender, Threading,
+        authenticity::Verdict as ProtoVerdict,
+    },
+    types::v1::{
+        Assurance, AutomaticClass, Channel, DeliveryState, Identity, IdentityKind,
+        Mailbox as ProtoMailbox,
+    },
+};
+
+use crate::{
+    accounts::Account,
+    address::Address,
+    authenticity::Verdict,
+    automatic::Classified,
+    mail::{Mailbox, ParsedMail},
+    reply_address::{own_message, ticket_of_address},
+};
+
+/// Name of the channel in ids; the same that the intake uses.
+const CHANNEL: &str = "email";
+/// Bytes of an external id; a longer Message-ID is replaced by its digest, so that it fits an index.
+const EXTERNAL_ID_MAX: usize = 500;
+/// Headers in which mail servers leave the address that a mail was delivered to.
+const DELIVERY_HEADERS: [&str; 5] = [
+    "delivered-to",
+    "x-original-to",
+    "envelope-to",
+    "x-envelope-to",
+    "x-forwarded-to",
+];
+
+/// Everything that is known of a mail before it becomes an event.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// The mail.
+    pub mail: &'a ParsedMail,
+    /// Its class.
+    pub classified: &'a Classified,
+    /// Who it is from, as far as that is certain.
+    pub verdict: Verdict,
+    /// Envelope recipients of this account; empty where no envelope is known.
+    pub recipients: &'a [Address],
+    /// Envelope sender, if it is known and not null.
+    pub mail_from: Option<&'a str>,
+    /// When it came.
+    pub received: Timestamp,
+}
+
+/// The event of a mail, without attachments and raw original: those are put into the store first.
+#[must_use]
+pub fn to_event(known: &Known<'_>, account: &Account, signer: &Signer) -> MessageReceived {
+    let mail = known.mail;
+    let external_id = external_id(mail);
+    let message_id = MessageId::of_inbound(CHANNEL, &account.name, &external_id);
+    MessageReceived {
+        message_id: message_id.to_string(),
+        channel: Channel::Email.into(),
+        account: account.name.clone(),
+        conversation_key: conversation_key(mail, &external_id),
+        external_id,
+        sender: Some(sender(known)),
+        to: mail.to.iter().map(to_proto).collect(),
+        cc: mail.cc.iter().map(to_proto).collect(),
+        reply_to: mail.reply_to.iter().map(to_proto).collect(),
+        delivered_to: delivered_to(known),
+        subject: mail.subject.clone(),
+        text: mail.text.clone(),
+        html: mail.html.clone(),
+        attachments: Vec::new(),
+        sent_time: mail.date.map(to_proto_time),
+        received_time: Some(to_proto_time(known.received)),
+        authenticity: Some(authenticity(known.verdict)),
+        automatic_class: known.classified.class.into(),
+        automatic_reason: known.classified.reason.to_owned(),
+        threading: Some(threading(known, signer)),
+        raw: None,
+        language: language(&mail.text).unwrap_or_default().to_owned(),
+        notices: mail.notices.clone(),
+        content_kind: ContentKind::Message.into(),
+        fields_json: String::new(),
+    }
+}
+
+/// What a bounce says about a message of ours. Only for a Message-ID that we signed: who returns one has got the
+/// message's header.
+#[must_use]
+pub fn delivery_report(
+    known: &Known<'_>,
+    account: &Account,
+    signer: &Signer,
+) -> Option<DeliveryReported> {
+    let bounce = known.classified.bounce.as_ref()?;
+    let external_id = bounce.message_id.clone()?;
+    let own = own_message(&external_id, signer)?;
+    let failed = matches!(
+        bounce.class,
+        AutomaticClass::BounceHard | AutomaticClass::BounceSoft
+    );
+    failed.then(|| DeliveryReported {
+        message_id: own.message.to_string(),
+        channel: Channel::Email.into(),
+        account: account.name.clone(),
+        external_id,
+        state: DeliveryState::Failed.into(),
+        report_time: Some(to_proto_time(known.received)),
+        error_code: bounce.status.clone(),
+        error_text: bounce.diagnostic.clone(),
+    })
+}
+
+/// The Message-ID, or a fingerprint that is the same for each delivery of a mail without one.
+fn external_id(mail: &ParsedMail) -> String {
+    match &mail.message_id {
+        Some(id) if id.len() <= EXTERNAL_ID_MAX => id.clone(),
+        Some(id) => format!("sha256:{}", hex::encode(Sha256::digest(id))),
+        None => fingerprint(mail),
+    }
+}
+
+/// SHA-256 over date, sender, subject and body. Headers that a server adds on the way are not part of it.
+fn fingerprint(mail: &ParsedMail) -> String {
+    let mut digest = Sha256::new();
+    let date = mail.fields.first("date").unwrap_or_default();
+    let from = mail
+        .from
+        .first()
+        .map(|from| from.address.to_lowercase())
+        .unwrap_or_default();
+    for part in [
+        date,
+        &from,
+        &mail.subject,
+        mail.text.trim_end(),
+        mail.html.trim_end(),
+    ] {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    for attachment in &mail.attachments {
+        digest.update(Sha256::digest(&attachment.bytes));
+    }
+    format!("sha256:{}", hex::encode(digest.finalize()))
+}
+
+/// The oldest ancestor that the mail names: messages of one thread share it whatever their order of arrival.
+fn conversation_key(mail: &ParsedMail, external_id: &str) -> String {
+    mail.references
+        .first()
+        .or_else(|| mail.in_reply_to.first())
+        .cloned()
+        .unwrap_or_else(|| external_id.to_owned())
+}
+
+fn to_proto(mailbox: &Mailbox) -> ProtoMailbox {
+    ProtoMailbox {
+        name: mailbox.name.clone(),
+        address: mailbox.address.clone(),
+    }
+}
+
+/// Who wrote. A group that rewrites From names the author in a header of its own; without From the envelope has to do.
+fn sender(known: &Known<'_>) -> Sender {
+    let mail = known.mail;
+    let original = ["x-original-from", "x-original-sender"]
+        .iter()
+        .find_map(|name| mail.fields.first(name));
+    let original = original.and_then(mailbox_of_text);
+    let rewritten = original.is_some();
+    let envelope = || {
+        known
+            .mail_from
+            .filter(|from| !from.is_empty())
+            .and_then(mailbox_of_text)
+    };
+    let return_path = || mail.fields.first("return-path").and_then(mailbox_of_text);
+    let author = original
+        .or_else(|| {
+            mail.from
+                .iter()
+                .find(|from| normalised(&from.address).is_some())
+                .cloned()
+        })
+        .or_else(|| mail.fields.first("sender").and_then(mailbox_of_text))
+        .or_else(envelope)
+        .or_else(return_path);
+    let Some(author) = author else {
+        return Sender::default();
+    };
+    let proven = known.verdict == Verdict::Verified && !rewritten;
+    let identity = normalised(&author.address).map(|value| Identity {
+        kind: IdentityKind::Email.into(),
+        value,
+        raw: author.address.clone(),
+        assurance: if proven {
+            Assurance::Proven
+        } else {
+            Assurance::Claimed
+        }
+        .into(),
+        attested_by: if proven { "dmarc" } else { "from-header" }.to_owned(),
+        scope: String::new(),
+    });
+    let name = if author.name.is_empty() {
+        mail.from.first().map(|from| from.name.clone())
+    } else {
+        Some(author.name)
+    };
+    Sender {
+        display_name: name.unwrap_or_default(),
+        identities: identity.into_iter().collect(),
+    }
+}
+
+/// `Name <a@b>` or `a@b` in a raw header.
+fn mailbox_of_text(text: &str) -> Option<Mailbox> {
+    let inner = text
+        .rsplit_once('<')
+        .and_then(|(name, rest)| Some((name, rest.split_once('>')?.0)));
+    let (name, address) = inner.unwrap_or(("", text));
+    let address = Address::parse(address).ok()?.to_string();
+    Some(Mailbox {
+        name: name.trim().trim_matches('"').to_owned(),
+        address,
+    })
+}
+
+/// Strict where possible; an address that only a lenient reader takes is better than no sender.
+fn normalised(address: &str) -> Option<String> {
+    let strict = Address::parse(address)
+        .ok()
+        .map(|address| address.normalised());
+    strict.or_else(|| {
+        EmailAddress::parse(address)
+            .ok()
+            .map(|address| address.as_str().to_owned())
+    })
+}
+
+fn delivered_to(known: &Known<'_>) -> Vec<String> {
+    if known.recipients.is_empty() {
+        return delivery_headers(known.mail)
+            .map(|address| address.normalised())
+            .collect();
+    }
+    known.recipients.iter().map(Address::normalised).collect()
+}
+
+fn delivery_headers(mail: &ParsedMail) -> impl Iterator<Item = Address> + '_ {
+    let values = DELIVERY_HEADERS
+        .iter()
+        .flat_map(|name| mail.fields.all(name));
+    values
+        .flat_map(|value| value.split(','))
+        .filter_map(|text| Address::parse(text).ok())
+}
+
+/// Addresses of a mail that may be ours: envelope, delivery headers, To and Cc.
+pub(crate) fn recipients_of(mail: &ParsedMail) -> impl Iterator<Item = Address> + '_ {
+    let written = mail
+        .to
+        .iter()
+        .chain(&mail.cc)
+        .filter_map(|mailbox| Address::parse(&mailbox.address).ok());
+    delivery_headers(mail).chain(written)
+}
+
+fn authenticity(verdict: Verdict) -> Authenticity {
+    let (verdict, method) = match verdict {
+        Verdict::Verified => (ProtoVerdict::Verified, "authentication-results"),
+        Verdict::Unverified => (ProtoVerdict::Unverified, "none"),
+    };
+    Authenticity {
+        verdict: verdict.into(),
+        method: method.to_owned(),
+    }
+}
+
+fn threading(known: &Known<'_>, signer: &Signer) -> Threading {
+    let mail = known.mail;
+    let bounced = known
+        .classified
+        .bounce
+        .as_ref()
+        .and_then(|bounce| bounce.message_id.clone());
+    Threading {
+        message_id_header: mail.message_id.clone().unwrap_or_default(),
+        in_reply_to: mail.in_reply_to.clone(),
+        references: mail.references.iter().rev().cloned().collect(),
+        signed_ticket_ids: signed_tickets(known, bounced.as_deref(), signer),
+        bounced_message_id: bounced.unwrap_or_default(),
+    }
+}
+
+/// Tickets whose signature holds: by address first (a person answered there), then by Message-ID, newest first.
+fn signed_tickets(known: &Known<'_>, bounced: Option<&str>, signer: &Signer) -> Vec<String> {
+    let mail = known.mail;
+    let by_address = known
+        .recipients
+        .iter()
+        .cloned()
+        .chain(recipients_of(mail))
+        .filter_map(|address| ticket_of_address(&address, signer));
+    let ids = mail
+        .in_reply_to
+        .iter()
+        .chain(mail.references.iter().rev())
+        .map(String::as_str)
+        .chain(bounced);
+    let by_id = ids
+        .filter_map(|id| own_message(id, signer))
+        .map(|own| own.ticket);
+    let mut seen: HashSet<TicketId> = HashSet::new();
+    by_address
+        .chain(by_id)
+        .filter(|ticket| seen.insert(*ticket))
+        .map(|ticket| ticket.to_string())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

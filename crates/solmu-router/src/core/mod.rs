@@ -1,0 +1,18 @@
+//! The router's thinking, without any IO: what is known, what waits, who gets it, and why.
+//!
+//! [`state::State`] learns from events, routes by rules and matches tickets with agents. It says afterwards what has
+//! to be stored. So the engine, a property test and a later simulation decide alike.
+
+pub(crate) mod decision;
+pub(crate) mod desk;
+pub(crate) mod event;
+pub(crate) mod matching;
+#[cfg(test)]
+mod properties;
+pub(crate) mod rules;
+pub(crate) mod state;
+#[cfg(test)]
+mod state_tests;
+#[cfg(test)]
+pub(crate) mod testing;
+pub(crate) mod ticket;

@@ -1,0 +1,292 @@
+//! All that the leader knows, and what of it has changed since it was last stored.
+//!
+//! Every change of a ticket goes through [`State::change`], which keeps loads and indexes in step with it: a ticket
+//! is in exactly the sets that its phase says.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    ops::Bound,
+};
+
+use jiff::Timestamp;
+use solmu_domain::{
+    ids::{TeamId, TicketId},
+    routing::QueuePlace,
+};
+
+use super::{
+    decision::Outcome,
+    desk::Desk,
+    event::{TicketEvent, What},
+    rules::{RuleSet, Ruling, Text},
+    ticket::{Phase, Ticket},
+};
+
+/// Texts by ticket, as far as they were asked for.
+pub(crate) type Texts = HashMap<TicketId, Text>;
+
+const NO_TEAM: &str = "no rule matches it and there is no default team";
+const NO_TEXT: &str = "a rule looks at its text, which is not there yet";
+
+/// The leader's knowledge.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(super) desk: Desk,
+    pub(super) rules: RuleSet,
+    /// Tickets that are not done, and those of the present batch.
+    pub(super) tickets: HashMap<TicketId, Box<Ticket>>,
+    /// Waiting tickets that can be decided on, by team.
+    pub(super) queues: HashMap<TeamId, BTreeSet<QueuePlace>>,
+    /// Waiting tickets that the rules have to be asked about.
+    pub(super) unrouted: BTreeSet<TicketId>,
+    /// Waiting tickets whose team the ticket service was not told.
+    pub(super) unannounced: BTreeSet<TicketId>,
+    /// Waiting tickets that are not decided on before a time.
+    pub(super) held: BTreeSet<(Timestamp, TicketId)>,
+    /// The last ticket that the rules were asked about.
+    cursor: Option<TicketId>,
+    waiting: usize,
+    changed: HashSet<TicketId>,
+    outcomes: Vec<Outcome>,
+}
+
+/// What has to be stored of a batch besides its decisions.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    /// In the order of ids.
+    pub(crate) tickets: Vec<TicketId>,
+    pub(crate) outcomes: Vec<Outcome>,
+}
+
+impl State {
+    /// What the tables say of the rules. Tickets are routed anew when the rules have changed.
+    pub(crate) fn set_rules(&mut self, rules: RuleSet) {
+        self.rules = rules;
+        let version = self.rules.version;
+        let outdated = self.tickets.values().filter(|it| it.needs_route(version));
+        self.unrouted.extend(outdated.map(|ticket| ticket.id));
+    }
+
+    pub(crate) const fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    pub(crate) const fn desk_mut(&mut self) -> &mut Desk {
+        &mut self.desk
+    }
+
+    pub(crate) fn ticket(&self, id: TicketId) -> Option<&Ticket> {
+        self.tickets.get(&id).map(Box::as_ref)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn tickets(&self) -> impl Iterator<Item = &Ticket> {
+        self.tickets.values().map(Box::as_ref)
+    }
+
+    /// How many tickets nobody has.
+    pub(crate) const fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Takes in a ticket as it is stored.
+    pub(crate) fn restore(&mut self, ticket: Ticket) {
+        let known = self.tickets.remove(&ticket.id);
+        if let Some(known) = known {
+            self.unindex(&known);
+            if let Some(agent) = known.owner() {
+                self.desk.subtract(agent);
+            }
+        }
+        self.index(&ticket);
+        if let Some(agent) = ticket.owner() {
+            self.desk.add(agent);
+        }
+        self.tickets.insert(ticket.id, Box::new(ticket));
+    }
+
+    /// Learns from an event.
+    pub(crate) fn learn(&mut self, event: &TicketEvent) {
+        let outcome = match event.what {
+            What::Assigned {
+                decision: Some(decision),
+            } => Some((decision, None)),
+            What::Rejected { decision, cause } => Some((decision, Some(cause))),
+            What::Told | What::Assigned { decision: None } => None,
+        };
+        self.outcomes
+            .extend(outcome.map(|(decision, rejected)| Outcome {
+                decision,
+                rejected,
+                time: event.time,
+            }));
+        let Some(id) = event.ticket else { return };
+        if self.tickets.contains_key(&id) {
+            self.change(id, |ticket| ticket.learn(event));
+        } else if let Some(facts) = &event.facts {
+            self.restore(Ticket::new(id, facts.clone(), event));
+            self.changed.insert(id);
+        }
+    }
+
+    /// Tickets whose text the rules want to see, `limit` at most; `opened` are those of events not yet learned.
+    pub(crate) fn wanted_texts<'a>(
+        &self,
+        opened: impl Iterator<Item = &'a TicketEvent>,
+        limit: usize,
+    ) -> Vec<TicketId> {
+        let rules = &self.rules;
+        let new = opened.filter_map(|event| {
+            let (id, facts) = (event.ticket?, event.facts.as_ref()?);
+            let known = self.tickets.contains_key(&id) || facts.team.is_some();
+            let wanted = !known && rules.rule_on(facts, None) == Ruling::NeedsText;
+            wanted.then_some(id)
+        });
+        let old = self.window(limit).into_iter().filter(|id| {
+            self.ticket(*id)
+                .is_some_and(|it| rules.rule_on(&it.facts, None) == Ruling::NeedsText)
+        });
+        let mut wanted: Vec<_> = new.chain(old).take(limit).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted
+    }
+
+    /// Asks the rules about tickets that need it, `limit` at most. True when it could do more if called again.
+    pub(crate) fn route(&mut self, texts: &Texts, limit: usize) -> bool {
+        let window = self.window(limit);
+        self.cursor = window.last().copied();
+        let mut routed = 0;
+        for id in &window {
+            let Some(ticket) = self.ticket(*id) else {
+                self.unrouted.remove(id);
+                continue;
+            };
+            match self.rules.rule_on(&ticket.facts, texts.get(id)) {
+                Ruling::To(route) => {
+                    routed += 1;
+                    self.change(*id, |ticket| ticket.take_route(route));
+                }
+                Ruling::NeedsText => self.give_reason(*id, NO_TEXT),
+                Ruling::NoTeam => self.give_reason(*id, NO_TEAM),
+            }
+        }
+        routed > 0 && !self.unrouted.is_empty()
+    }
+
+    /// The next tickets to ask the rules about. Those that cannot be routed must not be asked about in every round, nor
+    /// stand before the others: so the window moves on, and begins again at the end.
+    fn window(&self, limit: usize) -> Vec<TicketId> {
+        let behind = |id: &TicketId| self.cursor.is_none_or(|cursor| *id > cursor);
+        let start = self.cursor.map_or(Bound::Unbounded, Bound::Excluded);
+        let first = self.unrouted.range((start, Bound::Unbounded));
+        let again = self.unrouted.iter().take_while(|id| !behind(id));
+        first.chain(again).take(limit).copied().collect()
+    }
+
+    /// Whether a ticket still has to be routed once its text is there.
+    pub(crate) fn has_unrouted(&self) -> bool {
+        !self.unrouted.is_empty()
+    }
+
+    /// When the next ticket that is held may be decided on.
+    pub(crate) fn next_hold(&self) -> Option<Timestamp> {
+        self.held.first().map(|(until, _)| *until)
+    }
+
+    /// What has to be stored since the last call.
+    pub(crate) fn take_changes(&mut self) -> Changes {
+        let mut tickets: Vec<_> = self.changed.drain().collect();
+        tickets.sort_unstable();
+        Changes {
+            tickets,
+            outcomes: std::mem::take(&mut self.outcomes),
+        }
+    }
+
+    /// Forgets tickets that are done; the tables keep them.
+    pub(crate) fn forget_done(&mut self, among: &[TicketId]) {
+        for id in among {
+            if self.ticket(*id).is_some_and(|it| it.phase == Phase::Done) {
+                self.tickets.remove(id);
+            }
+        }
+    }
+
+    /// Changes a ticket, with all that depends on it.
+    pub(super) fn change(&mut self, id: TicketId, change: impl FnOnce(&mut Ticket)) {
+        let Some(mut ticket) = self.tickets.remove(&id) else {
+            return;
+        };
+        self.unindex(&ticket);
+        let before = ticket.owner();
+        change(&mut ticket);
+        let after = ticket.owner();
+        if before != after {
+            if let Some(agent) = before {
+                self.desk.subtract(agent);
+            }
+            if let Some(agent) = after {
+                self.desk.add(agent);
+            }
+        }
+        self.index(&ticket);
+        self.tickets.insert(id, ticket);
+        self.changed.insert(id);
+    }
+
+    fn give_reason(&mut self, id: TicketId, reason: &str) {
+        let routed = self.ticket(id).is_some_and(|it| it.route.is_some());
+        let same = self.ticket(id).is_some_and(
+            |it| matches!(&it.phase, Phase::Waiting(waiting) if waiting.reason == reason),
+        );
+        if routed || same {
+            return;
+        }
+        self.change(id, |ticket| {
+            if let Phase::Waiting(waiting) = &mut ticket.phase {
+                reason.clone_into(&mut waiting.reason);
+            }
+        });
+    }
+
+    fn index(&mut self, ticket: &Ticket) {
+        let Phase::Waiting(waiting) = &ticket.phase else {
+            return;
+        };
+        self.waiting += 1;
+        if ticket.needs_route(self.rules.version) {
+            self.unrouted.insert(ticket.id);
+        }
+        if let Some(until) = waiting.held_until {
+            self.held.insert((until, ticket.id));
+            return;
+        }
+        let Some(route) = &ticket.route else { return };
+        let queue = self.queues.entry(route.team).or_default();
+        queue.insert(ticket.place());
+        if waiting.announced.is_none() && !ticket.has_its_team() {
+            self.unannounced.insert(ticket.id);
+        }
+    }
+
+    fn unindex(&mut self, ticket: &Ticket) {
+        let Phase::Waiting(waiting) = &ticket.phase else {
+            return;
+        };
+        self.waiting -= 1;
+        self.unrouted.remove(&ticket.id);
+        self.unannounced.remove(&ticket.id);
+        if let Some(until) = waiting.held_until {
+            self.held.remove(&(until, ticket.id));
+        }
+        if let Some(route) = &ticket.route
+            && let Some(queue) = self.queues.get_mut(&route.team)
+        {
+            queue.remove(&ticket.place());
+            if queue.is_empty() {
+                self.queues.remove(&route.team);
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Builders for tests of the core.
+
+use jiff::Timestamp;
+use solmu_domain::{
+    ids::{AgentId, DecisionId, RuleId, TeamId, TicketId},
+    ticket::{Priority, Status},
+};
+use solmu_telemetry::TraceContext;
+use uuid::Uuid;
+
+use super::{
+    decision::Decision,
+    desk::{Agent, Presence},
+    event::{TicketEvent, What},
+    matching::Round,
+    rules::RuleSet,
+    state::{State, Texts},
+    ticket::Facts,
+};
+
+pub(crate) fn team(id: u128) -> TeamId {
+    TeamId::from_uuid(Uuid::from_u128(id))
+}
+
+pub(crate) fn agent(id: u128) -> AgentId {
+    AgentId::from_uuid(Uuid::from_u128(id))
+}
+
+pub(crate) fn ticket(id: u128) -> TicketId {
+    TicketId::from_uuid(Uuid::from_u128(id))
+}
+
+pub(crate) fn rule_id(id: u128) -> RuleId {
+    RuleId::from_uuid(Uuid::from_u128(id))
+}
+
+pub(crate) fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+/// A new ticket of second `second`.
+pub(crate) fn facts(second: i64) -> Facts {
+    Facts {
+        number: second,
+        version: 1,
+        routing_version: 1,
+        status: Status::New,
+        priority: Priority::Normal,
+        channel: "email".to_owned(),
+        account: "main".to_owned(),
+        recipient: "help@example.com".to_owned(),
+        language: String::new(),
+        tags: Vec::new(),
+        team: None,
+        assignee: None,
+        created: at(second),
+        next_due: None,
+    }
+}
+
+pub(crate) fn person(id: u128, teams: &[u128], presence: Presence, capacity: u32) -> Agent {
+    Agent {
+        id: agent(id),
+        name: format!("agent {id}"),
+        teams: teams.iter().map(|id| team(*id)).collect(),
+        presence,
+        capacity,
+        version: 1,
+    }
+}
+
+/// The default team is 1.
+pub(crate) fn state(agents: impl IntoIterator<Item = Agent>) -> State {
+    let mut state = State::default();
+    state.set_rules(RuleSet {
+        version: 1,
+        rules: Vec::new(),
+        default_team: Some(team(1)),
+    });
+    for agent in agents {
+        state.desk_mut().set_agent(agent);
+    }
+    state
+}
+
+pub(crate) fn event(id: u128, facts: &Facts, what: What, second: i64) -> TicketEvent {
+    TicketEvent {
+        ticket: Some(ticket(id)),
+        facts: Some(facts.clone()),
+        what,
+        time: at(second),
+        trace: TraceContext::default(),
+    }
+}
+
+/// Learns, routes and decides: one round of the engine.
+pub(crate) fn round(state: &mut State, events: &[TicketEvent], second: i64) -> Vec<Decision> {
+    for event in events {
+        state.learn(event);
+    }
+    state.route(&Texts::new(), usize::MAX);
+    let next = std::cell::Cell::new(0_u128);
+    let new_id = || {
+        next.set(next.get() + 1);
+        let time = u128::try_from(second).unwrap_or_default();
+        DecisionId::from_uuid(Uuid::from_u128((time << 64) + next.get()))
+    };
+    let decisions = state.decide(&Round {
+        now: at(second),
+        epoch: 1,
+        candidates: 5,
+        new_id: &new_id,
+    });
+    let changes = state.take_changes();
+    state.forget_done(&changes.tickets);
+    decisions
+}

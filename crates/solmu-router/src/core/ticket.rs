@@ -1,0 +1,322 @@
+//! A ticket as the router sees it: facts learned from events, where it is routed, and whether somebody has it.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use solmu_domain::{
+    ids::{AgentId, DecisionId, RuleId, TeamId, TicketId},
+    routing::QueuePlace,
+    ticket::{Priority, Status},
+};
+use solmu_telemetry::TraceContext;
+
+use super::event::{RejectCause, TicketEvent, What};
+
+/// Rejections in a row after which a ticket waits before it is decided on again.
+const PATIENT_REJECTIONS: u32 = 3;
+
+/// What the ticket service says of a ticket. The event with the highest `version` is the truth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) number: i64,
+    pub(crate) version: i64,
+    pub(crate) routing_version: i64,
+    pub(crate) status: Status,
+    pub(crate) priority: Priority,
+    pub(crate) channel: String,
+    pub(crate) account: String,
+    pub(crate) recipient: String,
+    pub(crate) language: String,
+    pub(crate) tags: Vec<String>,
+    pub(crate) team: Option<TeamId>,
+    pub(crate) assignee: Option<AgentId>,
+    pub(crate) created: Timestamp,
+    pub(crate) next_due: Option<Timestamp>,
+}
+
+/// Which rule chose a team, in which version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RuleRef {
+    pub(crate) id: RuleId,
+    pub(crate) version: i64,
+    pub(crate) name: String,
+}
+
+/// What a rule changes besides the team. Kept until the ticket service has done it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Effects {
+    #[serde(
+        default,
+        with = "priority_name",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub(crate) priority: Option<Priority>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tags: Vec<String>,
+}
+
+impl Effects {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.priority.is_none() && self.tags.is_empty()
+    }
+}
+
+/// Where a ticket belongs, and who says so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Route {
+    pub(crate) team: TeamId,
+    /// Absent for the default team, and when a person chose the team.
+    pub(crate) rule: Option<RuleRef>,
+    /// A person chose the team: rules do not move it.
+    pub(crate) by_hand: bool,
+    /// Version of the rule set that it was made with.
+    pub(crate) rules_version: i64,
+    /// What the rule still has to change.
+    #[serde(default, skip_serializing_if = "Effects::is_empty")]
+    pub(crate) effects: Effects,
+}
+
+impl Route {
+    pub(crate) fn by_hand(team: TeamId) -> Self {
+        Self {
+            team,
+            rule: None,
+            by_hand: true,
+            rules_version: 0,
+            effects: Effects::default(),
+        }
+    }
+}
+
+/// Who has a ticket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Nobody.
+    Waiting(Waiting),
+    /// Decided; the ticket service has not answered yet. Counts for the agent.
+    Reserved {
+        agent: AgentId,
+        decision: DecisionId,
+    },
+    /// Owned. Counts for the agent.
+    Assigned { agent: AgentId },
+    /// Resolved or closed: nobody has to own it.
+    Done,
+}
+
+/// Why a ticket waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    /// One sentence for people.
+    pub(crate) reason: String,
+    /// The decision that told the ticket service its team, until that is answered.
+    pub(crate) announced: Option<DecisionId>,
+    /// Not decided on before this time, because its decisions were rejected again and again.
+    pub(crate) held_until: Option<Timestamp>,
+}
+
+impl Waiting {
+    pub(crate) fn because(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            announced: None,
+            held_until: None,
+        }
+    }
+}
+
+/// A ticket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    pub(crate) id: TicketId,
+    pub(crate) facts: Facts,
+    pub(crate) route: Option<Route>,
+    pub(crate) phase: Phase,
+    /// Since when nobody owns it.
+    pub(crate) waiting_since: Option<Timestamp>,
+    /// Rejected decisions in a row.
+    pub(crate) rejections: u32,
+    /// Trace of the event that made it wait: decisions continue it.
+    pub(crate) trace: TraceContext,
+}
+
+impl Ticket {
+    /// A ticket that is heard of for the first time. One that has a team already keeps it.
+    pub(crate) fn new(id: TicketId, facts: Facts, event: &TicketEvent) -> Self {
+        let route = facts.team.map(Route::by_hand);
+        let mut ticket = Self {
+            id,
+            facts,
+            route,
+            phase: Phase::Waiting(Waiting::because("it was not looked at yet")),
+            waiting_since: Some(event.time),
+            rejections: 0,
+            trace: event.trace.clone(),
+        };
+        ticket.settle(event.time);
+        ticket
+    }
+
+    /// Whom it counts for.
+    pub(crate) const fn owner(&self) -> Option<AgentId> {
+        match self.phase {
+            Phase::Reserved { agent, .. } | Phase::Assigned { agent } => Some(agent),
+            Phase::Waiting(_) | Phase::Done => None,
+        }
+    }
+
+    /// The decision whose answer it awaits.
+    pub(crate) const fn awaits(&self) -> Option<DecisionId> {
+        match &self.phase {
+            Phase::Reserved { decision, .. } => Some(*decision),
+            Phase::Waiting(waiting) => waiting.announced,
+            Phase::Assigned { .. } | Phase::Done => None,
+        }
+    }
+
+    /// Whether the ticket service knows all that the route wants besides an owner.
+    pub(crate) fn has_its_team(&self) -> bool {
+        self.route
+            .as_ref()
+            .is_some_and(|route| self.facts.team == Some(route.team) && route.effects.is_empty())
+    }
+
+    /// Its place in the queue of its team, by the priority that its rule gives it.
+    pub(crate) fn place(&self) -> QueuePlace {
+        let by_rule = self.route.as_ref().and_then(|route| route.effects.priority);
+        let priority = by_rule.unwrap_or(self.facts.priority);
+        QueuePlace::new(priority, self.facts.next_due, self.facts.created, self.id)
+    }
+
+    /// Whether the rules have to be asked (again) for its team.
+    pub(crate) fn needs_route(&self, rules_version: i64) -> bool {
+        let outdated = |route: &Route| !route.by_hand && route.rules_version < rules_version;
+        matches!(self.phase, Phase::Waiting(_)) && self.route.as_ref().is_none_or(outdated)
+    }
+
+    /// Takes a new route. Unless it is the old one, the ticket service has to be told.
+    pub(crate) fn take_route(&mut self, route: Route) {
+        if let Some(old) = &mut self.route
+            && old.team == route.team
+            && old.rule == route.rule
+        {
+            old.rules_version = route.rules_version;
+            return;
+        }
+        self.route = Some(route);
+        if let Phase::Waiting(waiting) = &mut self.phase {
+            waiting.announced = None;
+        }
+    }
+
+    /// Learns from an event. What is older than what is known changes nothing but the fate of a decision.
+    pub(crate) fn learn(&mut self, event: &TicketEvent) {
+        let rejected = matches!(event.what, What::Rejected { .. });
+        if let Some(facts) = &event.facts
+            && (facts.version > self.facts.version
+                || (rejected && facts.version == self.facts.version))
+        {
+            self.notice_team(facts, &event.what);
+            self.facts = facts.clone();
+        }
+        match event.what {
+            What::Assigned {
+                decision: Some(decision),
+            } if self.awaits() == Some(decision) => self.applied(),
+            What::Rejected { decision, cause } if self.awaits() == Some(decision) => {
+                self.rejected(cause, event.time);
+            }
+            What::Told | What::Assigned { .. } | What::Rejected { .. } => {}
+        }
+        if self.settle(event.time) {
+            self.trace = event.trace.clone();
+        }
+    }
+
+    /// A team that we did not choose was chosen by a person.
+    fn notice_team(&mut self, facts: &Facts, what: &What) {
+        let ours = matches!(what, What::Assigned { decision: Some(_) });
+        let wanted = self.route.as_ref().map(|route| route.team);
+        if let Some(team) = facts.team
+            && !ours
+            && facts.team != self.facts.team
+            && facts.team != wanted
+        {
+            self.route = Some(Route::by_hand(team));
+        }
+    }
+
+    fn applied(&mut self) {
+        if let Some(route) = &mut self.route {
+            route.effects = Effects::default();
+        }
+        if let Phase::Waiting(waiting) = &mut self.phase {
+            waiting.announced = None;
+        }
+    }
+
+    fn rejected(&mut self, cause: RejectCause, at: Timestamp) {
+        if cause == RejectCause::UnknownTicket {
+            self.facts.status = Status::Closed;
+        }
+        self.rejections = self.rejections.saturating_add(1);
+        self.phase = Phase::Waiting(Waiting {
+            reason: format!("its last decision was rejected: {}", cause.sentence()),
+            announced: None,
+            held_until: hold(self.rejections).and_then(|hold| at.checked_add(hold).ok()),
+        });
+    }
+
+    /// Brings the phase in line with the facts; true when it begins to wait. What is decided and not answered stays
+    /// reserved: the answer will come, and until then the agent's place is kept.
+    fn settle(&mut self, at: Timestamp) -> bool {
+        if !self.facts.status.is_open() {
+            self.phase = Phase::Done;
+        } else if let Some(agent) = self.facts.assignee {
+            self.phase = Phase::Assigned { agent };
+        } else if matches!(self.phase, Phase::Assigned { .. } | Phase::Done) {
+            self.phase = Phase::Waiting(Waiting::because("it has no owner any more"));
+            self.waiting_since = Some(at);
+            return true;
+        }
+        if matches!(self.phase, Phase::Assigned { .. } | Phase::Done) {
+            self.waiting_since = None;
+            self.rejections = 0;
+        }
+        false
+    }
+}
+
+/// How long to wait after so many rejections in a row: at first not at all, then 1, 2, 4 ... 60 seconds.
+fn hold(rejections: u32) -> Option<SignedDuration> {
+    let doublings = rejections.checked_sub(PATIENT_REJECTIONS)?.min(6);
+    Some(SignedDuration::from_secs((1_i64 << doublings).min(60)))
+}
+
+/// Priorities by their stable names.
+mod priority_name {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+    use solmu_domain::ticket::Priority;
+
+    #[expect(
+        clippy::ref_option,
+        clippy::trivially_copy_pass_by_ref,
+        reason = "the signature that serde calls"
+    )]
+    pub(super) fn serialize<S: Serializer>(
+        priority: &Option<Priority>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match priority {
+            Some(priority) => serializer.serialize_some(priority.name()),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Priority>, D::Error> {
+        let name: Option<String> = Option::deserialize(deserializer)?;
+        name.map(|name| name.parse().map_err(D::Error::custom))
+            .transpose()
+    }
+}

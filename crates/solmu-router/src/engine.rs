@@ -1,0 +1,347 @@
+//! The leader's loop: a batch of events in, one fenced transaction with all its decisions out.
+//!
+//! The state in memory is what the tables say; it is only kept after the commit. Whatever goes wrong, the state is
+//! dropped and the next round starts from the tables, so memory cannot drift from them. Rounds run one at a time.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use solmu_bus::{Bus, Event, Held};
+use solmu_db::{
+    Db, inbox, lease,
+    outbox::{self, OutboxEvent, Owner},
+};
+use solmu_domain::{
+    clock::SharedClock,
+    ids::{DecisionId, EventId, TicketId},
+    rng::SharedRng,
+};
+use solmu_runtime::{Runtime, relay::Wake};
+use sqlx::PgConnection;
+use tokio::sync::Notify;
+
+use crate::{
+    config::Config,
+    core::{
+        decision::{Decision, Outcome},
+        event::{Heard, TicketEvent},
+        matching::Round,
+        rules::Text,
+        state::Texts,
+    },
+    error::RoundError,
+    metrics::RouterMetrics,
+    recall::{Known, find_tickets, rebuild, refresh},
+    store::{
+        decision::{decisions_add, outcomes_note},
+        desk::loads_save,
+        ticket::tickets_save,
+    },
+    texts::{RoutingTexts, TextsError},
+};
+
+/// The group of leases; its one shard makes the leader.
+pub(crate) const LEASE: &str = "router";
+/// Name in the inbox.
+const CONSUMER: &str = "router";
+/// Tickets that one round asks the rules about, and gets the words of: a new rule may move a hundred thousand.
+const ROUTED_AT_ONCE: usize = 500;
+/// How often a round is tried that collides with changes of agents.
+const COLLISIONS: u32 = 5;
+
+/// An event in the hands of the engine.
+pub(crate) type Arrived = (EventId, Heard);
+
+/// What a round is made of.
+struct Work {
+    arrived: Vec<Arrived>,
+    held: Held,
+    epoch: i64,
+    texts: Texts,
+}
+
+/// A committed round.
+struct Done {
+    known: Known,
+    decisions: Vec<Decision>,
+    outcomes: Vec<Outcome>,
+    touched: Vec<TicketId>,
+    /// There is more to route than one round takes.
+    more: bool,
+}
+
+/// Decides. One per process; only the one with the lease gets through.
+pub(crate) struct Engine {
+    db: Db,
+    bus: Bus,
+    clock: SharedClock,
+    rng: SharedRng,
+    relay: Wake,
+    texts: Arc<dyn RoutingTexts>,
+    metrics: RouterMetrics,
+    candidates: usize,
+    known: Mutex<Option<Known>>,
+    turn: tokio::sync::Mutex<()>,
+    /// Fired when a round left work for the next one.
+    pub(crate) again: Notify,
+}
+
+impl Engine {
+    pub(crate) fn new(runtime: &Runtime, config: &Config, texts: Arc<dyn RoutingTexts>) -> Self {
+        Self {
+            db: runtime.db.clone(),
+            bus: runtime.bus.clone(),
+            clock: Arc::clone(&runtime.clock),
+            rng: Arc::clone(&runtime.rng),
+            relay: runtime.outbox.clone(),
+            texts,
+            metrics: RouterMetrics::register(&runtime.metrics),
+            candidates: config.candidates,
+            known: Mutex::new(None),
+            turn: tokio::sync::Mutex::new(()),
+            again: Notify::new(),
+        }
+    }
+
+    /// Learns from events and decides on all that waits. Events that were done before have no effect.
+    pub(crate) async fn round(
+        self: &Arc<Self>,
+        arrived: Vec<Arrived>,
+        held: &Held,
+    ) -> Result<(), RoundError> {
+        let _turn = self.turn.lock().await;
+        let started = Instant::now();
+        let epoch = held.values().copied().next().unwrap_or(0);
+        self.make_known(held, epoch).await?;
+        let texts = self.fetch_texts(&arrived).await;
+        let work = Arc::new(Work {
+            arrived,
+            held: held.clone(),
+            epoch,
+            texts,
+        });
+        let mut collisions = 0;
+        let done = loop {
+            match self.try_round(&work).await {
+                Err(RoundError::RosterMoved) if collisions < COLLISIONS => collisions += 1,
+                outcome => break outcome?,
+            }
+        };
+        self.finish(done);
+        self.metrics.round_took(started.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// Whether a round without events has something to do.
+    pub(crate) fn is_due(&self, held: &Held) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(known) = known.as_ref() else {
+            return true;
+        };
+        let now = self.clock.now();
+        held.values().next() != Some(&known.epoch)
+            || known.state.has_unrouted()
+            || known.state.next_hold().is_some_and(|until| until <= now)
+    }
+
+    /// Somebody else leads: what we know grows old.
+    pub(crate) fn forget(&self) {
+        drop(self.take_known());
+        self.metrics.not_leading();
+    }
+
+    fn take_known(&self) -> Option<Known> {
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    fn keep_known(&self, known: Known) {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+    }
+
+    /// Reads the tables after a change of leader or a failure.
+    async fn make_known(self: &Arc<Self>, held: &Held, epoch: i64) -> Result<(), RoundError> {
+        if let Some(known) = self.take_known().filter(|known| known.epoch == epoch) {
+            self.keep_known(known);
+            return Ok(());
+        }
+        let held = held.clone();
+        let known = self
+            .db
+            .tx("routing.rebuild", move |tx| {
+                let held = held.clone();
+                Box::pin(async move {
+                    lease::fence(tx, LEASE, &held).await?;
+                    rebuild(tx, epoch).await
+                })
+            })
+            .await?;
+        tracing::info!(
+            epoch,
+            waiting = known.state.waiting(),
+            "the router read its tables"
+        );
+        self.keep_known(known);
+        Ok(())
+    }
+
+    /// The words that rules want to see. Tickets whose words are not there yet wait; all else goes on.
+    async fn fetch_texts(&self, arrived: &[Arrived]) -> Texts {
+        let wanted = {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(known) = known.as_ref() else {
+                return Texts::new();
+            };
+            let events = arrived.iter().filter_map(|(_, heard)| match heard {
+                Heard::Ticket(event) => Some(event.as_ref()),
+                Heard::Roster | Heard::Nothing => None,
+            });
+            known.state.wanted_texts(events, ROUTED_AT_ONCE)
+        };
+        if wanted.is_empty() {
+            return Texts::new();
+        }
+        // A ticket without words is routed as one whose words match nothing.
+        let nothing = || Text::new("", "", String::new());
+        match self.texts.fetch(&wanted).await {
+            Ok(found) => {
+                let mut texts: Texts = wanted.into_iter().map(|id| (id, nothing())).collect();
+                for text in found {
+                    if let Ok(id) = text.ticket_id.parse() {
+                        texts.insert(id, Text::new(&text.subject, &text.text, text.sender));
+                    }
+                }
+                texts
+            }
+            Err(TextsError::NotConfigured) => {
+                tracing::warn!("rules look at words but no ticket service is configured");
+                wanted.into_iter().map(|id| (id, nothing())).collect()
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(
+                    error,
+                    tickets = wanted.len(),
+                    "cannot get words; the tickets wait"
+                );
+                Texts::new()
+            }
+        }
+    }
+
+    async fn try_round(self: &Arc<Self>, work: &Arc<Work>) -> Result<Done, RoundError> {
+        let (engine, work) = (Arc::clone(self), Arc::clone(work));
+        self.db
+            .tx("routing.decide", move |tx| {
+                let (engine, work) = (Arc::clone(&engine), Arc::clone(&work));
+                Box::pin(async move { engine.in_transaction(tx, &work).await })
+            })
+            .await
+    }
+
+    async fn in_transaction(&self, tx: &mut PgConnection, work: &Work) -> Result<Done, RoundError> {
+        lease::fence(&mut *tx, LEASE, &work.held).await?;
+        let known = self.take_known().filter(|known| known.epoch == work.epoch);
+        let mut known = match known {
+            Some(known) => known,
+            None => rebuild(tx, work.epoch).await?,
+        };
+        refresh(tx, &mut known).await?;
+        let now = self.clock.now();
+        let events = self.claim(tx, &work.arrived).await?;
+        let events = find_tickets(tx, &mut known.state, events).await?;
+        let state = &mut known.state;
+        for event in &events {
+            state.learn(event);
+        }
+        let more = state.route(&work.texts, ROUTED_AT_ONCE);
+        let decisions = state.decide(&Round {
+            now,
+            epoch: work.epoch,
+            candidates: self.candidates,
+            new_id: &|| DecisionId::generate(&*self.clock, &*self.rng),
+        });
+        let changes = state.take_changes();
+        let people = state.desk_mut().take_changed();
+        let tickets = changes.tickets.iter().filter_map(|id| state.ticket(*id));
+        tickets_save(tx, tickets).await?;
+        decisions_add(tx, &decisions).await?;
+        outcomes_note(tx, &changes.outcomes).await?;
+        loads_save(tx, state.desk(), &people).await?;
+        let told = decisions.iter().map(|decision| self.tell(decision));
+        outbox::add(tx, Owner::Routing, told.collect(), now).await?;
+        Ok(Done {
+            known,
+            decisions,
+            outcomes: changes.outcomes,
+            touched: changes.tickets,
+            more,
+        })
+    }
+
+    /// The events that were not done yet, in order.
+    async fn claim(
+        &self,
+        tx: &mut PgConnection,
+        arrived: &[Arrived],
+    ) -> Result<Vec<TicketEvent>, RoundError> {
+        if arrived.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<EventId> = arrived.iter().map(|(id, _)| *id).collect();
+        let mut new = inbox::claim(tx, Owner::Routing, CONSUMER, &ids, self.clock.now()).await?;
+        // `remove`, because one batch may hold the same event twice.
+        let fresh = arrived.iter().filter(|(id, _)| new.remove(id));
+        let events = fresh.filter_map(|(_, heard)| match heard {
+            Heard::Ticket(event) => Some(event.as_ref().clone()),
+            Heard::Roster | Heard::Nothing => None,
+        });
+        Ok(events.collect())
+    }
+
+    fn tell(&self, decision: &Decision) -> OutboxEvent {
+        let id = EventId::generate(&*self.clock, &*self.rng);
+        let event = Event::traced(
+            id,
+            decision.time,
+            &decision.to_proto(),
+            decision.trace.clone(),
+        );
+        outbox_event(&self.bus, &event)
+    }
+
+    /// After the commit: memory may follow.
+    fn finish(&self, mut done: Done) {
+        let state = &mut done.known.state;
+        state.forget_done(&done.touched);
+        self.metrics.unassigned(state.waiting());
+        for decision in &done.decisions {
+            self.metrics.decided(decision);
+        }
+        for cause in done.outcomes.iter().filter_map(|it| it.rejected) {
+            self.metrics.rejected(cause);
+        }
+        if !done.decisions.is_empty() {
+            self.relay.wake(Owner::Routing);
+        }
+        self.keep_known(done.known);
+        if done.more {
+            self.again.notify_one();
+        }
+    }
+}
+
+/// An event as the outbox keeps it.
+pub(crate) fn outbox_event(bus: &Bus, event: &Event) -> OutboxEvent {
+    let encoded = bus.encode(event);
+    OutboxEvent {
+        event_id: event.id.as_uuid(),
+        family: encoded.family.token().to_owned(),
+        shard: encoded.shard,
+        event: encoded.bytes,
+    }
+}

@@ -1,0 +1,110 @@
+//! Rules.
+
+use solmu_conditions::Checked;
+use solmu_db::outbox::{self, Owner};
+use solmu_domain::ids::RuleId;
+use solmu_proto::routing::v1 as proto;
+use solmu_runtime::ApiError;
+
+use super::{Resource, Service, parse, people::need_teams};
+use crate::{
+    core::rules::needs_text,
+    store::rule::{RuleSpec, rule_delete, rule_lock, rule_save, rules_fetch},
+};
+
+impl Service {
+    pub(super) async fn rule_create(
+        &self,
+        rule: Option<proto::Rule>,
+    ) -> Result<proto::Rule, ApiError> {
+        let rule = rule.ok_or_else(|| ApiError::invalid("rule", "is missing"))?;
+        let (spec, condition) = parse::rule(&rule)?;
+        self.check_texts(&spec, &condition)?;
+        let id = RuleId::generate(self.clock.as_ref(), self.rng.as_ref());
+        self.rule_store(id, spec, None).await
+    }
+
+    /// Replaces a rule. If the request names a version, it must be the present one.
+    pub(super) async fn rule_change(
+        &self,
+        rule: Option<proto::Rule>,
+    ) -> Result<proto::Rule, ApiError> {
+        let rule = rule.ok_or_else(|| ApiError::invalid("rule", "is missing"))?;
+        let id: RuleId = parse::id("rule.id", &rule.id)?;
+        let (spec, condition) = parse::rule(&rule)?;
+        self.check_texts(&spec, &condition)?;
+        self.rule_store(id, spec, Some(rule.version)).await
+    }
+
+    /// `replaces`: the version of the rule that is there, 0 for any; absent for a new rule.
+    async fn rule_store(
+        &self,
+        id: RuleId,
+        spec: RuleSpec,
+        replaces: Option<i64>,
+    ) -> Result<proto::Rule, ApiError> {
+        let event = self.changed(Resource::Rule, &id);
+        let now = self.clock.now();
+        self.db
+            .tx("routing.save_rule", |tx| {
+                let (spec, event) = (spec.clone(), event.clone());
+                Box::pin(async move {
+                    if let Some(wanted) = replaces {
+                        let present = rule_lock(tx, id).await?;
+                        let present = present.ok_or_else(|| ApiError::not_found("rule", &id))?;
+                        if wanted != 0 && wanted != present {
+                            return Err(ApiError::Aborted {
+                                reason: "RULE_CHANGED",
+                                message: "the rule was changed meanwhile; read it again".to_owned(),
+                            });
+                        }
+                    }
+                    need_teams(tx, &[spec.team], "rule.team_id").await?;
+                    rule_save(tx, id, &spec, now).await?;
+                    outbox::add(tx, Owner::Routing, vec![event], now).await?;
+                    Ok(())
+                })
+            })
+            .await?;
+        self.relay.wake(Owner::Routing);
+        let row = rules_fetch(self.db.pool(), Some(id)).await?.pop();
+        row.map(proto::Rule::from)
+            .ok_or_else(|| ApiError::not_found("rule", &id))
+    }
+
+    pub(super) async fn rule_list(&self) -> Result<Vec<proto::Rule>, ApiError> {
+        let rows = rules_fetch(self.db.pool(), None).await?;
+        Ok(rows.into_iter().map(proto::Rule::from).collect())
+    }
+
+    pub(super) async fn rule_remove(&self, id: RuleId) -> Result<(), ApiError> {
+        let event = self.changed(Resource::Rule, &id);
+        let now = self.clock.now();
+        self.db
+            .tx("routing.delete_rule", |tx| {
+                let event = event.clone();
+                Box::pin(async move {
+                    if !rule_delete(tx, id).await? {
+                        return Err(ApiError::not_found("rule", &id));
+                    }
+                    outbox::add(tx, Owner::Routing, vec![event], now).await?;
+                    Ok(())
+                })
+            })
+            .await?;
+        self.relay.wake(Owner::Routing);
+        Ok(())
+    }
+
+    /// A rule that looks at words is of no use where nobody can say them.
+    fn check_texts(&self, spec: &RuleSpec, condition: &Checked) -> Result<(), ApiError> {
+        if !spec.enabled || self.texts.is_configured() || !needs_text(condition) {
+            return Ok(());
+        }
+        Err(ApiError::FailedPrecondition {
+            reason: "TEXTS_NOT_CONFIGURED",
+            message: "a rule on words or sender needs router.tickets_endpoint to be configured"
+                .to_owned(),
+        })
+    }
+}

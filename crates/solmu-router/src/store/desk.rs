@@ -1,0 +1,209 @@
+//! Agents, teams and rules as the leader reads them, and the loads that it writes.
+
+use std::collections::HashMap;
+
+use solmu_conditions::Condition;
+use solmu_db::{SqlTimestamp, ToSqlx};
+use solmu_domain::ids::{AgentId, RuleId, TeamId};
+use sqlx::{PgConnection, types::Json};
+use uuid::Uuid;
+
+use crate::{
+    core::{
+        desk::{Agent, Desk, Load, Presence},
+        rules::{Rule, RuleSet, SCHEMA},
+        ticket::Effects,
+    },
+    error::RoundError,
+};
+
+/// Which version of agents, teams and rules was read. All parts only grow, so two equal stamps mean no change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, sqlx::FromRow)]
+pub(crate) struct Stamp {
+    agents: i64,
+    agent_versions: i64,
+    teams: i64,
+    rules: i64,
+}
+
+impl Stamp {
+    /// Whether agents have changed between the two.
+    pub(crate) const fn same_agents(self, other: Self) -> bool {
+        self.agents == other.agents && self.agent_versions == other.agent_versions
+    }
+
+    /// Whether teams and rules have changed between the two.
+    pub(crate) const fn same_rules(self, other: Self) -> bool {
+        self.teams == other.teams && self.rules == other.rules
+    }
+}
+
+/// The present stamp. Read before what it stamps, so that a change in between is seen the next time.
+pub(crate) async fn stamp(tx: &mut PgConnection) -> Result<Stamp, RoundError> {
+    Ok(sqlx::query_as(
+        "SELECT count(*) AS agents, coalesce(sum(version), 0)::bigint AS agent_versions,
+            (SELECT count(*) FROM routing.team) AS teams, (SELECT version FROM routing.rule_set) AS rules
+         FROM routing.agent",
+    )
+    .fetch_one(tx)
+    .await?)
+}
+
+#[derive(sqlx::FromRow)]
+struct AgentRow {
+    id: Uuid,
+    display_name: String,
+    capacity: i32,
+    presence: String,
+    version: i64,
+    load: i64,
+    load_version: i64,
+    last_assigned: i64,
+    last_assigned_at: Option<SqlTimestamp>,
+    team_ids: Vec<Uuid>,
+}
+
+/// All agents, with their stored loads.
+pub(crate) async fn agents_load(tx: &mut PgConnection) -> Result<Vec<(Agent, Load)>, RoundError> {
+    let rows: Vec<AgentRow> = sqlx::query_as(
+        "SELECT id, display_name, capacity, presence, version, load, load_version, last_assigned, last_assigned_at,
+            ARRAY(SELECT team_id FROM routing.agent_team WHERE agent_id = agent.id ORDER BY team_id) AS team_ids
+         FROM routing.agent AS agent",
+    )
+    .fetch_all(tx)
+    .await?;
+    let typed = |row: AgentRow| {
+        let agent = Agent {
+            id: AgentId::from_uuid(row.id),
+            name: row.display_name,
+            teams: row.team_ids.into_iter().map(TeamId::from_uuid).collect(),
+            presence: Presence::from_name(&row.presence),
+            capacity: u32::try_from(row.capacity).unwrap_or(0),
+            version: row.version,
+        };
+        let load = Load {
+            count: u32::try_from(row.load).unwrap_or(0),
+            version: row.load_version,
+            last_assigned: u64::try_from(row.last_assigned).unwrap_or(0),
+            last_assigned_at: row.last_assigned_at.map(SqlTimestamp::to_jiff),
+        };
+        (agent, load)
+    };
+    Ok(rows.into_iter().map(typed).collect())
+}
+
+/// Names of all teams.
+pub(crate) async fn team_names(
+    tx: &mut PgConnection,
+) -> Result<HashMap<TeamId, String>, RoundError> {
+    let rows: Vec<(Uuid, String)> = sqlx::query_as("SELECT id, display_name FROM routing.team")
+        .fetch_all(tx)
+        .await?;
+    let typed = |(id, name)| (TeamId::from_uuid(id), name);
+    Ok(rows.into_iter().map(typed).collect())
+}
+
+#[derive(sqlx::FromRow)]
+struct RuleRow {
+    id: Uuid,
+    display_name: String,
+    tree: Json<Condition>,
+    team_id: Uuid,
+    set_priority: Option<String>,
+    add_tags: Vec<String>,
+    version: i64,
+}
+
+/// Enabled rules in order, compiled. One that no longer fits the fields is left out, loudly: the others still hold.
+pub(crate) async fn rules_load(tx: &mut PgConnection, stamp: Stamp) -> Result<RuleSet, RoundError> {
+    let rows: Vec<RuleRow> = sqlx::query_as(
+        "SELECT id, display_name, tree, team_id, set_priority, add_tags, version FROM routing.rule
+         WHERE enabled ORDER BY position, id",
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let default: Option<Uuid> = sqlx::query_scalar("SELECT id FROM routing.team WHERE is_default")
+        .fetch_optional(tx)
+        .await?;
+    let mut rules = Vec::with_capacity(rows.len());
+    for row in rows {
+        let condition = match SCHEMA.check(&row.tree) {
+            Ok(condition) => condition,
+            Err(violations) => {
+                let problems: Vec<_> = violations.iter().map(ToString::to_string).collect();
+                tracing::error!(rule.id = %row.id, problems = problems.join("; "), "a stored rule does not check and is left out");
+                continue;
+            }
+        };
+        let effects = Effects {
+            priority: row.set_priority.and_then(|name| name.parse().ok()),
+            tags: row.add_tags,
+        };
+        rules.push(Rule::new(
+            RuleId::from_uuid(row.id),
+            row.version,
+            row.display_name,
+            condition,
+            TeamId::from_uuid(row.team_id),
+            effects,
+        ));
+    }
+    Ok(RuleSet {
+        version: stamp.rules,
+        rules,
+        default_team: default.map(TeamId::from_uuid),
+    })
+}
+
+/// Writes the loads of `changed` agents, if each of them is still as the desk knows them.
+///
+/// Errors: [`RoundError::RosterMoved`] when one is not: then decisions were made on what is no longer true.
+pub(crate) async fn loads_save(
+    tx: &mut PgConnection,
+    desk: &Desk,
+    changed: &[AgentId],
+) -> Result<(), RoundError> {
+    // Tickets may name agents that the roster does not have.
+    let known: Vec<_> = changed
+        .iter()
+        .filter_map(|id| Some((desk.agent(*id)?, desk.load(*id))))
+        .collect();
+    if known.is_empty() {
+        return Ok(());
+    }
+    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let ids: Vec<Uuid> = known.iter().map(|(it, _)| it.id.as_uuid()).collect();
+    let versions: Vec<i64> = known.iter().map(|(it, _)| it.version).collect();
+    let loads: Vec<i64> = known.iter().map(|(_, load)| load.count.into()).collect();
+    let load_versions: Vec<i64> = known.iter().map(|(_, load)| load.version).collect();
+    let turns: Vec<i64> = known
+        .iter()
+        .map(|(_, load)| number(load.last_assigned))
+        .collect();
+    let times: Vec<Option<SqlTimestamp>> = known
+        .iter()
+        .map(|(_, load)| load.last_assigned_at.map(ToSqlx::to_sqlx))
+        .collect();
+    let written = sqlx::query(
+        "UPDATE routing.agent AS agent
+         SET load = new.load, load_version = new.load_version, last_assigned = new.last_assigned,
+            last_assigned_at = new.last_assigned_at
+         FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[])
+            AS new (id, version, load, load_version, last_assigned, last_assigned_at)
+         WHERE agent.id = new.id AND agent.version = new.version",
+    )
+    .bind(ids)
+    .bind(versions)
+    .bind(loads)
+    .bind(load_versions)
+    .bind(turns)
+    .bind(times)
+    .execute(tx)
+    .await?
+    .rows_affected();
+    if written == known.len() as u64 {
+        Ok(())
+    } else {
+        Err(RoundError::RosterMoved)
+    }
+}

@@ -1,0 +1,7 @@
+//! SQL of the schema `routing`. Free functions on a transaction; the leader's run in few statements per batch.
+
+pub(crate) mod decision;
+pub(crate) mod desk;
+pub(crate) mod people;
+pub(crate) mod rule;
+pub(crate) mod ticket;

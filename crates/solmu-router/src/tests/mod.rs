@@ -1,0 +1,6 @@
+//! Tests on the real engines: the router against a model of the ticket service.
+
+mod engine;
+mod replicas;
+mod service;
+mod support;

@@ -1,0 +1,141 @@
+//! Who calls: bearer tokens, and what their roles may do.
+//!
+//! A token is `solmu_<id>_<secret>`: the id is public and names it in logs, the secret is 256 random bits. Because it
+//! is random, its plain SHA-256 is stored: there is nothing to guess, and a slow hash (as passwords need) would only
+//! cost every call. A call costs no query as long as the token is cached. A revocation is notified by PostgreSQL and
+//! takes effect at once; where a notification gets lost with its connection, the cache forgets within 30 seconds.
+
+mod cache;
+mod service;
+mod store;
+#[cfg(test)]
+mod tests;
+mod token;
+
+use std::{fmt, str::FromStr};
+
+use solmu_domain::ids::AgentId;
+use solmu_proto::access::v1 as proto;
+use tonic::{Request, Status};
+
+use crate::api_error::ApiError;
+
+pub use cache::Access;
+pub use store::{bootstrap, issue};
+pub use token::NewToken;
+
+/// What a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Sets up everything, tokens included.
+    Admin,
+    /// Works on tickets, as one agent.
+    Agent,
+    /// Another service.
+    Service,
+}
+
+impl Role {
+    /// The name in the database and in logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Agent => "agent",
+            Self::Service => "service",
+        }
+    }
+
+    fn to_proto(self) -> proto::Role {
+        match self {
+            Self::Admin => proto::Role::Admin,
+            Self::Agent => proto::Role::Agent,
+            Self::Service => proto::Role::Service,
+        }
+    }
+
+    fn from_proto(role: i32) -> Option<Self> {
+        match proto::Role::try_from(role) {
+            Ok(proto::Role::Admin) => Some(Self::Admin),
+            Ok(proto::Role::Agent) => Some(Self::Agent),
+            Ok(proto::Role::Service) => Some(Self::Service),
+            Ok(proto::Role::Unspecified) | Err(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Text that names no role.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no role '{0}': expected admin, agent or service")]
+pub struct UnknownRole(String);
+
+impl FromStr for Role {
+    type Err = UnknownRole;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Admin, Self::Agent, Self::Service]
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| UnknownRole(text.to_owned()))
+    }
+}
+
+/// Whose token came with a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The public id of the token.
+    pub token_id: String,
+    /// What it is for.
+    pub role: Role,
+    /// Whose it is; for role agent and only then.
+    pub agent_id: Option<AgentId>,
+}
+
+impl Caller {
+    /// Fails with PERMISSION_DENIED unless the caller has one of the roles.
+    pub fn require(&self, roles: &[Role]) -> Result<(), ApiError> {
+        if roles.contains(&self.role) {
+            return Ok(());
+        }
+        let wanted = roles
+            .iter()
+            .map(|role| role.as_str())
+            .collect::<Vec<_>>()
+            .join(" or ");
+        Err(ApiError::PermissionDenied {
+            reason: "ROLE_REQUIRED",
+            message: format!("this call needs a token of role {wanted}"),
+        })
+    }
+
+    /// The agent who calls; PERMISSION_DENIED for a token that is no agent's.
+    pub fn require_agent(&self) -> Result<AgentId, ApiError> {
+        self.require(&[Role::Agent])?;
+        self.agent_id
+            .ok_or_else(|| ApiError::internal("a token of role agent has no agent"))
+    }
+}
+
+/// The caller of a gRPC request, put there by the server. UNAUTHENTICATED when there is none, which only happens to a
+/// service that is called past the server.
+pub fn caller<T>(request: &Request<T>) -> Result<&Caller, Status> {
+    request
+        .extensions()
+        .get::<Caller>()
+        .ok_or_else(|| unauthenticated("TOKEN_MISSING").into())
+}
+
+/// The answer to a caller who is not known. Which of id and secret was wrong is not said.
+pub(crate) fn unauthenticated(reason: &'static str) -> ApiError {
+    let message = match reason {
+        "TOKEN_MISSING" => "this call needs an authorization header with a bearer token",
+        _ => "the bearer token is not valid",
+    };
+    ApiError::Unauthenticated { reason, message }
+}

@@ -1,0 +1,166 @@
+//! `solmu.access.v1.AccessService`: tokens, for admins.
+
+use jiff::Timestamp;
+use solmu_domain::ids::AgentId;
+use solmu_proto::access::v1::{
+    self as proto, CreateTokenRequest, CreateTokenResponse, ListTokensRequest, ListTokensResponse,
+    RevokeTokenRequest, RevokeTokenResponse,
+    access_service_server::{AccessService, AccessServiceServer},
+};
+use tonic::{Request, Response, Status, service::Routes};
+
+use super::{
+    Access, NewToken, Role, caller,
+    store::{self, Token},
+};
+use crate::api_error::{ApiError, Violation};
+
+/// Characters of a display name at most.
+const NAME_MAX: usize = 100;
+
+impl Access {
+    /// The gRPC service that manages tokens.
+    #[must_use]
+    pub fn routes(&self) -> Routes {
+        Routes::new(AccessServiceServer::new(self.clone()))
+    }
+}
+
+#[tonic::async_trait]
+impl AccessService for Access {
+    async fn create_token(
+        &self,
+        request: Request<CreateTokenRequest>,
+    ) -> Result<Response<CreateTokenResponse>, Status> {
+        caller(&request)?.require(&[Role::Admin])?;
+        let wanted = Wanted::parse(request.into_inner())?;
+        let new = NewToken::generate(wanted.role, wanted.agent_id, self.rng.as_ref());
+        let now = self.clock.now();
+        self.db
+            .tx("access.create_token", |tx| {
+                let (new, name) = (new.clone(), wanted.display_name.clone());
+                Box::pin(async move {
+                    store::token_insert(tx, &new, &name, now)
+                        .await
+                        .map_err(ApiError::from)
+                })
+            })
+            .await?;
+        tracing::info!(
+            token_id = new.caller.token_id,
+            role = new.caller.role.as_str(),
+            "token created"
+        );
+        let token = Token {
+            caller: new.caller,
+            display_name: wanted.display_name,
+            create_time: now,
+            revoke_time: None,
+        };
+        let secret = new.token.expose().to_owned();
+        Ok(Response::new(CreateTokenResponse {
+            token: Some(to_proto(token)),
+            secret,
+        }))
+    }
+
+    async fn list_tokens(
+        &self,
+        request: Request<ListTokensRequest>,
+    ) -> Result<Response<ListTokensResponse>, Status> {
+        caller(&request)?.require(&[Role::Admin])?;
+        let tokens = store::token_list(self.db.pool())
+            .await
+            .map_err(ApiError::from)?;
+        let tokens = tokens.into_iter().map(to_proto).collect();
+        Ok(Response::new(ListTokensResponse { tokens }))
+    }
+
+    async fn revoke_token(
+        &self,
+        request: Request<RevokeTokenRequest>,
+    ) -> Result<Response<RevokeTokenResponse>, Status> {
+        caller(&request)?.require(&[Role::Admin])?;
+        let id = request.into_inner().id;
+        let now = self.clock.now();
+        self.db
+            .tx("access.revoke_token", |tx| {
+                let id = id.clone();
+                Box::pin(async move { store::token_revoke(tx, &id, now).await })
+            })
+            .await?;
+        // Here at once; elsewhere by the notification that committed with it.
+        self.forget(Some(&id));
+        tracing::info!(token_id = id, "token revoked");
+        Ok(Response::new(RevokeTokenResponse {}))
+    }
+}
+
+/// A valid request for a token.
+struct Wanted {
+    display_name: String,
+    role: Role,
+    agent_id: Option<AgentId>,
+}
+
+impl Wanted {
+    fn parse(request: CreateTokenRequest) -> Result<Self, ApiError> {
+        let token = request
+            .token
+            .ok_or_else(|| ApiError::invalid("token", "is missing"))?;
+        let mut violations = Vec::new();
+        let mut refuse = |field: &str, description: String| {
+            violations.push(Violation::new(field, description));
+        };
+        let display_name = token.display_name.trim().to_owned();
+        if display_name.is_empty() || display_name.chars().count() > NAME_MAX {
+            refuse(
+                "token.display_name",
+                format!("must have 1 to {NAME_MAX} characters"),
+            );
+        }
+        let role = Role::from_proto(token.role);
+        if role.is_none() {
+            refuse("token.role", "must be admin, agent or service".to_owned());
+        }
+        let mut agent_id = None;
+        match (role, token.agent_id.as_str()) {
+            (Some(Role::Agent), text) => match text.parse::<AgentId>() {
+                Ok(id) => agent_id = Some(id),
+                Err(error) => refuse("token.agent_id", error.to_string()),
+            },
+            (_, "") => {}
+            (_, _) => refuse("token.agent_id", "is for role agent only".to_owned()),
+        }
+        match role {
+            Some(role) if violations.is_empty() => Ok(Self {
+                display_name,
+                role,
+                agent_id,
+            }),
+            _ => Err(ApiError::InvalidArgument { violations }),
+        }
+    }
+}
+
+fn to_proto(token: Token) -> proto::Token {
+    proto::Token {
+        id: token.caller.token_id,
+        display_name: token.display_name,
+        role: token.caller.role.to_proto().into(),
+        agent_id: token
+            .caller
+            .agent_id
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
+        create_time: Some(time(token.create_time)),
+        revoke_time: token.revoke_time.map(time),
+    }
+}
+
+fn time(at: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: at.as_second(),
+        nanos: at.subsec_nanosecond(),
+    }
+}

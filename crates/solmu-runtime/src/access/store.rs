@@ -1,0 +1,210 @@
+//! The rows of `access.token`.
+
+use jiff::Timestamp;
+use solmu_db::{Db, DbError, SqlTimestamp, ToSqlx as _};
+use solmu_domain::{clock::Clock, ids::AgentId, rng::Rng};
+use sqlx::{PgConnection, PgPool, types::Uuid};
+
+use super::{Caller, NewToken, Role};
+use crate::api_error::ApiError;
+
+/// The channel that carries the ids of tokens that changed.
+pub(super) const CHANNEL: &str = "access_token";
+
+/// What a call needs to know of a token.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub(super) caller: Caller,
+    pub(super) hash: Vec<u8>,
+}
+
+/// A token without its secret.
+#[derive(Debug, Clone)]
+pub(super) struct Token {
+    pub(super) caller: Caller,
+    pub(super) display_name: String,
+    pub(super) create_time: Timestamp,
+    pub(super) revoke_time: Option<Timestamp>,
+}
+
+type TokenRow = (
+    String,
+    String,
+    String,
+    Option<Uuid>,
+    SqlTimestamp,
+    Option<SqlTimestamp>,
+);
+
+fn caller(token_id: String, role: &str, agent_id: Option<Uuid>) -> Result<Caller, DbError> {
+    // The table's check allows these three only, so this is a newer release's row.
+    let role: Role = role
+        .parse()
+        .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+    Ok(Caller {
+        token_id,
+        role,
+        agent_id: agent_id.map(AgentId::from_uuid),
+    })
+}
+
+/// A token that is not revoked.
+pub(super) async fn token_fetch(pool: &PgPool, id: &str) -> Result<Option<Known>, DbError> {
+    let row: Option<(String, Option<Uuid>, Vec<u8>)> = sqlx::query_as(
+        "SELECT role, agent_id, hash FROM access.token WHERE id = $1 AND revoke_time IS NULL",
+    )
+    .bind(id)
+    .fetch_optional(pool)
+    .await?;
+    row.map(|(role, agent_id, hash)| {
+        Ok(Known {
+            caller: caller(id.to_owned(), &role, agent_id)?,
+            hash,
+        })
+    })
+    .transpose()
+}
+
+/// All tokens, oldest first.
+pub(super) async fn token_list(pool: &PgPool) -> Result<Vec<Token>, DbError> {
+    let rows: Vec<TokenRow> = sqlx::query_as(
+        "SELECT id, display_name, role, agent_id, create_time, revoke_time
+         FROM access.token ORDER BY create_time, id",
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter()
+        .map(
+            |(id, display_name, role, agent_id, create_time, revoke_time)| {
+                Ok(Token {
+                    caller: caller(id, &role, agent_id)?,
+                    display_name,
+                    create_time: create_time.to_jiff(),
+                    revoke_time: revoke_time.map(SqlTimestamp::to_jiff),
+                })
+            },
+        )
+        .collect()
+}
+
+/// Stores a new token.
+pub(super) async fn token_insert(
+    tx: &mut PgConnection,
+    new: &NewToken,
+    display_name: &str,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    sqlx::query(
+        "INSERT INTO access.token (id, display_name, role, agent_id, hash, create_time)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(&new.caller.token_id)
+    .bind(display_name)
+    .bind(new.caller.role.as_str())
+    .bind(new.caller.agent_id.map(AgentId::as_uuid))
+    .bind(new.hash.as_slice())
+    .bind(now.to_sqlx())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Revokes a token and tells every process. A second call changes nothing. The last admin token stays: without it
+/// nobody could make another.
+pub(super) async fn token_revoke(
+    tx: &mut PgConnection,
+    id: &str,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    admin_lock(tx).await?;
+    let row: Option<(String, bool)> = sqlx::query_as(
+        "SELECT role, revoke_time IS NOT NULL FROM access.token WHERE id = $1 FOR UPDATE",
+    )
+    .bind(id)
+    .fetch_optional(&mut *tx)
+    .await
+    .map_err(DbError::from)?;
+    match row {
+        None => return Err(ApiError::not_found("token", id)),
+        Some((_, true)) => return Ok(()),
+        Some((role, false)) if role == Role::Admin.as_str() && admin_count(tx).await? < 2 => {
+            return Err(ApiError::FailedPrecondition {
+                reason: "LAST_ADMIN_TOKEN",
+                message: "the last admin token cannot be revoked: make another one first"
+                    .to_owned(),
+            });
+        }
+        Some((_, false)) => {}
+    }
+    sqlx::query("UPDATE access.token SET revoke_time = $2 WHERE id = $1")
+        .bind(id)
+        .bind(now.to_sqlx())
+        .execute(&mut *tx)
+        .await
+        .map_err(DbError::from)?;
+    sqlx::query("SELECT pg_notify($1, $2)")
+        .bind(CHANNEL)
+        .bind(id)
+        .execute(tx)
+        .await
+        .map_err(DbError::from)?;
+    Ok(())
+}
+
+/// Makes the first admin token, once, however many processes start at the same time. `None` when there is one.
+pub async fn bootstrap(
+    db: &Db,
+    clock: &dyn Clock,
+    rng: &dyn Rng,
+) -> Result<Option<NewToken>, DbError> {
+    let new = NewToken::generate(Role::Admin, None, rng);
+    let now = clock.now();
+    let made: bool = db
+        .tx("access.bootstrap", |tx| {
+            let new = new.clone();
+            Box::pin(async move {
+                admin_lock(tx).await?;
+                if admin_count(tx).await? > 0 {
+                    return Ok::<_, DbError>(false);
+                }
+                token_insert(tx, &new, "first admin", now).await?;
+                Ok(true)
+            })
+        })
+        .await?;
+    Ok(made.then_some(new))
+}
+
+/// Makes a token for somebody who sets up a system without the API: the first agent, or a role of the same process.
+pub async fn issue(
+    db: &Db,
+    clock: &dyn Clock,
+    rng: &dyn Rng,
+    role: Role,
+    agent: Option<AgentId>,
+    display_name: &str,
+) -> Result<NewToken, DbError> {
+    let new = NewToken::generate(role, agent, rng);
+    let now = clock.now();
+    db.tx("access.issue", |tx| {
+        let (new, display_name) = (new.clone(), display_name.to_owned());
+        Box::pin(async move { token_insert(tx, &new, &display_name, now).await })
+    })
+    .await?;
+    Ok(new)
+}
+
+/// Lets one transaction at a time decide about admin tokens.
+async fn admin_lock(tx: &mut PgConnection) -> Result<(), DbError> {
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('access.token.admin'))")
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+async fn admin_count(tx: &mut PgConnection) -> Result<i64, DbError> {
+    let count = sqlx::query_scalar(
+        "SELECT count(*) FROM access.token WHERE role = 'admin' AND revoke_time IS NULL",
+    );
+    Ok(count.fetch_one(tx).await?)
+}

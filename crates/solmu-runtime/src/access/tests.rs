@@ -1,0 +1,144 @@
+//! Tokens on the real database.
+
+use solmu_testkit::{Harness, wait_for};
+use tonic::Code;
+
+use super::*;
+use crate::testing::runtime;
+
+async fn make(access: &Access, role: Role, agent_id: Option<AgentId>) -> NewToken {
+    let new = NewToken::generate(role, agent_id, access.rng.as_ref());
+    let now = access.clock.now();
+    let mut connection = access.db.pool().acquire().await.unwrap();
+    store::token_insert(&mut connection, &new, "test", now)
+        .await
+        .unwrap();
+    new
+}
+
+async fn revoke(access: &Access, id: &str) -> Result<(), ApiError> {
+    let (id, now) = (id.to_owned(), access.clock.now());
+    access
+        .db
+        .tx("test.revoke", |tx| {
+            let id = id.clone();
+            Box::pin(async move { store::token_revoke(tx, &id, now).await })
+        })
+        .await
+}
+
+fn code(error: ApiError) -> Code {
+    Status::from(error).code()
+}
+
+#[tokio::test]
+async fn the_first_admin_is_made_once() {
+    let harness = Harness::new().await;
+    let runtime = runtime(&harness, "one");
+    let bootstrap = || bootstrap(&runtime.db, runtime.clock.as_ref(), runtime.rng.as_ref());
+    let (first, second) = tokio::join!(bootstrap(), bootstrap());
+    let made: Vec<_> = [first.unwrap(), second.unwrap()]
+        .into_iter()
+        .flatten()
+        .collect();
+    assert_eq!(made.len(), 1);
+    assert!(bootstrap().await.unwrap().is_none());
+
+    let access = Access::start(&runtime);
+    let caller = access.authenticate(made[0].token.expose()).await.unwrap();
+    assert_eq!((caller.role, caller.agent_id), (Role::Admin, None));
+    assert!(caller.require(&[Role::Agent, Role::Admin]).is_ok());
+    assert_eq!(
+        code(caller.require(&[Role::Service]).unwrap_err()),
+        Code::PermissionDenied
+    );
+    assert_eq!(
+        code(caller.require_agent().unwrap_err()),
+        Code::PermissionDenied
+    );
+}
+
+#[tokio::test]
+async fn a_token_needs_the_right_secret() {
+    let harness = Harness::new().await;
+    let access = Access::start(&runtime(&harness, "one"));
+    let agent_id = AgentId::generate(access.clock.as_ref(), access.rng.as_ref());
+    let new = make(&access, Role::Agent, Some(agent_id)).await;
+    let caller = access.authenticate(new.token.expose()).await.unwrap();
+    assert_eq!(caller.require_agent().unwrap(), agent_id);
+
+    let other = NewToken::generate(Role::Admin, None, access.rng.as_ref());
+    let mixed = format!(
+        "{}{}",
+        &new.token.expose()[..14],
+        &other.token.expose()[14..]
+    );
+    for bad in ["", "solmu", other.token.expose(), &mixed] {
+        let error = access.authenticate(bad).await.unwrap_err();
+        assert_eq!(code(error), Code::Unauthenticated, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn a_known_token_costs_no_query() {
+    let harness = Harness::new().await;
+    let access = Access::start(&runtime(&harness, "one"));
+    let new = make(&access, Role::Service, None).await;
+    // The listener clears the cache once when it is connected, so the token may have to be read twice.
+    wait_for("the token is cached", || async {
+        access.authenticate(new.token.expose()).await.unwrap();
+        format!("{access:?}").contains("cached: 1")
+    })
+    .await;
+    harness.db.pool().close().await;
+    access.authenticate(new.token.expose()).await.unwrap();
+    let unknown = NewToken::generate(Role::Admin, None, access.rng.as_ref());
+    let error = access
+        .authenticate(unknown.token.expose())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        code(error),
+        Code::Unavailable,
+        "not known is something else than not checked"
+    );
+}
+
+#[tokio::test]
+async fn a_revocation_reaches_other_processes_at_once() {
+    let harness = Harness::new().await;
+    let (one, other) = (
+        Access::start(&runtime(&harness, "one")),
+        Access::start(&runtime(&harness, "two")),
+    );
+    let new = make(&one, Role::Service, None).await;
+    let started = tokio::time::Instant::now();
+    other.authenticate(new.token.expose()).await.unwrap();
+    revoke(&one, &new.caller.token_id).await.unwrap();
+    revoke(&one, &new.caller.token_id)
+        .await
+        .expect("a second time changes nothing");
+    wait_for("the other process refuses the token", || async {
+        other.authenticate(new.token.expose()).await.is_err()
+    })
+    .await;
+    assert!(
+        started.elapsed().as_secs() < 25,
+        "it must not take as long as the cache lives"
+    );
+}
+
+#[tokio::test]
+async fn the_last_admin_token_stays() {
+    let harness = Harness::new().await;
+    let access = Access::start(&runtime(&harness, "one"));
+    let first = make(&access, Role::Admin, None).await;
+    let error = revoke(&access, &first.caller.token_id).await.unwrap_err();
+    assert_eq!(code(error), Code::FailedPrecondition);
+    make(&access, Role::Admin, None).await;
+    revoke(&access, &first.caller.token_id).await.unwrap();
+    assert_eq!(
+        code(revoke(&access, "aaaaaaaa").await.unwrap_err()),
+        Code::NotFound
+    );
+}

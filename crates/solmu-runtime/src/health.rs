@@ -1,0 +1,274 @@
+//! Whether this process is started and whether it can serve, by named checks.
+//!
+//! A role registers a check for what it cannot serve without and reports on it; readiness is the conjunction. Liveness
+//! has no checks on purpose: a database that is away must not make the platform kill every pod. A check may also be
+//! for information only: a pure consumer stays ready while the bus is away, because nobody is routed to it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::runtime::Runtime;
+
+/// One check, as it is reported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// Its name.
+    pub name: String,
+    /// Whether it holds.
+    pub ready: bool,
+    /// Whether the process is not ready without it.
+    pub required: bool,
+    /// Why it does not hold; empty when it does. A safe sentence: everybody in the cluster can read it.
+    pub reason: String,
+}
+
+/// The state of all checks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Whether calls should come here.
+    pub ready: bool,
+    /// Whether all required checks have held at the same time at least once.
+    pub started: bool,
+    /// Whether the process is on its way out.
+    pub draining: bool,
+    /// The checks, by name.
+    pub checks: Vec<Check>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    checks: BTreeMap<String, Check>,
+    complete: bool,
+    started: bool,
+    draining: bool,
+}
+
+/// The checks of a process. Cheap to clone; all clones are one.
+#[derive(Debug, Clone)]
+pub struct Readiness {
+    state: Arc<Mutex<State>>,
+    ready: watch::Sender<bool>,
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Reports on one check.
+#[derive(Debug, Clone)]
+pub struct CheckHandle {
+    readiness: Readiness,
+    name: String,
+}
+
+impl Readiness {
+    /// No checks yet, and not ready before [`Readiness::complete`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            state: Arc::default(),
+            ready: watch::Sender::new(false),
+        }
+    }
+
+    /// Adds a check that the process is not ready without. It does not hold until it is reported to.
+    #[must_use]
+    pub fn require(&self, name: impl Into<String>) -> CheckHandle {
+        self.add(name.into(), true)
+    }
+
+    /// Adds a check that is only shown.
+    #[must_use]
+    pub fn inform(&self, name: impl Into<String>) -> CheckHandle {
+        self.add(name.into(), false)
+    }
+
+    fn add(&self, name: String, required: bool) -> CheckHandle {
+        let mut state = self.lock();
+        let check = Check {
+            name: name.clone(),
+            ready: false,
+            required,
+            reason: "starting".to_owned(),
+        };
+        state.checks.insert(name.clone(), check);
+        self.publish(state);
+        CheckHandle {
+            readiness: self.clone(),
+            name,
+        }
+    }
+
+    /// All roles have registered their checks: from here on the process is ready when all of them hold.
+    pub fn complete(&self) {
+        let mut state = self.lock();
+        state.complete = true;
+        self.publish(state);
+    }
+
+    /// The process is on its way out: not ready from here on, whatever the checks say.
+    pub fn drain(&self) {
+        let mut state = self.lock();
+        state.draining = true;
+        self.publish(state);
+    }
+
+    /// The present state.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let state = self.lock();
+        Report {
+            ready: is_ready(&state),
+            started: state.started,
+            draining: state.draining,
+            checks: state.checks.values().cloned().collect(),
+        }
+    }
+
+    /// Sees each change of readiness.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<bool> {
+        self.ready.subscribe()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(&self, mut state: MutexGuard<'_, State>) {
+        let ready = is_ready(&state);
+        state.started |= ready;
+        self.ready
+            .send_if_modified(|now| std::mem::replace(now, ready) != ready);
+    }
+}
+
+fn is_ready(state: &State) -> bool {
+    let all = state
+        .checks
+        .values()
+        .filter(|check| check.required)
+        .all(|check| check.ready);
+    state.complete && !state.draining && all
+}
+
+impl CheckHandle {
+    /// The check holds.
+    pub fn ready(&self) {
+        self.set(true, String::new());
+    }
+
+    /// The check does not hold, with a safe sentence that says why.
+    pub fn not_ready(&self, reason: impl Into<String>) {
+        self.set(false, reason.into());
+    }
+
+    fn set(&self, ready: bool, reason: String) {
+        let mut state = self.readiness.lock();
+        let Some(check) = state.checks.get_mut(&self.name) else {
+            return;
+        };
+        if check.ready != ready {
+            // The change is worth a line, each poll is not.
+            tracing::info!(check = self.name, ready, reason, "readiness changed");
+        }
+        (check.ready, check.reason) = (ready, reason);
+        self.readiness.publish(state);
+    }
+}
+
+/// How often the engines are asked.
+const POLL: Duration = Duration::from_secs(2);
+/// How long they may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Watches PostgreSQL (with the version of its schema) and NATS until the process stops. `serves`: whether anybody is
+/// routed here; without that the checks are only shown.
+pub fn watch_engines(runtime: &Runtime, serves: bool) {
+    let add = |name: &str| {
+        if serves {
+            runtime.readiness.require(name)
+        } else {
+            runtime.readiness.inform(name)
+        }
+    };
+    let (postgres, nats) = (add("postgres"), add("nats"));
+    let (db, bus, stop) = (
+        runtime.db.clone(),
+        runtime.bus.clone(),
+        runtime.shutdown.stop.clone(),
+    );
+    runtime.spawn_background("health.engines", async move {
+        let mut ticks = tokio::time::interval(POLL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let version = solmu_db::migrate::current_version(&db);
+            match tokio::time::timeout(PATIENCE, version).await {
+                Ok(Ok(version)) if version >= solmu_db::migrate::needed_version() => {
+                    postgres.ready();
+                }
+                Ok(Ok(_)) => postgres.not_ready("the schema is not migrated: run `solmu migrate`"),
+                Ok(Err(error)) => {
+                    tracing::debug!(
+                        error = &error as &dyn std::error::Error,
+                        "no answer from postgres"
+                    );
+                    postgres.not_ready("postgres does not answer");
+                }
+                Err(_) => postgres.not_ready("postgres does not answer in time"),
+            }
+            if bus.is_connected() {
+                nats.ready();
+            } else {
+                nats.not_ready("nats is not connected");
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_when_complete_and_all_required_checks_hold() {
+        let readiness = Readiness::new();
+        let (postgres, nats) = (readiness.require("postgres"), readiness.inform("nats"));
+        assert!(!readiness.report().ready);
+        postgres.ready();
+        assert!(!readiness.report().ready, "another role may still register");
+        readiness.complete();
+        assert!(readiness.report().ready && readiness.report().started);
+
+        nats.not_ready("away");
+        assert!(readiness.report().ready, "only shown");
+        postgres.not_ready("away");
+        let report = readiness.report();
+        assert!(!report.ready && report.started);
+        assert_eq!(report.checks[1].reason, "away");
+    }
+
+    #[test]
+    fn draining_wins() {
+        let readiness = Readiness::new();
+        readiness.complete();
+        let mut changes = readiness.subscribe();
+        assert!(*changes.borrow_and_update());
+        readiness.drain();
+        assert!(changes.has_changed().unwrap() && !*changes.borrow());
+        readiness.complete();
+        assert!(!readiness.report().ready);
+    }
+}

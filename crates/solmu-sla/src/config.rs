@@ -1,0 +1,100 @@
+//! What an operator may say about the SLA service.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// Section `sla` of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Ticket events that one transaction takes at most, 1 to 5,000.
+    pub batch_events: usize,
+    /// How long the first event of a batch waits for others, in milliseconds, at most 1,000.
+    pub linger_ms: u64,
+    /// Tickets whose timers one transaction fires at most, 1 to 5,000.
+    pub timer_batch: u32,
+    /// How often the clock is compared with the next timer while there is one, in milliseconds, 1 to 500. A timer is
+    /// fired when it is due, not at the next look; looking only matters when the machine's clock jumps.
+    pub clock_poll_ms: u64,
+    /// How long a new leader waits at most to have read what happened while nobody worked before it fires timers, in
+    /// milliseconds. Without that, an answer given during the outage would be called a breach.
+    pub catch_up_ms: u64,
+    /// How long the ids of events that were done are kept, in days: longer than the bus keeps the events, which is 14.
+    pub inbox_days: u16,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            batch_events: 500,
+            linger_ms: 5,
+            timer_batch: 500,
+            clock_poll_ms: 200,
+            catch_up_ms: 30_000,
+            inbox_days: 16,
+        }
+    }
+}
+
+impl Config {
+    /// Checks the ranges that the fields name.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the first field that is out of its range.
+    pub fn check(&self) -> Result<(), Error> {
+        let refuse = |field, expected| Err(Error::Config { field, expected });
+        if !(1..=5_000).contains(&self.batch_events) {
+            return refuse("batch_events", "1 to 5000");
+        }
+        if self.linger_ms > 1_000 {
+            return refuse("linger_ms", "0 to 1000");
+        }
+        if !(1..=5_000).contains(&self.timer_batch) {
+            return refuse("timer_batch", "1 to 5000");
+        }
+        if !(1..=500).contains(&self.clock_poll_ms) {
+            return refuse("clock_poll_ms", "1 to 500");
+        }
+        if self.inbox_days < 15 {
+            return refuse("inbox_days", "15 or more");
+        }
+        Ok(())
+    }
+
+    pub(crate) const fn linger(&self) -> Duration {
+        Duration::from_millis(self.linger_ms)
+    }
+
+    pub(crate) const fn clock_poll(&self) -> Duration {
+        Duration::from_millis(self.clock_poll_ms)
+    }
+
+    pub(crate) const fn catch_up(&self) -> Duration {
+        Duration::from_millis(self.catch_up_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_in_range_and_others_are_named() {
+        Config::default().check().unwrap();
+        let config = Config {
+            clock_poll_ms: 0,
+            ..Config::default()
+        };
+        let error = config.check().unwrap_err().to_string();
+        assert_eq!(error, "sla.clock_poll_ms: expected 1 to 500");
+    }
+
+    #[test]
+    fn unknown_keys_are_errors() {
+        assert!(serde_json::from_str::<Config>(r#"{"batch_event": 5}"#).is_err());
+    }
+}

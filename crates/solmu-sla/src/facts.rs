@@ -1,0 +1,131 @@
+//! What the conditions of policies may look at, declared here and nowhere else.
+
+use std::sync::LazyLock;
+
+use solmu_conditions::{Fact, Facts, Field, FieldType, Schema};
+use solmu_domain::ticket::Priority;
+use solmu_proto::{
+    ticket::v1::TicketState,
+    types::v1::{self as types, Channel},
+};
+use uuid::Uuid;
+
+/// Channels that a condition may name.
+const CHANNELS: [&str; 5] = ["email", "chat", "form", "whatsapp", "telegram"];
+
+/// The fields of a policy's condition.
+pub(crate) static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
+    Schema::new()
+        .with(Field::one_of("channel", CHANNELS))
+        .with(Field::new("account", FieldType::Keyword))
+        .with(Field::new("recipient", FieldType::Text))
+        .with(Field::ordered(
+            "priority",
+            Priority::ALL.map(Priority::name),
+        ))
+        .with(Field::new("tags", FieldType::TextSet))
+        .with(Field::new("language", FieldType::Keyword))
+        .with(Field::new("team", FieldType::Id))
+});
+
+/// A ticket as policies see it when it is opened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct TicketFacts {
+    pub(crate) channel: &'static str,
+    pub(crate) account: String,
+    pub(crate) recipient: String,
+    pub(crate) priority: &'static str,
+    pub(crate) tags: Vec<String>,
+    pub(crate) language: String,
+    pub(crate) team: Option<Uuid>,
+}
+
+impl TicketFacts {
+    /// Takes what it needs out of an event.
+    pub(crate) fn of(state: TicketState) -> Self {
+        Self {
+            channel: channel_name(state.channel()),
+            priority: priority_name(state.priority()),
+            team: state.team_id.parse().ok(),
+            account: state.account,
+            recipient: state.recipient,
+            tags: state.tags,
+            language: state.language,
+        }
+    }
+}
+
+impl Facts for TicketFacts {
+    fn get(&self, field: &str) -> Option<Fact<'_>> {
+        let text = match field {
+            "tags" => return Some(self.tags.as_slice().into()),
+            "team" => return self.team.map(Fact::from),
+            "channel" => self.channel,
+            "priority" => self.priority,
+            "account" => self.account.as_str(),
+            "recipient" => self.recipient.as_str(),
+            "language" => self.language.as_str(),
+            _ => return None,
+        };
+        (!text.is_empty()).then(|| text.into())
+    }
+}
+
+/// The name of a priority in policies. One that is not given is normal.
+pub(crate) const fn priority_name(priority: types::Priority) -> &'static str {
+    match priority {
+        types::Priority::Low => Priority::Low.name(),
+        types::Priority::Normal | types::Priority::Unspecified => Priority::Normal.name(),
+        types::Priority::High => Priority::High.name(),
+        types::Priority::Urgent => Priority::Urgent.name(),
+    }
+}
+
+const fn channel_name(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Unspecified => "",
+        Channel::Email => "email",
+        Channel::Chat => "chat",
+        Channel::Form => "form",
+        Channel::Whatsapp => "whatsapp",
+        Channel::Telegram => "telegram",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use solmu_conditions::parse;
+
+    use super::*;
+
+    fn holds(condition: &str) -> bool {
+        let facts = TicketFacts::of(TicketState {
+            channel: Channel::Whatsapp.into(),
+            priority: types::Priority::High.into(),
+            account: "main".to_owned(),
+            tags: vec!["vip".to_owned()],
+            language: "fi".to_owned(),
+            team_id: "0198c5d2-7a10-7bb2-8e4f-0242ac120002".to_owned(),
+            ..TicketState::default()
+        });
+        parse(condition, &SCHEMA).unwrap().evaluate(&facts)
+    }
+
+    #[test]
+    fn conditions_see_the_ticket() {
+        assert!(holds(""));
+        assert!(holds(
+            "channel = whatsapp AND priority >= high AND tags:vip"
+        ));
+        assert!(holds(
+            "language = fi account = main team = \"0198c5d2-7a10-7bb2-8e4f-0242ac120002\""
+        ));
+        assert!(!holds("channel = email"));
+        assert!(!holds("recipient:*"), "nobody wrote to an address");
+    }
+
+    #[test]
+    fn unknown_fields_are_refused() {
+        assert!(parse("body = x", &SCHEMA).is_err());
+    }
+}

@@ -1,0 +1,276 @@
+//! Ticket events as clocks want them.
+//!
+//! The time of a clock event is when the fact happened, never when it arrived. A message counts only when a person
+//! wrote it for the other side to read: automatic mail, notes and bots neither answer nor ask.
+
+use jiff::Timestamp;
+use solmu_bus::{EventBody as _, ReceivedEvent, envelope::from_proto_time};
+use solmu_domain::{
+    ids::TicketId,
+    sla::{ClockEvent, ClockEventKind, ClockStatus},
+};
+use solmu_proto::{
+    ticket::v1::{MessageFact, TicketChanged, TicketMessageAdded, TicketOpened, TicketState},
+    types::v1::{Actor, AutomaticClass, TicketStatus, actor},
+};
+
+use crate::{
+    error::Malformed,
+    facts::{TicketFacts, priority_name},
+};
+
+/// A ticket event that concerns its clocks.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Arrival {
+    pub(crate) ticket: TicketId,
+    /// Version of the ticket after the event.
+    pub(crate) version: i64,
+    pub(crate) what: What,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum What {
+    Opened(Box<Opening>),
+    /// In the order in which clocks want them.
+    Clock(Vec<ClockEvent>),
+}
+
+/// The opening of a ticket. The customer's message that opened it is part of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Opening {
+    pub(crate) at: Timestamp,
+    pub(crate) status: ClockStatus,
+    pub(crate) outbound: bool,
+    pub(crate) facts: TicketFacts,
+}
+
+/// Reads an event. None when clocks do not care.
+pub(crate) fn read(event: &ReceivedEvent) -> Result<Option<Arrival>, Malformed> {
+    match event.event_type.as_str() {
+        TicketOpened::TYPE => opened(event.decode()?, event.time).map(Some),
+        TicketMessageAdded::TYPE => message_added(event.decode()?, event.time),
+        TicketChanged::TYPE => changed(event.decode()?, event.time),
+        _ => Ok(None),
+    }
+}
+
+fn opened(event: TicketOpened, fallback: Timestamp) -> Result<Arrival, Malformed> {
+    let state = event.ticket.ok_or(Malformed::Missing("ticket"))?;
+    let author = event
+        .message
+        .as_ref()
+        .map_or(actor::Kind::Unspecified, author_of);
+    let sent = event.message.and_then(|message| message.create_time);
+    let at = state.create_time.or(sent);
+    Ok(Arrival {
+        ticket: state.ticket_id.parse()?,
+        version: state.version,
+        what: What::Opened(Box::new(Opening {
+            at: at.as_ref().map_or(fallback, from_proto_time),
+            status: clock_status(state.status()).unwrap_or(ClockStatus::New),
+            outbound: author == actor::Kind::Agent,
+            facts: TicketFacts::of(state),
+        })),
+    })
+}
+
+fn message_added(
+    event: TicketMessageAdded,
+    fallback: Timestamp,
+) -> Result<Option<Arrival>, Malformed> {
+    let before = event.previous_status();
+    let state = event.ticket.ok_or(Malformed::Missing("ticket"))?;
+    let message = event.message.ok_or(Malformed::Missing("message"))?;
+    let at = message
+        .create_time
+        .as_ref()
+        .map_or(fallback, from_proto_time);
+    let counts = message.public && by_a_person(&message);
+    let author = author_of(&message);
+    let mut kinds = Vec::new();
+    if counts && author == actor::Kind::Agent {
+        kinds.push(ClockEventKind::AgentReply);
+    }
+    // An event without the status before tells of no change.
+    if before != TicketStatus::Unspecified && before != state.status() {
+        kinds.extend(status_change(&state));
+    }
+    if counts && author == actor::Kind::Customer {
+        kinds.push(ClockEventKind::CustomerMessage);
+    }
+    arrival(&state, at, kinds)
+}
+
+fn changed(event: TicketChanged, fallback: Timestamp) -> Result<Option<Arrival>, Malformed> {
+    let state = event.ticket.ok_or(Malformed::Missing("ticket"))?;
+    let at = event.change_time.as_ref().map_or(fallback, from_proto_time);
+    let has = |field: &str| event.changes.iter().any(|change| change.field == field);
+    let mut kinds = Vec::new();
+    if has("priority") {
+        let to = priority_name(state.priority()).to_owned();
+        kinds.push(ClockEventKind::Priority { to });
+    }
+    if has("status") {
+        kinds.extend(status_change(&state));
+    }
+    arrival(&state, at, kinds)
+}
+
+fn arrival(
+    state: &TicketState,
+    at: Timestamp,
+    kinds: Vec<ClockEventKind>,
+) -> Result<Option<Arrival>, Malformed> {
+    if kinds.is_empty() {
+        return Ok(None);
+    }
+    let events = kinds.into_iter().map(|kind| ClockEvent::new(at, kind));
+    Ok(Some(Arrival {
+        ticket: state.ticket_id.parse()?,
+        version: state.version,
+        what: What::Clock(events.collect()),
+    }))
+}
+
+fn status_change(state: &TicketState) -> Option<ClockEventKind> {
+    clock_status(state.status()).map(|to| ClockEventKind::Status { to })
+}
+
+fn author_of(message: &MessageFact) -> actor::Kind {
+    message
+        .author
+        .as_ref()
+        .map_or(actor::Kind::Unspecified, Actor::kind)
+}
+
+fn by_a_person(message: &MessageFact) -> bool {
+    matches!(
+        message.automatic_class(),
+        AutomaticClass::Human | AutomaticClass::Unspecified
+    )
+}
+
+const fn clock_status(status: TicketStatus) -> Option<ClockStatus> {
+    match status {
+        TicketStatus::Unspecified => None,
+        TicketStatus::New => Some(ClockStatus::New),
+        TicketStatus::Open => Some(ClockStatus::Open),
+        TicketStatus::WaitingOnCustomer => Some(ClockStatus::WaitingOnCustomer),
+        TicketStatus::CustomerReplied => Some(ClockStatus::CustomerReplied),
+        TicketStatus::WaitingOnThirdParty => Some(ClockStatus::WaitingOnThirdParty),
+        TicketStatus::Resolved => Some(ClockStatus::Resolved),
+        TicketStatus::Closed => Some(ClockStatus::Closed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use solmu_proto::ticket::v1::FieldChange;
+
+    use super::*;
+
+    const ID: &str = "0198c5d2-7a10-7bb2-8e4f-0242ac120002";
+
+    fn state(status: TicketStatus) -> TicketState {
+        TicketState {
+            ticket_id: ID.to_owned(),
+            status: status.into(),
+            version: 3,
+            ..TicketState::default()
+        }
+    }
+
+    fn message(kind: actor::Kind, class: AutomaticClass, public: bool) -> MessageFact {
+        MessageFact {
+            author: Some(Actor {
+                kind: kind.into(),
+                id: String::new(),
+            }),
+            automatic_class: class.into(),
+            public,
+            ..MessageFact::default()
+        }
+    }
+
+    fn kinds(arrival: Option<Arrival>) -> Vec<ClockEventKind> {
+        match arrival.map(|arrival| arrival.what) {
+            Some(What::Clock(events)) => events.into_iter().map(|event| event.kind).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn added(message: MessageFact, from: TicketStatus, to: TicketStatus) -> Vec<ClockEventKind> {
+        let event = TicketMessageAdded {
+            ticket: Some(state(to)),
+            message: Some(message),
+            previous_status: from.into(),
+        };
+        kinds(message_added(event, Timestamp::UNIX_EPOCH).unwrap())
+    }
+
+    #[test]
+    fn only_people_answer_and_ask() {
+        use TicketStatus::Open;
+        let (agent, customer) = (actor::Kind::Agent, actor::Kind::Customer);
+        let human = AutomaticClass::Human;
+        let says = |kind, class, public| added(message(kind, class, public), Open, Open);
+        assert_eq!(says(agent, human, true), [ClockEventKind::AgentReply]);
+        assert_eq!(
+            says(customer, human, true),
+            [ClockEventKind::CustomerMessage]
+        );
+        assert!(says(agent, human, false).is_empty(), "a note");
+        assert!(says(agent, AutomaticClass::AutoReply, true).is_empty());
+        assert!(says(customer, AutomaticClass::OutOfOffice, true).is_empty());
+        assert!(says(actor::Kind::Service, human, true).is_empty(), "a bot");
+    }
+
+    #[test]
+    fn a_message_may_change_the_status() {
+        let reply = message(actor::Kind::Customer, AutomaticClass::Human, true);
+        let waiting = TicketStatus::WaitingOnCustomer;
+        assert_eq!(
+            added(reply, waiting, TicketStatus::CustomerReplied),
+            [
+                ClockEventKind::Status {
+                    to: ClockStatus::CustomerReplied
+                },
+                ClockEventKind::CustomerMessage
+            ]
+        );
+    }
+
+    #[test]
+    fn changes_of_other_fields_are_nothing() {
+        let mut event = TicketChanged {
+            ticket: Some(state(TicketStatus::Resolved)),
+            ..TicketChanged::default()
+        };
+        let change = |field: &str| FieldChange {
+            field: field.to_owned(),
+            ..FieldChange::default()
+        };
+        event.changes = vec![change("tags"), change("next_due_time")];
+        assert_eq!(changed(event.clone(), Timestamp::UNIX_EPOCH).unwrap(), None);
+        event.changes = vec![change("status"), change("priority")];
+        assert_eq!(
+            kinds(changed(event, Timestamp::UNIX_EPOCH).unwrap()).len(),
+            2
+        );
+    }
+
+    #[test]
+    fn an_event_without_a_ticket_is_malformed() {
+        let event = TicketOpened::default();
+        assert!(opened(event, Timestamp::UNIX_EPOCH).is_err());
+        let event = TicketOpened {
+            ticket: Some(TicketState::default()),
+            ..TicketOpened::default()
+        };
+        assert!(matches!(
+            opened(event, Timestamp::UNIX_EPOCH),
+            Err(Malformed::BadId(_))
+        ));
+    }
+}

@@ -1,0 +1,93 @@
+//! The SLA service: it decides when.
+//!
+//! It learns from ticket events, keeps the clocks of each ticket in its own schema and answers with events: the due
+//! times when they change, a warning ahead of each, and a breach when one passes. The arithmetic is in
+//! [`solmu_domain::sla`]; this crate brings it events, time and a memory. One process leads (a lease, checked in every
+//! transaction): it applies ticket events in batches and fires timers within a second of their time. Any number of
+//! processes answer gRPC.
+
+mod alarm;
+mod bootstrap;
+mod catalogue;
+mod changes;
+mod config;
+mod consumer;
+mod error;
+mod eval;
+mod facts;
+mod intake;
+mod metrics;
+mod service;
+mod store;
+mod timers;
+mod tracked;
+mod wanted;
+mod worker;
+
+use std::sync::Arc;
+
+use solmu_bus::{consumer as bus_consumer, metrics::ConsumerMetrics};
+use solmu_db::{
+    lease::{self, LeaseGroup},
+    outbox::Owner,
+};
+use solmu_runtime::{Parts, Runtime, relay};
+
+pub use bootstrap::bootstrap;
+pub use config::Config;
+pub use error::Error;
+pub use eval::{EvalLineError, eval_line};
+
+use crate::{
+    alarm::Alarm, catalogue::CatalogueCache, changes::Maker, metrics::SlaMetrics,
+    service::SlaServer, timers::Timers, worker::Worker,
+};
+
+/// Starts the role: the consumer, the timers, the relay of its outbox, and the gRPC service.
+///
+/// # Errors
+/// A setting that is out of its range. What is away later is waited for.
+#[expect(
+    clippy::unused_async,
+    reason = "every role starts alike, and others wait for something"
+)]
+pub async fn start(runtime: &Runtime, config: Config) -> Result<Parts, Error> {
+    config.check()?;
+    let worker = Worker {
+        db: runtime.db.clone(),
+        maker: Maker {
+            bus: runtime.bus.clone(),
+            clock: Arc::clone(&runtime.clock),
+            rng: Arc::clone(&runtime.rng),
+        },
+        catalogue: CatalogueCache::default(),
+        metrics: SlaMetrics::register(&runtime.metrics),
+        alarm: Arc::new(Alarm::default()),
+        outbox: runtime.outbox.clone(),
+    };
+    let group = LeaseGroup::new(worker::NAME, consumer::SHARDS, &runtime.instance);
+    let stop = runtime.shutdown.stop.clone();
+    let held = lease::keep(&runtime.db, group, &runtime.background, stop);
+    relay::start(runtime, Owner::Sla);
+    let consuming = bus_consumer::run(
+        runtime.bus.clone(),
+        consumer::spec(&runtime.bus, &config),
+        Arc::new(worker.clone()),
+        held.clone(),
+        Arc::clone(&runtime.clock),
+        ConsumerMetrics::new(&runtime.metrics),
+        runtime.shutdown.drain.clone(),
+    );
+    runtime.spawn("sla.consumer", consuming);
+    let timers = Timers {
+        worker: worker.clone(),
+        config,
+        held,
+        stop: runtime.shutdown.drain.clone(),
+    };
+    runtime.spawn("sla.timers", timers.run());
+    Ok(Parts {
+        grpc: Some(SlaServer::new(&worker).routes()),
+        http: None,
+    })
+}

@@ -1,0 +1,127 @@
+//! What the SLA service tells ops.
+
+use solmu_domain::{sla::InstantKind, ticket::Priority};
+use solmu_telemetry::{
+    Metrics,
+    metrics::{Counter, Histogram, Unit},
+};
+
+use crate::tracked::Notice;
+
+/// Bounds of lateness, in seconds. The promise is one second.
+const LAG_SECONDS: &[f64] = &[
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 30.0, 300.0, 3600.0,
+];
+
+/// The metrics of the service.
+#[derive(Debug, Clone)]
+pub(crate) struct SlaMetrics {
+    timer_lag: Histogram<1>,
+    warnings: Counter<2>,
+    breaches: Counter<2>,
+    pub(crate) late_events: Counter<0>,
+    pub(crate) waiting_events: Counter<0>,
+    pub(crate) stuck_tickets: Counter<0>,
+}
+
+impl SlaMetrics {
+    pub(crate) fn register(metrics: &Metrics) -> Self {
+        Self {
+            timer_lag: metrics.histogram(
+                "solmu_sla_timer_lag_seconds",
+                "How long after its time a timer was fired",
+                Unit::Seconds,
+                ["kind"],
+                LAG_SECONDS,
+            ),
+            warnings: metrics.counter(
+                "solmu_sla_warnings_total",
+                "Deadlines that were warned of",
+                Unit::Count,
+                ["metric", "priority"],
+            ),
+            breaches: metrics.counter(
+                "solmu_sla_breaches_total",
+                "Deadlines that were missed",
+                Unit::Count,
+                ["metric", "priority"],
+            ),
+            late_events: metrics.counter(
+                "solmu_sla_late_events_total",
+                "Ticket events that came after later ones and made a ticket's clocks be replayed",
+                Unit::Count,
+                [],
+            ),
+            waiting_events: metrics.counter(
+                "solmu_sla_waiting_events_total",
+                "Ticket events that wait for the opening of their ticket",
+                Unit::Count,
+                [],
+            ),
+            stuck_tickets: metrics.counter(
+                "solmu_sla_stuck_tickets_total",
+                "Attempts to fire the timers of a ticket whose clocks refused",
+                Unit::Count,
+                [],
+            ),
+        }
+    }
+
+    /// Counts what was told. To be called after the commit.
+    pub(crate) fn told(&self, notices: &[Notice]) {
+        for notice in notices {
+            let labels = [notice.metric.as_str(), priority_label(&notice.priority)];
+            match notice.kind {
+                InstantKind::Warning => self.warnings.inc(labels),
+                InstantKind::Breach => self.breaches.inc(labels),
+            }
+            if notice.by_timer {
+                let lag = notice.fired_at.duration_since(notice.scheduled_at);
+                self.timer_lag
+                    .observe([kind_label(notice.kind)], lag.as_secs_f64().max(0.0));
+            }
+        }
+    }
+}
+
+const fn kind_label(kind: InstantKind) -> &'static str {
+    match kind {
+        InstantKind::Warning => "warning",
+        InstantKind::Breach => "breach",
+    }
+}
+
+/// Priorities are texts in policies; a label is one of ours.
+fn priority_label(name: &str) -> &'static str {
+    name.parse::<Priority>().map_or("other", Priority::name)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::{SignedDuration, Timestamp};
+    use solmu_domain::sla::Metric;
+
+    use super::*;
+
+    #[test]
+    fn breaches_and_lateness_are_counted() {
+        let registry = Metrics::new();
+        let metrics = SlaMetrics::register(&registry);
+        let notice = Notice {
+            kind: InstantKind::Breach,
+            metric: Metric::FirstResponse,
+            cycle: 1,
+            due: Timestamp::UNIX_EPOCH,
+            scheduled_at: Timestamp::UNIX_EPOCH,
+            fired_at: Timestamp::UNIX_EPOCH + SignedDuration::from_millis(300),
+            priority: "urgent".to_owned(),
+            by_timer: true,
+        };
+        metrics.told(&[notice]);
+        let told = metrics.breaches.get(["first_response", "urgent"]);
+        assert_eq!(told, 1);
+        let text = registry.encode();
+        let bucket = r#"solmu_sla_timer_lag_seconds_bucket{le="0.5",kind="breach"} 1"#;
+        assert!(text.contains(bucket), "{text}");
+    }
+}

@@ -1,0 +1,4 @@
+//! The rows of schema `sla`. Free functions on a transaction; batches are one statement each.
+
+pub(crate) mod catalogue;
+pub(crate) mod clocks;

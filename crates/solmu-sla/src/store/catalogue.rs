@@ -1,0 +1,201 @@
+//! Calendars and policies. Versions are only added, and each addition makes the catalogue's revision grow.
+
+use jiff::Timestamp;
+use solmu_conditions::Condition;
+use solmu_db::{DbError, ToSqlx as _};
+use solmu_domain::{
+    ids::{CalendarId, PolicyId},
+    sla::{CalendarSpec, ClockStatus, NextResponseFrom, Policy},
+};
+use sqlx::{PgConnection, types::Json};
+use uuid::Uuid;
+
+use crate::tracked::PolicyKey;
+
+/// A version of a calendar.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct CalendarRow {
+    pub(crate) id: CalendarId,
+    pub(crate) version: i32,
+    pub(crate) display_name: String,
+    pub(crate) definition: CalendarSpec,
+}
+
+/// A version of a policy.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PolicyRow {
+    pub(crate) key: PolicyKey,
+    pub(crate) current: bool,
+    pub(crate) position: i32,
+    pub(crate) display_name: String,
+    /// As written.
+    pub(crate) condition: String,
+    /// As evaluated.
+    pub(crate) tree: Condition,
+    pub(crate) calendar: CalendarId,
+    pub(crate) terms: Policy,
+}
+
+/// The revision of the catalogue.
+pub(crate) async fn revision(tx: &mut PgConnection) -> Result<i64, DbError> {
+    Ok(sqlx::query_scalar("SELECT revision FROM sla.catalogue")
+        .fetch_one(tx)
+        .await?)
+}
+
+/// Keeps others from changing the catalogue until the commit.
+pub(crate) async fn lock(tx: &mut PgConnection) -> Result<(), DbError> {
+    sqlx::query("SELECT revision FROM sla.catalogue FOR UPDATE")
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Makes the revision grow, and keeps others from changing the catalogue until the commit.
+pub(crate) async fn revise(tx: &mut PgConnection) -> Result<(), DbError> {
+    sqlx::query("UPDATE sla.catalogue SET revision = revision + 1")
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Whether there is any policy or calendar.
+pub(crate) async fn is_empty(tx: &mut PgConnection) -> Result<bool, DbError> {
+    Ok(sqlx::query_scalar(
+        "SELECT NOT EXISTS (SELECT 1 FROM sla.policy) AND NOT EXISTS (SELECT 1 FROM sla.calendar)",
+    )
+    .fetch_one(tx)
+    .await?)
+}
+
+/// Whether there is a calendar of that id.
+pub(crate) async fn calendar_exists(
+    tx: &mut PgConnection,
+    id: CalendarId,
+) -> Result<bool, DbError> {
+    Ok(
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM sla.calendar WHERE id = $1)")
+            .bind(id.as_uuid())
+            .fetch_one(tx)
+            .await?,
+    )
+}
+
+/// Every version of every calendar, in the order in which they were made.
+pub(crate) async fn calendar_list(tx: &mut PgConnection) -> Result<Vec<CalendarRow>, DbError> {
+    type Row = (Uuid, i32, String, Json<CalendarSpec>);
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT id, version, display_name, definition FROM sla.calendar ORDER BY id, version",
+    )
+    .fetch_all(tx)
+    .await?;
+    let row = |(id, version, display_name, Json(definition)): Row| CalendarRow {
+        id: CalendarId::from_uuid(id),
+        version,
+        display_name,
+        definition,
+    };
+    Ok(rows.into_iter().map(row).collect())
+}
+
+/// Adds a version of a calendar.
+pub(crate) async fn calendar_insert(
+    tx: &mut PgConnection,
+    row: &CalendarRow,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    sqlx::query(
+        "INSERT INTO sla.calendar (id, version, display_name, definition, created_at)
+         VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(row.id.as_uuid())
+    .bind(row.version)
+    .bind(&row.display_name)
+    .bind(Json(&row.definition))
+    .bind(now.to_sqlx())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+#[derive(sqlx::FromRow)]
+struct PolicySqlRow {
+    id: Uuid,
+    version: i32,
+    current: bool,
+    position: i32,
+    display_name: String,
+    condition: String,
+    tree: Json<Condition>,
+    calendar_id: Uuid,
+    targets: Json<std::collections::BTreeMap<String, solmu_domain::sla::MetricTargets>>,
+    pause_on: Json<std::collections::BTreeSet<ClockStatus>>,
+    next_response_from: Json<NextResponseFrom>,
+    remind_before_s: Option<i64>,
+}
+
+impl From<PolicySqlRow> for PolicyRow {
+    fn from(row: PolicySqlRow) -> Self {
+        Self {
+            key: PolicyKey {
+                id: PolicyId::from_uuid(row.id),
+                version: row.version,
+            },
+            current: row.current,
+            position: row.position,
+            display_name: row.display_name,
+            condition: row.condition,
+            tree: row.tree.0,
+            calendar: CalendarId::from_uuid(row.calendar_id),
+            terms: Policy {
+                targets: row.targets.0,
+                pause_on: row.pause_on.0,
+                next_response_from: row.next_response_from.0,
+                remind_before_s: row.remind_before_s,
+            },
+        }
+    }
+}
+
+/// Every version of every policy, in the order in which they are tried.
+pub(crate) async fn policy_list(tx: &mut PgConnection) -> Result<Vec<PolicyRow>, DbError> {
+    let rows: Vec<PolicySqlRow> = sqlx::query_as(
+        "SELECT id, version, current, position, display_name, condition, tree, calendar_id, targets,
+                to_jsonb(pause_on) AS pause_on, to_jsonb(next_response_from) AS next_response_from,
+                remind_before_s
+         FROM sla.policy ORDER BY position, id, version",
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows.into_iter().map(PolicyRow::from).collect())
+}
+
+/// Adds a version of a policy.
+pub(crate) async fn policy_insert(
+    tx: &mut PgConnection,
+    row: &PolicyRow,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    sqlx::query(
+        "INSERT INTO sla.policy (id, version, current, position, display_name, condition, tree, calendar_id,
+                                 targets, pause_on, next_response_from, remind_before_s, created_at)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9,
+                ARRAY(SELECT jsonb_array_elements_text($10::jsonb)), $11::jsonb #>> '{}', $12, $13",
+    )
+    .bind(row.key.id.as_uuid())
+    .bind(row.key.version)
+    .bind(row.current)
+    .bind(row.position)
+    .bind(&row.display_name)
+    .bind(&row.condition)
+    .bind(Json(&row.tree))
+    .bind(row.calendar.as_uuid())
+    .bind(Json(&row.terms.targets))
+    .bind(Json(&row.terms.pause_on))
+    .bind(Json(row.terms.next_response_from))
+    .bind(row.terms.remind_before_s)
+    .bind(now.to_sqlx())
+    .execute(tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,6 @@
+//! The SLA service on the real engines: ticket events in, due times, warnings and breaches out.
+
+mod api;
+mod clocks;
+mod support;
+mod timers;

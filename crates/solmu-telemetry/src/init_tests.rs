@@ -1,0 +1,130 @@
+//! Export to a collector: one that answers, and one that is away.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use axum::{Router, body::to_bytes, extract::Request, http::HeaderMap, response::IntoResponse};
+use tokio::net::TcpListener;
+use tonic::{
+    service::Routes,
+    transport::{Server, server::TcpIncoming},
+};
+
+use super::*;
+
+/// Path and body of each export.
+type Seen = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
+fn exporting(endpoint: String, sample_ratio: f64) -> (Dispatch, Guard) {
+    let config = TelemetryConfig {
+        otlp_endpoint: Some(endpoint),
+        sample_ratio,
+        ..TelemetryConfig::default()
+    };
+    build(&config, Box::new(|_| {}), false).expect("a good configuration")
+}
+
+/// A collector that notes the path and body of each export. Returns its endpoint.
+async fn collector(seen: Seen) -> String {
+    let answer = move |request: Request| {
+        let seen = Arc::clone(&seen);
+        async move {
+            let path = request.uri().path().to_owned();
+            let body = to_bytes(request.into_body(), 1 << 20)
+                .await
+                .expect("a small body");
+            seen.lock().expect("lock").push((path, body.to_vec()));
+            let headers = [("content-type", "application/grpc"), ("grpc-status", "0")];
+            let headers: HeaderMap = headers
+                .into_iter()
+                .map(|(name, value)| {
+                    (
+                        name.parse().expect("a name"),
+                        value.parse().expect("a value"),
+                    )
+                })
+                .collect();
+            // The frame of an empty message: no compression, no bytes.
+            (headers, vec![0_u8; 5]).into_response()
+        }
+    };
+    let routes = Routes::from(Router::new().fallback(answer));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let incoming = TcpIncoming::from(listener);
+    #[expect(clippy::disallowed_methods, reason = "a test's own server")]
+    tokio::spawn(
+        Server::builder()
+            .add_routes(routes)
+            .serve_with_incoming(incoming),
+    );
+    format!("http://{address}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spans_reach_the_collector_at_shutdown() {
+    let seen = Arc::default();
+    let (dispatch, guard) = exporting(collector(Arc::clone(&seen)).await, 1.0);
+    tracing::dispatcher::with_default(&dispatch, || {
+        tracing::info_span!("ticket.checked", ticket.id = "t-1").in_scope(|| {});
+        tracing::debug_span!("ticket.detail").in_scope(|| {});
+    });
+    guard.shutdown().await;
+    let seen = seen.lock().expect("lock");
+    let (path, body) = seen.first().expect("an export");
+    assert_eq!(
+        path,
+        "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+    );
+    let text = String::from_utf8_lossy(body);
+    for part in ["ticket.checked", "ticket.id", "service.version", VERSION] {
+        assert!(text.contains(part), "{part} is not in the export");
+    }
+    assert!(
+        !text.contains("ticket.detail"),
+        "debug spans are not traced"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_exported_at_ratio_zero_and_ids_remain() {
+    let seen = Arc::default();
+    let (dispatch, guard) = exporting(collector(Arc::clone(&seen)).await, 0.0);
+    tracing::dispatcher::with_default(&dispatch, || {
+        let span = tracing::info_span!("unsampled");
+        let context = crate::TraceContext::of(&span);
+        assert!(context.traceparent.ends_with("-00"), "{context:?}");
+    });
+    guard.shutdown().await;
+    assert!(seen.lock().expect("lock").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_is_away_does_not_hold_up_the_exit() {
+    let (dispatch, guard) = exporting("http://127.0.0.1:1".to_owned(), 1.0);
+    tracing::dispatcher::with_default(&dispatch, || {
+        tracing::info_span!("lost").in_scope(|| {});
+    });
+    let started = Instant::now();
+    guard.shutdown().await;
+    assert!(started.elapsed() < Duration::from_secs(15));
+}
+
+#[test]
+fn a_bad_configuration_is_refused() {
+    let refuse = |config: &TelemetryConfig| {
+        build(config, Box::new(|_| {}), false).expect_err("it is refused")
+    };
+    let bad = TelemetryConfig {
+        filter: "a=b=c".to_owned(),
+        ..TelemetryConfig::default()
+    };
+    assert!(matches!(refuse(&bad), TelemetryError::Filter { .. }));
+    let bad = TelemetryConfig {
+        sample_ratio: 1.5,
+        ..TelemetryConfig::default()
+    };
+    assert!(matches!(refuse(&bad), TelemetryError::SampleRatio(_)));
+}

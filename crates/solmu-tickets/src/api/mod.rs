@@ -1,0 +1,52 @@
+//! The gRPC services of the ticket service. They check the caller and the request, and call commands and queries.
+
+pub(crate) mod contacts;
+pub(crate) mod list;
+mod page;
+pub(crate) mod quarantine;
+pub(crate) mod tickets;
+pub(crate) mod watch;
+
+use solmu_runtime::ApiError;
+use uuid::Uuid;
+
+use crate::error::TicketError;
+
+impl From<TicketError> for ApiError {
+    fn from(error: TicketError) -> Self {
+        match error {
+            TicketError::Db(error) | TicketError::Race(error) => Self::Database(error),
+            TicketError::UnknownTicket(id) => Self::not_found("ticket", &id),
+            TicketError::NotQuarantined(id) => Self::not_found("quarantined message", &id),
+            TicketError::IllegalMove(error) => Self::FailedPrecondition {
+                reason: "ILLEGAL_STATUS_MOVE",
+                message: error.to_string(),
+            },
+            error @ TicketError::Stale { .. } => Self::Aborted {
+                reason: "ETAG_MISMATCH",
+                message: error.to_string(),
+            },
+            error @ TicketError::NoRecipient(_) => Self::FailedPrecondition {
+                reason: "NO_RECIPIENT",
+                message: error.to_string(),
+            },
+            error @ (TicketError::UnknownName(_) | TicketError::BadEvent(_)) => {
+                Self::internal(error)
+            }
+        }
+    }
+}
+
+/// A UUID of a request.
+pub(crate) fn uuid(field: &str, text: &str) -> Result<Uuid, ApiError> {
+    Uuid::parse_str(text).map_err(|_| ApiError::invalid(field, format!("'{text}' is not a UUID")))
+}
+
+/// A UUID of a request that may be left out.
+pub(crate) fn optional_uuid(field: &str, text: &str) -> Result<Option<Uuid>, ApiError> {
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        uuid(field, text).map(Some)
+    }
+}

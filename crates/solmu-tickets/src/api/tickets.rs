@@ -1,0 +1,281 @@
+//! `TicketService`.
+
+use std::{pin::Pin, sync::Arc};
+
+use futures::Stream;
+use solmu_domain::ticket::Status as TicketStatus;
+use solmu_proto::{
+    ticket::v1::{self as proto, ticket_service_server::TicketService},
+    types::v1::{Actor, actor::Kind},
+};
+use solmu_runtime::{
+    ApiError,
+    access::{Caller, Role, caller},
+};
+use tokio::sync::Semaphore;
+use tonic::{Request, Response, Status};
+
+use super::{list, optional_uuid, quarantine, uuid, watch};
+use crate::{
+    command::{self, Change, Writing},
+    context::Context,
+    events::actor,
+    model::{priority_from_proto, status_from_proto},
+};
+
+/// Who may read and work on tickets.
+const PEOPLE: &[Role] = &[Role::Admin, Role::Agent, Role::Service];
+/// Longest text of an answer or a note, in bytes.
+const MAX_TEXT: usize = 256 * 1024;
+/// Longest request id, in bytes.
+const MAX_REQUEST_ID: usize = 128;
+
+/// The service.
+pub(crate) struct Tickets {
+    pub(crate) context: Arc<Context>,
+    pub(crate) watchers: Arc<Semaphore>,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl TicketService for Tickets {
+    type WatchTicketsStream =
+        Pin<Box<dyn Stream<Item = Result<proto::WatchTicketsResponse, Status>> + Send>>;
+
+    async fn get_ticket(&self, request: Request<proto::GetTicketRequest>) -> Answer<proto::Ticket> {
+        caller(&request)?.require(PEOPLE)?;
+        Ok(Response::new(
+            list::ticket(self.context.db.pool(), &request.get_ref().id).await?,
+        ))
+    }
+
+    async fn list_tickets(
+        &self,
+        request: Request<proto::ListTicketsRequest>,
+    ) -> Answer<proto::ListTicketsResponse> {
+        caller(&request)?.require(PEOPLE)?;
+        let max = self.context.config.max_page_size;
+        Ok(Response::new(
+            list::tickets(self.context.db.pool(), request.get_ref(), max).await?,
+        ))
+    }
+
+    async fn list_messages(
+        &self,
+        request: Request<proto::ListMessagesRequest>,
+    ) -> Answer<proto::ListMessagesResponse> {
+        caller(&request)?.require(PEOPLE)?;
+        let max = self.context.config.max_page_size;
+        Ok(Response::new(
+            list::messages(self.context.db.pool(), request.get_ref(), max).await?,
+        ))
+    }
+
+    async fn reply_to_ticket(
+        &self,
+        request: Request<proto::ReplyToTicketRequest>,
+    ) -> Answer<proto::Message> {
+        let author = author_of(caller(&request)?)?;
+        let request = request.into_inner();
+        let status =
+            status_from_proto(request.set_status()).unwrap_or(TicketStatus::WaitingOnCustomer);
+        self.write(
+            request.ticket_id,
+            request.text,
+            request.request_id,
+            author,
+            Some(status),
+        )
+        .await
+    }
+
+    async fn add_note(&self, request: Request<proto::AddNoteRequest>) -> Answer<proto::Message> {
+        let author = author_of(caller(&request)?)?;
+        let request = request.into_inner();
+        self.write(
+            request.ticket_id,
+            request.text,
+            request.request_id,
+            author,
+            None,
+        )
+        .await
+    }
+
+    async fn set_status(&self, request: Request<proto::SetStatusRequest>) -> Answer<proto::Ticket> {
+        let by = author_of(caller(&request)?)?;
+        let request = request.into_inner();
+        let status = status_from_proto(request.status()).ok_or_else(|| {
+            ApiError::invalid("status", "say which status the ticket should have")
+        })?;
+        self.alter(&request.ticket_id, Change::Status(status), request.etag, by)
+            .await
+    }
+
+    async fn set_priority(
+        &self,
+        request: Request<proto::SetPriorityRequest>,
+    ) -> Answer<proto::Ticket> {
+        let by = author_of(caller(&request)?)?;
+        let request = request.into_inner();
+        let priority = priority_from_proto(request.priority()).ok_or_else(|| {
+            ApiError::invalid("priority", "say which priority the ticket should have")
+        })?;
+        self.alter(
+            &request.ticket_id,
+            Change::Priority(priority),
+            request.etag,
+            by,
+        )
+        .await
+    }
+
+    async fn assign_ticket(
+        &self,
+        request: Request<proto::AssignTicketRequest>,
+    ) -> Answer<proto::Ticket> {
+        let by = author_of(caller(&request)?)?;
+        let request = request.into_inner();
+        let change = Change::Owner {
+            agent: optional_uuid("agent_id", &request.agent_id)?,
+            team: optional_uuid("team_id", &request.team_id)?,
+        };
+        self.alter(&request.ticket_id, change, request.etag, by)
+            .await
+    }
+
+    async fn watch_tickets(
+        &self,
+        request: Request<proto::WatchTicketsRequest>,
+    ) -> Answer<Self::WatchTicketsStream> {
+        caller(&request)?.require(PEOPLE)?;
+        let permit =
+            self.watchers
+                .clone()
+                .try_acquire_owned()
+                .map_err(|_| ApiError::ResourceExhausted {
+                    reason: "TOO_MANY_WATCHERS",
+                    message: "too many open watch streams".to_owned(),
+                    retry_after: std::time::Duration::from_secs(5),
+                })?;
+        let changes = watch::watch(self.context.clone(), request.into_inner()).await?;
+        let guarded = futures::StreamExt::inspect(changes, move |_| {
+            // The permit lives as long as the stream.
+            let _ = &permit;
+        });
+        Ok(Response::new(Box::pin(guarded)))
+    }
+
+    async fn batch_get_routing_texts(
+        &self,
+        request: Request<proto::BatchGetRoutingTextsRequest>,
+    ) -> Answer<proto::BatchGetRoutingTextsResponse> {
+        caller(&request)?.require(&[Role::Service, Role::Admin])?;
+        let ids: Result<Vec<_>, _> = request
+            .get_ref()
+            .ticket_ids
+            .iter()
+            .map(|id| uuid("ticket_ids", id))
+            .collect();
+        let texts = list::routing_texts(self.context.db.pool(), &ids?).await?;
+        Ok(Response::new(proto::BatchGetRoutingTextsResponse { texts }))
+    }
+
+    async fn list_quarantine(
+        &self,
+        request: Request<proto::ListQuarantineRequest>,
+    ) -> Answer<proto::ListQuarantineResponse> {
+        caller(&request)?.require(PEOPLE)?;
+        let max = self.context.config.max_page_size;
+        Ok(Response::new(
+            quarantine::list(self.context.db.pool(), request.get_ref(), max).await?,
+        ))
+    }
+
+    async fn release_quarantined(
+        &self,
+        request: Request<proto::ReleaseQuarantinedRequest>,
+    ) -> Answer<proto::Ticket> {
+        caller(&request)?.require(&[Role::Admin, Role::Agent])?;
+        let message = uuid("message_id", &request.get_ref().message_id)?;
+        let ticket = quarantine::release(&self.context, message)
+            .await
+            .map_err(ApiError::from)?;
+        Ok(Response::new(
+            list::ticket(self.context.db.pool(), &ticket.to_string()).await?,
+        ))
+    }
+}
+
+impl Tickets {
+    async fn write(
+        &self,
+        ticket: String,
+        text: String,
+        request_id: String,
+        author: Actor,
+        answer: Option<TicketStatus>,
+    ) -> Answer<proto::Message> {
+        if text.trim().is_empty() {
+            return Err(ApiError::invalid("text", "an empty message cannot be written").into());
+        }
+        if text.len() > MAX_TEXT {
+            return Err(ApiError::invalid("text", format!("longer than {MAX_TEXT} bytes")).into());
+        }
+        if request_id.len() > MAX_REQUEST_ID || request_id.contains(char::is_control) {
+            let wanted = format!("up to {MAX_REQUEST_ID} printable characters, e.g. a UUID");
+            return Err(ApiError::invalid("request_id", wanted).into());
+        }
+        let ticket = self.ticket_id(&ticket).await?;
+        let writing = Writing {
+            ticket,
+            text: text.replace('\0', ""),
+            request_id: (!request_id.is_empty()).then_some(request_id),
+            author,
+            answer,
+        };
+        let id = command::write(&self.context, writing)
+            .await
+            .map_err(ApiError::from)?;
+        Ok(Response::new(
+            list::message(self.context.db.pool(), id).await?,
+        ))
+    }
+
+    async fn alter(
+        &self,
+        ticket: &str,
+        change: Change,
+        etag: String,
+        by: Actor,
+    ) -> Answer<proto::Ticket> {
+        let id = self.ticket_id(ticket).await?;
+        command::alter(&self.context, id, change, etag, by)
+            .await
+            .map_err(ApiError::from)?;
+        Ok(Response::new(
+            list::ticket(self.context.db.pool(), &id.to_string()).await?,
+        ))
+    }
+
+    /// The id of a ticket that is named by id or by `#number`.
+    async fn ticket_id(&self, text: &str) -> Result<uuid::Uuid, ApiError> {
+        if text.starts_with('#') {
+            let ticket = list::ticket(self.context.db.pool(), text).await?;
+            return uuid("ticket_id", &ticket.id);
+        }
+        uuid("ticket_id", text)
+    }
+}
+
+/// Who writes: the agent of the token, or the service that it was made for.
+fn author_of(caller: &Caller) -> Result<Actor, ApiError> {
+    caller.require(PEOPLE)?;
+    Ok(match caller.agent_id {
+        Some(agent) => actor(Kind::Agent, agent.to_string()),
+        None if caller.role == Role::Service => actor(Kind::Service, caller.token_id.clone()),
+        // An admin's token is used by a person, who answers as one of the team.
+        None => actor(Kind::Agent, caller.token_id.clone()),
+    })
+}

@@ -1,0 +1,126 @@
+//! Changes as they happen, from a cursor on.
+//!
+//! The stream of ticket events on the bus is the log that is followed: it has one order, and every replica can serve
+//! any watcher from it. A stream ends when the process drains; its watcher goes on elsewhere from its last cursor.
+
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt as _};
+use solmu_bus::{
+    EventBody as _, Family, ReceivedEvent,
+    envelope::to_proto_time,
+    tail::{Cursor, TailError},
+};
+use solmu_proto::ticket::v1::{self as proto, WatchTicketsResponse};
+use solmu_runtime::ApiError;
+use tonic::Status;
+
+use super::list;
+use crate::context::Context;
+
+/// Follows the changes of all tickets, or of one.
+pub(crate) async fn watch(
+    context: Arc<Context>,
+    request: proto::WatchTicketsRequest,
+) -> Result<impl Stream<Item = Result<WatchTicketsResponse, Status>> + Send, ApiError> {
+    let after = parse_cursor(&request.cursor)?;
+    let events = context
+        .bus
+        .tail(Family::Tickets, after)
+        .await
+        .map_err(|error| match error {
+            TailError::TooOld => ApiError::FailedPrecondition {
+                reason: "CURSOR_TOO_OLD",
+                message: "the cursor is too old: list the tickets, then watch without a cursor"
+                    .to_owned(),
+            },
+            TailError::Bus(error) => ApiError::unavailable(error),
+        })?;
+    let only = request.ticket_id;
+    let drain = context.drained();
+    Ok(events
+        .filter(move |(_, event)| std::future::ready(only.is_empty() || event.subject == only))
+        .then(move |(cursor, event)| response(context.clone(), cursor, event))
+        .take_until(drain))
+}
+
+fn parse_cursor(text: &str) -> Result<Option<Cursor>, ApiError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let parsed = text.split_once('.').and_then(|(sequence, place)| {
+        Some(Cursor {
+            sequence: sequence.parse().ok()?,
+            place: place.parse().ok()?,
+        })
+    });
+    parsed.map(Some).ok_or_else(|| {
+        ApiError::invalid(
+            "cursor",
+            "not a cursor of a watch; leave it empty to begin now",
+        )
+    })
+}
+
+async fn response(
+    context: Arc<Context>,
+    cursor: Cursor,
+    event: ReceivedEvent,
+) -> Result<WatchTicketsResponse, Status> {
+    let ticket = match list::ticket(context.db.pool(), &event.subject).await {
+        Ok(ticket) => Some(ticket),
+        // A quarantined message has no ticket.
+        Err(ApiError::NotFound { .. } | ApiError::InvalidArgument { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(WatchTicketsResponse {
+        cursor: format!("{}.{}", cursor.sequence, cursor.place),
+        summary: summary(&event),
+        event_type: event.event_type,
+        event_time: Some(to_proto_time(event.time)),
+        ticket,
+    })
+}
+
+/// One line for people.
+fn summary(event: &ReceivedEvent) -> String {
+    let number =
+        |state: &Option<proto::TicketState>| state.as_ref().map_or(0, |state| state.number);
+    match event.event_type.as_str() {
+        proto::TicketOpened::TYPE => event
+            .decode::<proto::TicketOpened>()
+            .map(|body| format!("#{} opened", number(&body.ticket)))
+            .unwrap_or_default(),
+        proto::TicketMessageAdded::TYPE => event
+            .decode::<proto::TicketMessageAdded>()
+            .map(|body| format!("#{} has a new message", number(&body.ticket)))
+            .unwrap_or_default(),
+        proto::TicketAssigned::TYPE => event
+            .decode::<proto::TicketAssigned>()
+            .map(|body| format!("#{} assigned: {}", number(&body.ticket), body.reason))
+            .unwrap_or_default(),
+        proto::TicketChanged::TYPE => event
+            .decode::<proto::TicketChanged>()
+            .map(|body| {
+                let changes: Vec<String> = body
+                    .changes
+                    .iter()
+                    .map(|it| format!("{} {} -> {}", it.field, it.from, it.to))
+                    .collect();
+                format!("#{} changed: {}", number(&body.ticket), changes.join(", "))
+            })
+            .unwrap_or_default(),
+        proto::DeliveryUpdated::TYPE => event
+            .decode::<proto::DeliveryUpdated>()
+            .map(|body| {
+                format!(
+                    "#{} answer is {}",
+                    number(&body.ticket),
+                    body.state().as_str_name()
+                )
+            })
+            .unwrap_or_default(),
+        proto::MessageQuarantined::TYPE => "a message waits in the quarantine".to_owned(),
+        _ => String::new(),
+    }
+}

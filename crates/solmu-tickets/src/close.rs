@@ -1,0 +1,119 @@
+//! Closes tickets that have been resolved for long enough, and forgets what nobody will ask for again.
+//!
+//! The time stands on the ticket, so a restart loses nothing; any replica may close, and each ticket is closed once.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use solmu_db::{ToSqlx as _, inbox, outbox, outbox::Owner};
+use solmu_domain::ticket::Status;
+use solmu_proto::types::v1::actor::Kind;
+use solmu_telemetry::TraceContext;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    context::Context,
+    decide::changed_event,
+    error::TicketError,
+    events::{EventSink, change},
+    model,
+};
+
+/// Closing is counted in days; a minute more does not matter.
+const ROUND: Duration = Duration::from_secs(30);
+const BATCH: i64 = 200;
+/// How often old rows are removed.
+const TIDY: Duration = Duration::from_hours(1);
+/// A report that nobody wanted for so long is about a message that is not ours.
+const KEEP_REPORTS: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// Longer than any stream keeps what it could deliver again.
+const KEEP_INBOX: SignedDuration = SignedDuration::from_hours(15 * 24);
+
+/// Runs until `stop`.
+pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken) {
+    let mut tidied: Option<Instant> = None;
+    loop {
+        match close_due(&context).await {
+            Ok(closed) if closed == usize::try_from(BATCH).unwrap_or(0) => continue,
+            Ok(_) => {}
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot close resolved tickets; trying again"
+            ),
+        }
+        if tidied.is_none_or(|at| at.elapsed() > TIDY) {
+            tidied = Some(Instant::now());
+            if let Err(error) = tidy(&context).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot remove old rows; trying again later"
+                );
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(ROUND) => {}
+        }
+    }
+}
+
+async fn tidy(context: &Context) -> Result<(), TicketError> {
+    let before = |age: SignedDuration| {
+        let now = context.clock.now();
+        now.saturating_sub(age).unwrap_or(Timestamp::MIN)
+    };
+    let (seen, reported) = (before(KEEP_INBOX), before(KEEP_REPORTS));
+    context
+        .db
+        .tx("ticket.tidy", |tx| {
+            Box::pin(async move {
+                inbox::purge(tx, Owner::Tickets, seen).await?;
+                sqlx::query("DELETE FROM tickets.early_report WHERE reported_at < $1")
+                    .bind(reported.to_sqlx())
+                    .execute(tx)
+                    .await?;
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// Closes what is due now; says how many.
+pub(crate) async fn close_due(context: &Arc<Context>) -> Result<usize, TicketError> {
+    let closed = context
+        .db
+        .tx("ticket.close_resolved", |tx| {
+            let context = context.clone();
+            Box::pin(async move {
+                let now = context.clock.now();
+                let due: Vec<Uuid> = sqlx::query_scalar(
+                    "SELECT id FROM tickets.ticket WHERE close_at <= $1 AND status = $3 ORDER BY close_at LIMIT $2 FOR UPDATE SKIP LOCKED",
+                )
+                .bind(now.to_sqlx())
+                .bind(BATCH)
+                .bind(Status::Resolved.name())
+                .fetch_all(&mut *tx)
+                .await?;
+                let mut tickets = model::lock(tx, &due).await?;
+                let mut events = EventSink::new(&context.bus, context.clock.as_ref(), context.rng.as_ref(), now);
+                for ticket in &mut tickets {
+                    let before = ticket.status;
+                    ticket.status = before.move_to(Status::Closed)?;
+                    ticket.close_at = None;
+                    ticket.touch(now, true);
+                    let changes = vec![change("status", &before, &Status::Closed)];
+                    events.add(&changed_event(ticket, changes, Kind::Timer, "resolved for long enough", now), TraceContext::current());
+                }
+                model::update(tx, &tickets.iter().collect::<Vec<_>>()).await?;
+                outbox::add(tx, Owner::Tickets, events.rows(), now).await?;
+                Ok::<_, TicketError>(tickets.len())
+            })
+        })
+        .await?;
+    if closed > 0 {
+        context.outbox_written();
+    }
+    Ok(closed)
+}

@@ -1,0 +1,431 @@
+//! Applies the decisions of router and SLA service, a batch in one transaction.
+//!
+//! A decision of the router is applied by compare-and-set on the ticket's routing version: what came too late is
+//! answered with `AssignmentRejected`, so that the router frees the capacity and decides anew. A manual action always
+//! wins, because it raises that version. Due times carry the ticket version that they were computed from and when; an
+//! older decision never overwrites a newer one, in whatever order replicas get them.
+
+use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc};
+
+use solmu_bus::{
+    Cause, Delivered, EventBody as _, Handler, Held, Verdict, consumer::OneByOne,
+    envelope::from_proto_time,
+};
+use solmu_db::{inbox, outbox, outbox::Owner};
+use solmu_domain::ticket::{Priority, Status};
+use solmu_proto::{
+    routing::v1::AssignmentDecided,
+    sla::v1::{DueTimesDecided, Metric, SlaBreached, SlaWarned},
+    ticket::v1::{self as proto, assignment_rejected::Cause as Rejection},
+    types::v1::actor::Kind,
+};
+use solmu_telemetry::TraceContext;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    context::Context,
+    error::TicketError,
+    events::{EventSink, actor, change},
+    file::verdict_of,
+    model::{self, Ticket},
+};
+
+/// Name of the durable that all replicas share.
+pub(crate) const CONSUMER: &str = "tickets-decisions";
+
+#[derive(Debug, Clone)]
+enum Decision {
+    Assignment(Box<AssignmentDecided>),
+    DueTimes(Box<DueTimesDecided>),
+    Breach(Box<SlaBreached>),
+    /// Nothing on the ticket changes.
+    Warning,
+}
+
+#[derive(Debug, Clone)]
+struct Item {
+    event: solmu_domain::ids::EventId,
+    ticket: Uuid,
+    decision: Decision,
+    trace: TraceContext,
+}
+
+/// The handler of the DECISIONS stream.
+pub(crate) struct Decider {
+    pub(crate) context: Arc<Context>,
+}
+
+impl Handler for Decider {
+    fn handle<'a>(
+        &'a self,
+        batch: &'a [Delivered],
+        _: &'a Held,
+    ) -> Pin<Box<dyn Future<Output = Vec<Verdict>> + Send + 'a>> {
+        Box::pin(self.apply_batch(batch))
+    }
+}
+
+impl Decider {
+    async fn apply_batch(&self, batch: &[Delivered]) -> Vec<Verdict> {
+        let items: Vec<Result<Item, Cause>> = batch.iter().map(decode).collect();
+        let good: Vec<Item> = items
+            .iter()
+            .filter_map(|item| item.as_ref().ok().cloned())
+            .collect();
+        let whole = self.apply(good).await;
+        if whole.is_ok() {
+            return items
+                .into_iter()
+                .map(|item| item.map_or_else(Verdict::Reject, |_| Verdict::Done))
+                .collect();
+        }
+        let mut order = OneByOne::default();
+        for (delivered, item) in batch.iter().zip(items) {
+            if !order.may_handle(delivered) {
+                continue;
+            }
+            let verdict = match item {
+                Err(cause) => Verdict::Reject(cause),
+                Ok(item) => self
+                    .apply(vec![item])
+                    .await
+                    .map_or_else(|error| verdict_of(&error), |()| Verdict::Done),
+            };
+            order.note(delivered, verdict);
+        }
+        order.verdicts()
+    }
+
+    async fn apply(&self, items: Vec<Item>) -> Result<(), TicketError> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let items = Arc::new(items);
+        self.context
+            .db
+            .tx("ticket.apply_decisions", |tx| {
+                let (context, items) = (self.context.clone(), items.clone());
+                Box::pin(async move { apply_items(tx, &context, &items).await })
+            })
+            .await?;
+        self.context.outbox_written();
+        Ok(())
+    }
+}
+
+fn decode(delivered: &Delivered) -> Result<Item, Cause> {
+    let event = &delivered.event;
+    let undecodable = |error: solmu_bus::envelope::EnvelopeError| Cause::new("undecodable", &error);
+    let (ticket, decision) = match event.event_type.as_str() {
+        AssignmentDecided::TYPE => {
+            let body: AssignmentDecided = event.decode().map_err(undecodable)?;
+            let legal = |id: &str| id.is_empty() || Uuid::parse_str(id).is_ok();
+            if !legal(&body.agent_id) || !legal(&body.team_id) {
+                return Err(Cause::new("bad_event", &TicketError::BadEvent("agent_id")));
+            }
+            (body.ticket_id.clone(), Decision::Assignment(Box::new(body)))
+        }
+        DueTimesDecided::TYPE => {
+            let body: DueTimesDecided = event.decode().map_err(undecodable)?;
+            (body.ticket_id.clone(), Decision::DueTimes(Box::new(body)))
+        }
+        SlaBreached::TYPE => {
+            let body: SlaBreached = event.decode().map_err(undecodable)?;
+            (body.ticket_id.clone(), Decision::Breach(Box::new(body)))
+        }
+        SlaWarned::TYPE => (event.subject.clone(), Decision::Warning),
+        _ => {
+            return Err(Cause::new(
+                "unknown_event_type",
+                &TicketError::BadEvent("type"),
+            ));
+        }
+    };
+    let ticket = Uuid::parse_str(&ticket)
+        .map_err(|_| Cause::new("bad_event", &TicketError::BadEvent("ticket_id")))?;
+    Ok(Item {
+        event: event.id,
+        ticket,
+        decision,
+        trace: TraceContext::of(&delivered.span),
+    })
+}
+
+async fn apply_items(
+    tx: &mut PgConnection,
+    context: &Context,
+    items: &[Item],
+) -> Result<(), TicketError> {
+    let now = context.clock.now();
+    let ids: Vec<_> = items.iter().map(|item| item.event).collect();
+    let mut new = inbox::claim(tx, Owner::Tickets, CONSUMER, &ids, now).await?;
+    let fresh: Vec<&Item> = items
+        .iter()
+        .filter(|item| new.remove(&item.event))
+        .collect();
+    let wanted: Vec<Uuid> = fresh.iter().map(|item| item.ticket).collect();
+    let mut tickets: HashMap<Uuid, Ticket> = model::lock(tx, &wanted)
+        .await?
+        .into_iter()
+        .map(|ticket| (ticket.id, ticket))
+        .collect();
+    let mut events = EventSink::new(
+        &context.bus,
+        context.clock.as_ref(),
+        context.rng.as_ref(),
+        now,
+    );
+    let mut changed = Vec::new();
+    for item in fresh {
+        let ticket = tickets.get_mut(&item.ticket);
+        let outcome = match (&item.decision, ticket) {
+            (Decision::Assignment(decision), ticket) => {
+                assign(decision, ticket, &mut events, &item.trace, now)
+            }
+            (Decision::DueTimes(decision), Some(ticket)) => {
+                set_due_times(decision, ticket, &mut events, &item.trace, now)
+            }
+            (Decision::Breach(breach), Some(ticket)) => {
+                note_breach(breach, ticket, &mut events, &item.trace, now)
+            }
+            (Decision::DueTimes(_) | Decision::Breach(_), None) | (Decision::Warning, _) => {
+                Outcome::Nothing
+            }
+        };
+        if outcome == Outcome::Applied {
+            changed.push(item.ticket);
+        }
+        context
+            .metrics
+            .decisions
+            .inc([item.decision.kind(), outcome.label()]);
+    }
+    changed.sort_unstable();
+    changed.dedup();
+    let changed: Vec<&Ticket> = changed.iter().filter_map(|id| tickets.get(id)).collect();
+    model::update(tx, &changed).await?;
+    outbox::add(tx, Owner::Tickets, events.rows(), now).await?;
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Applied,
+    Rejected,
+    Nothing,
+}
+
+impl Outcome {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Rejected => "rejected",
+            Self::Nothing => "nothing",
+        }
+    }
+}
+
+impl Decision {
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Assignment(_) => "assignment",
+            Self::DueTimes(_) => "due_times",
+            Self::Breach(_) => "breach",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+/// Compare-and-set on the routing version.
+fn assign(
+    decision: &AssignmentDecided,
+    ticket: Option<&mut Ticket>,
+    events: &mut EventSink<'_>,
+    trace: &TraceContext,
+    now: jiff::Timestamp,
+) -> Outcome {
+    let rejection = match &ticket {
+        None => Some(Rejection::UnknownTicket),
+        Some(ticket) if !ticket.status.is_open() => Some(Rejection::NotOpen),
+        Some(ticket) if ticket.assignee_id.is_some() => Some(Rejection::AlreadyAssigned),
+        Some(ticket) if ticket.routing_version != decision.routing_version => {
+            Some(Rejection::StaleTicket)
+        }
+        Some(_) => None,
+    };
+    let ticket = match (ticket, rejection) {
+        (Some(ticket), None) => ticket,
+        (ticket, cause) => {
+            // An unknown ticket still needs its id in the answer.
+            let state = ticket.map_or_else(
+                || proto::TicketState {
+                    ticket_id: decision.ticket_id.clone(),
+                    ..proto::TicketState::default()
+                },
+                |ticket| ticket.state(),
+            );
+            let body = proto::AssignmentRejected {
+                ticket: Some(state),
+                decision_id: decision.decision_id.clone(),
+                agent_id: decision.agent_id.clone(),
+                cause: cause.unwrap_or(Rejection::Unspecified).into(),
+            };
+            events.add(&body, trace.clone());
+            return Outcome::Rejected;
+        }
+    };
+    let (previous_team, previous_agent) = (ticket.team_id, ticket.assignee_id);
+    ticket.team_id = Uuid::parse_str(&decision.team_id).ok().or(ticket.team_id);
+    ticket.assignee_id = Uuid::parse_str(&decision.agent_id).ok();
+    ticket.assign_reason.clone_from(&decision.reason);
+    let mut changes = Vec::new();
+    if let Some(priority) = decision
+        .set_priority
+        .parse::<Priority>()
+        .ok()
+        .filter(|it| *it != ticket.priority)
+    {
+        changes.push(change("priority", &ticket.priority, &priority));
+        ticket.priority = priority;
+    }
+    for tag in &decision.add_tags {
+        if !ticket.tags.contains(tag) {
+            changes.push(change("tags", &"", tag));
+            ticket.tags.push(tag.clone());
+        }
+    }
+    ticket.touch(now, true);
+    let body = proto::TicketAssigned {
+        ticket: Some(ticket.state()),
+        previous_assignee_id: previous_agent.map(|id| id.to_string()).unwrap_or_default(),
+        previous_team_id: previous_team.map(|id| id.to_string()).unwrap_or_default(),
+        actor: Some(actor(Kind::Router, "router")),
+        reason: decision.reason.clone(),
+        decision_id: decision.decision_id.clone(),
+        assign_time: Some(solmu_bus::envelope::to_proto_time(now)),
+    };
+    events.add(&body, trace.clone());
+    if !changes.is_empty() {
+        events.add(
+            &changed_event(ticket, changes, Kind::Router, "routing rule", now),
+            trace.clone(),
+        );
+    }
+    Outcome::Applied
+}
+
+fn set_due_times(
+    decision: &DueTimesDecided,
+    ticket: &mut Ticket,
+    events: &mut EventSink<'_>,
+    trace: &TraceContext,
+    now: jiff::Timestamp,
+) -> Outcome {
+    let time = |at: &Option<prost_types::Timestamp>| at.as_ref().map(from_proto_time);
+    let decided_at = time(&decision.decide_time);
+    if (decision.ticket_version, decided_at) < (ticket.sla_version, ticket.sla_decided_at) {
+        return Outcome::Nothing;
+    }
+    ticket.sla_version = decision.ticket_version;
+    ticket.sla_decided_at = decided_at;
+    let before = (
+        ticket.first_response_due,
+        ticket.next_response_due,
+        ticket.resolution_due,
+    );
+    let after = (
+        time(&decision.first_response_due_time),
+        time(&decision.next_response_due_time),
+        time(&decision.resolution_due_time),
+    );
+    let mut changes = Vec::new();
+    if before != after {
+        (
+            ticket.first_response_due,
+            ticket.next_response_due,
+            ticket.resolution_due,
+        ) = after;
+        let earliest = [after.0, after.1, after.2].into_iter().flatten().min();
+        let show = |at: Option<jiff::Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
+        changes.push(change(
+            "next_due_time",
+            &show(ticket.next_due),
+            &show(earliest),
+        ));
+        ticket.next_due = earliest;
+    }
+    if decision.breached && !ticket.breached {
+        ticket.breached = true;
+        changes.push(change("breached", &false, &true));
+    }
+    // A decision that changes nothing is remembered, and told to nobody: the SLA service would answer that, too.
+    if !changes.is_empty() {
+        ticket.touch(now, false);
+        events.add(
+            &changed_event(ticket, changes, Kind::Sla, "due times", now),
+            trace.clone(),
+        );
+    }
+    Outcome::Applied
+}
+
+/// Marks the ticket, once.
+fn note_breach(
+    breach: &SlaBreached,
+    ticket: &mut Ticket,
+    events: &mut EventSink<'_>,
+    trace: &TraceContext,
+    now: jiff::Timestamp,
+) -> Outcome {
+    if ticket.breached {
+        return Outcome::Nothing;
+    }
+    ticket.breached = true;
+    ticket.touch(now, false);
+    let reason = match breach.metric() {
+        Metric::FirstResponse => "the first response is late",
+        Metric::NextResponse => "the next response is late",
+        Metric::Resolution => "the resolution is late",
+        Metric::Unspecified => "a due time passed",
+    };
+    let changes = vec![change("breached", &false, &true)];
+    events.add(
+        &changed_event(ticket, changes, Kind::Sla, reason, now),
+        trace.clone(),
+    );
+    Outcome::Applied
+}
+
+/// A `TicketChanged` event.
+pub(crate) fn changed_event(
+    ticket: &Ticket,
+    changes: Vec<proto::FieldChange>,
+    kind: Kind,
+    reason: &str,
+    now: jiff::Timestamp,
+) -> proto::TicketChanged {
+    let name = match kind {
+        Kind::Router => "router",
+        Kind::Sla => "sla",
+        Kind::Timer => "timer",
+        _ => "tickets",
+    };
+    proto::TicketChanged {
+        ticket: Some(ticket.state()),
+        changes,
+        actor: Some(actor(kind, name)),
+        change_time: Some(solmu_bus::envelope::to_proto_time(now)),
+        reason: reason.to_owned(),
+    }
+}
+
+/// Whether a status stops the clock of closing: only a resolved ticket closes itself.
+pub(crate) fn close_time(
+    status: Status,
+    now: jiff::Timestamp,
+    days: u32,
+) -> Option<jiff::Timestamp> {
+    let span = jiff::SignedDuration::from_hours(i64::from(days) * 24);
+    (status == Status::Resolved).then(|| now.saturating_add(span).unwrap_or(jiff::Timestamp::MAX))
+}

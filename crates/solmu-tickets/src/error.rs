@@ -1,0 +1,61 @@
+//! What can go wrong in the ticket service.
+
+use solmu_db::{DbError, HasDbError};
+use solmu_domain::ticket::{IllegalMove, UnknownName};
+
+/// A failed operation on tickets.
+#[derive(Debug, thiserror::Error)]
+pub enum TicketError {
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// There is no such ticket.
+    #[error("there is no ticket '{0}'")]
+    UnknownTicket(String),
+    /// The status does not allow it.
+    #[error(transparent)]
+    IllegalMove(#[from] IllegalMove),
+    /// The ticket has changed since the caller looked at it.
+    #[error("the ticket has changed since: it is at version {current}")]
+    Stale {
+        /// Version that it has now.
+        current: i64,
+    },
+    /// A stored name is none of ours: written by a newer release.
+    #[error("a stored value is unknown to this release")]
+    UnknownName(#[from] UnknownName),
+    /// There is nothing to answer: the requester cannot be reached on this channel.
+    #[error("the requester cannot be reached: {0}")]
+    NoRecipient(&'static str),
+    /// Another replica opened the same conversation at the same time. Running it again finds what it made.
+    #[error("another replica filed the same conversation")]
+    Race(#[source] DbError),
+    /// There is no such message in the quarantine.
+    #[error("there is no message '{0}' in the quarantine")]
+    NotQuarantined(String),
+    /// An event's content cannot be used.
+    #[error("the event has no usable '{0}'")]
+    BadEvent(&'static str),
+}
+
+impl From<sqlx::Error> for TicketError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Db(error.into())
+    }
+}
+
+impl TicketError {
+    /// The conflict that makes `Db::tx` run the transaction again.
+    pub(crate) fn race() -> Self {
+        Self::Race(DbError::Race)
+    }
+}
+
+impl HasDbError for TicketError {
+    fn db_error(&self) -> Option<&DbError> {
+        match self {
+            Self::Db(error) | Self::Race(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! Files inbound messages on tickets.
+//!
+//! A message changes a ticket at most once however often it is delivered: the inbox row, the change and the outgoing
+//! events commit together. What arrives together is filed in one transaction (a disk sync is the unit of cost): what
+//! the batch may touch is read and locked in a few statements, decided in memory in order of arrival, and written in a
+//! few more. When a batch fails, its events are filed one by one to find the culprit.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use jiff::Timestamp;
+use solmu_bus::{Cause, Delivered, EventBody as _, Handler, Held, Verdict, consumer::OneByOne};
+use solmu_db::{DbError, HasDbError as _, inbox, lease, outbox, outbox::Owner};
+use solmu_proto::{
+    inbound::v1::{DeliveryReported, MessageReceived},
+    types::v1::Channel,
+};
+use solmu_telemetry::TraceContext;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{context::Context, error::TicketError, events::EventSink};
+
+mod clean;
+mod contact;
+mod load;
+mod plan;
+mod thread;
+mod write;
+
+pub(crate) use clean::folded;
+pub(crate) use write::attachments_from_json;
+
+use plan::{Effect, Plan};
+
+/// Name of the lease group and, with the shard, of the durable.
+pub(crate) const GROUP: &str = "tickets-inbound";
+
+/// One event of a batch, decoded.
+#[derive(Debug, Clone)]
+pub(crate) enum Inbound {
+    Message(Box<MessageReceived>),
+    Report(Box<DeliveryReported>),
+}
+
+/// The handler of the INBOUND stream.
+pub(crate) struct Filer {
+    pub(crate) context: Arc<Context>,
+}
+
+impl Handler for Filer {
+    fn handle<'a>(
+        &'a self,
+        batch: &'a [Delivered],
+        held: &'a Held,
+    ) -> Pin<Box<dyn Future<Output = Vec<Verdict>> + Send + 'a>> {
+        Box::pin(self.file_batch(batch, held))
+    }
+}
+
+impl Filer {
+    async fn file_batch(&self, batch: &[Delivered], held: &Held) -> Vec<Verdict> {
+        let decoded: Vec<Result<Inbound, Cause>> = batch.iter().map(decode).collect();
+        let mut verdicts: Vec<Verdict> = decoded
+            .iter()
+            .map(|decoded| {
+                decoded
+                    .as_ref()
+                    .map_or_else(|cause| Verdict::Reject(cause.clone()), |_| Verdict::Done)
+            })
+            .collect();
+        let (suspects, fresh): (Vec<usize>, Vec<usize>) = (0..batch.len())
+            .filter(|index| decoded[*index].is_ok())
+            .partition(|index| batch[*index].attempts > 0);
+        // What has failed before would make the others fail again.
+        for index in suspects {
+            if let Err(error) = self.file(batch, &decoded, &[index], held).await {
+                verdicts[index] = verdict_of(&error);
+            }
+        }
+        match self.file(batch, &decoded, &fresh, held).await {
+            Ok(()) => {}
+            Err(error) if fresh.len() > 1 && is_about_the_input(&error) => {
+                self.file_one_by_one(batch, &decoded, &fresh, held, &mut verdicts)
+                    .await;
+            }
+            Err(error) => {
+                for index in fresh {
+                    verdicts[index] = verdict_of(&error);
+                }
+            }
+        }
+        verdicts
+    }
+
+    async fn file_one_by_one(
+        &self,
+        batch: &[Delivered],
+        decoded: &[Result<Inbound, Cause>],
+        chosen: &[usize],
+        held: &Held,
+        verdicts: &mut [Verdict],
+    ) {
+        let mut order = OneByOne::default();
+        for index in chosen {
+            if !order.may_handle(&batch[*index]) {
+                continue;
+            }
+            let verdict = match self.file(batch, decoded, &[*index], held).await {
+                Ok(()) => Verdict::Done,
+                Err(error) => verdict_of(&error),
+            };
+            order.note(&batch[*index], verdict);
+        }
+        for (index, verdict) in chosen.iter().zip(order.verdicts()) {
+            verdicts[*index] = verdict;
+        }
+    }
+
+    /// Files the chosen events of the batch in one transaction.
+    async fn file(
+        &self,
+        batch: &[Delivered],
+        decoded: &[Result<Inbound, Cause>],
+        chosen: &[usize],
+        held: &Held,
+    ) -> Result<(), TicketError> {
+        let items: Arc<Vec<Item>> = Arc::new(
+            chosen
+                .iter()
+                .filter_map(|index| {
+                    let inbound = decoded[*index].as_ref().ok()?.clone();
+                    Some(Item {
+                        event: batch[*index].event.id,
+                        trace: TraceContext::of(&batch[*index].span),
+                        inbound,
+                    })
+                })
+                .collect(),
+        );
+        if items.is_empty() {
+            return Ok(());
+        }
+        let shards: Held = chosen
+            .iter()
+            .filter_map(|index| {
+                held.get_key_value(&batch[*index].shard)
+                    .map(|(shard, epoch)| (*shard, *epoch))
+            })
+            .collect();
+        let group = self.context.group(GROUP);
+        self.context
+            .db
+            .tx("ticket.file_messages", |tx| {
+                let (context, items, shards, group) = (
+                    self.context.clone(),
+                    items.clone(),
+                    shards.clone(),
+                    group.clone(),
+                );
+                Box::pin(async move {
+                    lease::fence(tx, &group, &shards).await?;
+                    file_items(tx, &context, &items).await
+                })
+            })
+            .await?;
+        self.context.outbox_written();
+        Ok(())
+    }
+}
+
+/// An event to be filed, with the trace that it continues.
+#[derive(Debug, Clone)]
+pub(crate) struct Item {
+    pub(crate) event: solmu_domain::ids::EventId,
+    pub(crate) trace: TraceContext,
+    pub(crate) inbound: Inbound,
+}
+
+async fn file_items(
+    tx: &mut PgConnection,
+    context: &Context,
+    items: &[Item],
+) -> Result<(), TicketError> {
+    let now = context.clock.now();
+    let ids: Vec<_> = items.iter().map(|item| item.event).collect();
+    let new = inbox::claim(tx, Owner::Tickets, GROUP, &ids, now).await?;
+    let fresh: Vec<&Item> = {
+        let mut left = new;
+        items
+            .iter()
+            .filter(|item| left.remove(&item.event))
+            .collect()
+    };
+    context
+        .metrics
+        .duplicates
+        .add([], (items.len() - fresh.len()) as u64);
+    let mut events = EventSink::new(
+        &context.bus,
+        context.clock.as_ref(),
+        context.rng.as_ref(),
+        now,
+    );
+
+    let messages: Vec<(&MessageReceived, &TraceContext)> = fresh
+        .iter()
+        .filter_map(|item| match &item.inbound {
+            Inbound::Message(message) => Some((message.as_ref(), &item.trace)),
+            Inbound::Report(_) => None,
+        })
+        .collect();
+    file_messages(tx, context, &messages, &mut events, now).await?;
+    for item in &fresh {
+        if let Inbound::Report(report) = &item.inbound {
+            crate::delivery::apply(tx, report, &mut events, item.trace.clone()).await?;
+        }
+    }
+    outbox::add(tx, Owner::Tickets, events.rows(), now).await?;
+    Ok(())
+}
+
+/// Files messages in order.
+async fn file_messages(
+    tx: &mut PgConnection,
+    context: &Context,
+    messages: &[(&MessageReceived, &TraceContext)],
+    events: &mut EventSink<'_>,
+    now: Timestamp,
+) -> Result<(), TicketError> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let mut plan = Plan::new(
+        load::load(tx, messages.iter().map(|(message, _)| *message)).await?,
+        context,
+        now,
+    );
+    for (message, trace) in messages {
+        plan.file(message, (*trace).clone())?;
+    }
+    write::write(tx, &mut plan, events).await?;
+    count(context, &plan);
+    Ok(())
+}
+
+/// Files a message that somebody let out of the quarantine, whatever its class; returns its ticket.
+pub(crate) async fn release_message(
+    tx: &mut PgConnection,
+    context: &Context,
+    message: &MessageReceived,
+    trace: TraceContext,
+    events: &mut EventSink<'_>,
+    now: Timestamp,
+) -> Result<Uuid, TicketError> {
+    let mut plan = Plan::new(
+        load::load(tx, std::iter::once(message)).await?,
+        context,
+        now,
+    );
+    plan.released = true;
+    plan.file(message, trace)?;
+    write::write(tx, &mut plan, events).await?;
+    count(context, &plan);
+    plan.filed
+        .first()
+        .map(|filed| filed.ticket.id)
+        .ok_or(TicketError::BadEvent("message"))
+}
+
+fn count(context: &Context, plan: &Plan<'_>) {
+    for filed in &plan.filed {
+        let channel = channel_name(filed.message.channel());
+        let outcome = match filed.effect {
+            Effect::Opened { .. } => "opened",
+            Effect::Joined { .. } => "joined",
+        };
+        context.metrics.filed.inc([channel, outcome]);
+        let took = plan.now.duration_since(filed.at).as_secs_f64().max(0.0);
+        context.metrics.latency.observe([channel], took);
+    }
+    for waiting in &plan.quarantined {
+        context.metrics.quarantined.inc([waiting.cause]);
+    }
+}
+
+/// A channel in metrics.
+const fn channel_name(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Email => "email",
+        Channel::Chat => "chat",
+        Channel::Form => "form",
+        Channel::Whatsapp => "whatsapp",
+        Channel::Telegram => "telegram",
+        Channel::Unspecified => "other",
+    }
+}
+
+fn decode(delivered: &Delivered) -> Result<Inbound, Cause> {
+    let event = &delivered.event;
+    let undecodable = |error: solmu_bus::envelope::EnvelopeError| Cause::new("undecodable", &error);
+    match event.event_type.as_str() {
+        MessageReceived::TYPE => {
+            let mut message: Box<MessageReceived> = Box::new(event.decode().map_err(undecodable)?);
+            if Uuid::parse_str(&message.message_id).is_err() {
+                return Err(Cause::new(
+                    "bad_event",
+                    &TicketError::BadEvent("message_id"),
+                ));
+            }
+            clean::clean(&mut message);
+            Ok(Inbound::Message(message))
+        }
+        DeliveryReported::TYPE => {
+            let mut report: Box<DeliveryReported> = Box::new(event.decode().map_err(undecodable)?);
+            clean::clean_report(&mut report);
+            Ok(Inbound::Report(report))
+        }
+        _ => Err(Cause::new(
+            "unknown_event_type",
+            &TicketError::BadEvent("type"),
+        )),
+    }
+}
+
+/// Whether another transaction with fewer events may succeed.
+fn is_about_the_input(error: &TicketError) -> bool {
+    match error.db_error() {
+        Some(DbError::LeaseLost { .. }) => false,
+        Some(error) => !error.is_unavailable(),
+        None => true,
+    }
+}
+
+/// What a failure means for the event.
+pub(crate) fn verdict_of(error: &TicketError) -> Verdict {
+    match error {
+        TicketError::BadEvent(_) => Verdict::Reject(Cause::new("bad_event", error)),
+        _ => match error.db_error() {
+            Some(DbError::LeaseLost { .. }) => Verdict::Retry(Cause::passing("lease_lost", error)),
+            Some(db) if db.is_unavailable() => {
+                Verdict::Retry(Cause::passing("database_unavailable", error))
+            }
+            // Others were faster, time and again: nothing is wrong with the event.
+            Some(db) if db.is_conflict() => Verdict::Retry(Cause::passing("conflict", error)),
+            _ => Verdict::Retry(Cause::new("cannot_file", error)),
+        },
+    }
+}

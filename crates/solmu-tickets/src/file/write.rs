@@ -1,0 +1,484 @@
+//! Writes what a batch decided, each table in one statement.
+
+use std::collections::BTreeSet;
+
+use solmu_bus::envelope::from_proto_time;
+use solmu_db::ToSqlx as _;
+use solmu_proto::{
+    inbound::v1::raw_original::Place,
+    ticket::v1 as proto,
+    types::v1::{Attachment, actor::Kind},
+};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::plan::{Effect, Filed, Plan};
+use crate::{
+    error::TicketError,
+    events::EventSink,
+    model::{self, status_to_proto},
+};
+
+/// Writes the plan and collects its events.
+pub(crate) async fn write(
+    tx: &mut PgConnection,
+    plan: &mut Plan<'_>,
+    events: &mut EventSink<'_>,
+) -> Result<(), TicketError> {
+    number_tickets(tx, plan).await?;
+    write_contacts(tx, plan).await?;
+    write_identities(tx, plan).await?;
+    write_tickets(tx, plan).await?;
+    // What was opened here is inserted in its present state.
+    let opened: BTreeSet<Uuid> = plan.opened.iter().copied().collect();
+    let changed: Vec<_> = plan
+        .changed
+        .difference(&opened)
+        .filter_map(|id| plan.ticket(*id))
+        .collect();
+    model::update(tx, &changed).await?;
+    write_messages(tx, &plan.filed, plan.now).await?;
+    write_originals(tx, plan).await?;
+    write_threads(tx, plan).await?;
+    write_quarantine(tx, plan).await?;
+    collect_events(plan, events);
+    Ok(())
+}
+
+/// Gives numbers to the tickets that were opened, in order of arrival.
+async fn number_tickets(tx: &mut PgConnection, plan: &mut Plan<'_>) -> Result<(), TicketError> {
+    if plan.opened.is_empty() {
+        return Ok(());
+    }
+    let count = i32::try_from(plan.opened.len()).unwrap_or(i32::MAX);
+    let numbers: Vec<i64> = sqlx::query_scalar(
+        "SELECT nextval('tickets.ticket_number') FROM generate_series(1, $1) ORDER BY 1",
+    )
+    .bind(count)
+    .fetch_all(tx)
+    .await?;
+    for (id, number) in plan.opened.clone().into_iter().zip(numbers) {
+        if let Some(ticket) = plan.ticket_mut(id) {
+            ticket.number = number;
+        }
+        for filed in plan.filed.iter_mut().filter(|filed| filed.ticket.id == id) {
+            filed.ticket.number = number;
+        }
+    }
+    Ok(())
+}
+
+async fn write_contacts(tx: &mut PgConnection, plan: &Plan<'_>) -> Result<(), TicketError> {
+    if plan.contacts.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO tickets.contact (id, display_name, language, created_at)
+         SELECT id, display_name, language, $4 FROM unnest($1::uuid[], $2::text[], $3::text[])
+            AS new (id, display_name, language)",
+    )
+    .bind(
+        plan.contacts
+            .iter()
+            .map(|contact| contact.id)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        plan.contacts
+            .iter()
+            .map(|contact| contact.name.as_str())
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        plan.contacts
+            .iter()
+            .map(|contact| contact.language.as_str())
+            .collect::<Vec<_>>(),
+    )
+    .bind(plan.now.to_sqlx())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Adds new identities and better evidence. An identity that another replica added meanwhile means that this batch
+/// was decided on old knowledge: it is decided again.
+async fn write_identities(tx: &mut PgConnection, plan: &Plan<'_>) -> Result<(), TicketError> {
+    let mut writes: Vec<_> = plan.identities.iter().collect();
+    writes.sort_by(|a, b| a.key.cmp(&b.key));
+    for new in [true, false] {
+        // The last write of a key in the batch holds; an insert and a later update of it are two writes.
+        let mut chosen: Vec<_> = writes.iter().filter(|write| write.new == new).collect();
+        chosen.reverse();
+        chosen.dedup_by(|later, kept| later.key == kept.key);
+        chosen.reverse();
+        if chosen.is_empty() {
+            continue;
+        }
+        let statement = if new {
+            "INSERT INTO tickets.identity (kind, scope, value, raw, contact_id, assurance, attested_by, first_seen)
+             SELECT kind, scope, value, raw, contact_id, assurance, attested_by, $8
+             FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::smallint[], $7::text[])
+                AS new (kind, scope, value, raw, contact_id, assurance, attested_by)
+             ON CONFLICT (kind, scope, value) DO NOTHING"
+        } else {
+            "UPDATE tickets.identity AS identity SET contact_id = new.contact_id, raw = new.raw,
+                assurance = new.assurance, attested_by = new.attested_by
+             FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::smallint[], $7::text[])
+                AS new (kind, scope, value, raw, contact_id, assurance, attested_by)
+             WHERE identity.kind = new.kind AND identity.scope = new.scope AND identity.value = new.value
+                AND $8::timestamptz IS NOT NULL"
+        };
+        let done = sqlx::query(statement)
+            .bind(chosen.iter().map(|write| write.key.0).collect::<Vec<_>>())
+            .bind(
+                chosen
+                    .iter()
+                    .map(|write| write.key.1.as_str())
+                    .collect::<Vec<_>>(),
+            )
+            .bind(
+                chosen
+                    .iter()
+                    .map(|write| write.key.2.as_str())
+                    .collect::<Vec<_>>(),
+            )
+            .bind(
+                chosen
+                    .iter()
+                    .map(|write| write.raw.as_str())
+                    .collect::<Vec<_>>(),
+            )
+            .bind(
+                chosen
+                    .iter()
+                    .map(|write| write.contact_id)
+                    .collect::<Vec<_>>(),
+            )
+            .bind(
+                chosen
+                    .iter()
+                    .map(|write| write.assurance.code())
+                    .collect::<Vec<_>>(),
+            )
+            .bind(
+                chosen
+                    .iter()
+                    .map(|write| write.attested_by.as_str())
+                    .collect::<Vec<_>>(),
+            )
+            .bind(plan.now.to_sqlx())
+            .execute(&mut *tx)
+            .await?;
+        if new && done.rows_affected() != chosen.len() as u64 {
+            return Err(TicketError::race());
+        }
+    }
+    Ok(())
+}
+
+async fn write_tickets(tx: &mut PgConnection, plan: &Plan<'_>) -> Result<(), TicketError> {
+    let tickets: Vec<_> = plan
+        .opened
+        .iter()
+        .filter_map(|id| plan.ticket(*id))
+        .collect();
+    if tickets.is_empty() {
+        return Ok(());
+    }
+    macro_rules! column {
+        (|$it:ident| $value:expr) => {
+            tickets.iter().map(|$it| $value).collect::<Vec<_>>()
+        };
+    }
+    sqlx::query(
+        "INSERT INTO tickets.ticket (id, number, subject, status, priority, contact_id, channel, account, recipient,
+            conversation_key, language, created_at, updated_at, version, routing_version, message_count, channels,
+            previous_ticket_id, next_ticket_id)
+         SELECT id, number, subject, status, priority, contact_id, channel, account, recipient, conversation_key,
+            language, $18, $18, version, routing_version, message_count, channels, previous_ticket_id, next_ticket_id
+         FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::smallint[],
+            $8::text[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[],
+            $15::integer[], $16::uuid[], $17::uuid[])
+            AS new (id, number, subject, status, priority, contact_id, channel, account, recipient, conversation_key,
+            language, version, routing_version, message_count, channels, previous_ticket_id, next_ticket_id)",
+    )
+    .bind(column!(|it| it.id))
+    .bind(column!(|it| it.number))
+    .bind(column!(|it| it.subject.as_str()))
+    .bind(column!(|it| it.status.name()))
+    .bind(column!(|it| it.priority.name()))
+    .bind(column!(|it| it.contact_id))
+    .bind(column!(|it| model::small(it.channel.into())))
+    .bind(column!(|it| it.account.as_str()))
+    .bind(column!(|it| it.recipient.as_str()))
+    .bind(column!(|it| it.conversation_key.as_str()))
+    .bind(column!(|it| it.language.as_str()))
+    .bind(column!(|it| it.version))
+    .bind(column!(|it| it.routing_version))
+    .bind(column!(|it| it.message_count))
+    .bind(column!(|it| it.channels))
+    .bind(column!(|it| it.previous_ticket_id))
+    .bind(column!(|it| it.next_ticket_id))
+    .bind(plan.now.to_sqlx())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn write_messages(
+    tx: &mut PgConnection,
+    filed: &[Filed<'_>],
+    now: jiff::Timestamp,
+) -> Result<(), TicketError> {
+    if filed.is_empty() {
+        return Ok(());
+    }
+    macro_rules! column {
+        (|$it:ident| $value:expr) => {
+            filed.iter().map(|$it| $value).collect::<Vec<_>>()
+        };
+    }
+    sqlx::query(
+        "INSERT INTO tickets.message (id, ticket_id, sequence, channel, account, external_id, author_kind, author_id,
+            author_name, address, public, subject, body_text, body_html, attachments, fields, notices,
+            automatic_class, sender_verified, created_at, sent_at)
+         SELECT id, ticket_id, sequence, channel, account, external_id, $19, author_id, author_name, address, true,
+            subject, body_text, body_html, attachments::jsonb, nullif(fields, '')::jsonb,
+            coalesce(string_to_array(nullif(notices, ''), E'\\x1f'), '{}'), automatic_class, sender_verified,
+            created_at, sent_at
+         FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::smallint[], $5::text[], $6::text[], $7::text[],
+            $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
+            $16::smallint[], $17::boolean[], $18::timestamptz[], $20::timestamptz[])
+            AS new (id, ticket_id, sequence, channel, account, external_id, author_id, author_name, address, subject,
+            body_text, body_html, attachments, fields, notices, automatic_class, sender_verified, created_at, sent_at)",
+    )
+    .bind(column!(|it| it.id))
+    .bind(column!(|it| it.ticket.id))
+    .bind(column!(|it| it.sequence))
+    .bind(column!(|it| it.channel_code()))
+    .bind(column!(|it| it.message.account.as_str()))
+    .bind(column!(|it| it.message.external_id.as_str()))
+    .bind(column!(|it| it.contact_id.to_string()))
+    .bind(column!(|it| it.message.sender.as_ref().map(|sender| sender.display_name.as_str()).unwrap_or_default()))
+    .bind(column!(|it| it.address.as_str()))
+    .bind(column!(|it| it.message.subject.as_str()))
+    .bind(column!(|it| it.message.text.as_str()))
+    .bind(column!(|it| it.message.html.as_str()))
+    .bind(column!(|it| attachments_to_json(&it.message.attachments)))
+    .bind(column!(|it| it.message.fields_json.as_str()))
+    .bind(column!(|it| it.message.notices.join("\u{1f}")))
+    .bind(column!(|it| model::small(it.message.automatic_class)))
+    .bind(column!(|it| it.verified))
+    .bind(column!(|_it| now.to_sqlx()))
+    .bind(model::small(Kind::Customer.into()))
+    .bind(column!(|it| it.message.sent_time.as_ref().map(|at| from_proto_time(at).to_sqlx())))
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn write_originals(tx: &mut PgConnection, plan: &Plan<'_>) -> Result<(), TicketError> {
+    let messages = plan
+        .filed
+        .iter()
+        .map(|filed| (filed.id, filed.message))
+        .chain(
+            plan.quarantined
+                .iter()
+                .map(|waiting| (waiting.id, waiting.message)),
+        );
+    let (mut ids, mut types, mut sizes, mut hashes, mut keys, mut contents) = (
+        Vec::new(),
+        Vec::new(),
+        Vec::new(),
+        Vec::new(),
+        Vec::<Option<&str>>::new(),
+        Vec::<Option<&[u8]>>::new(),
+    );
+    for (id, message) in messages {
+        let Some(raw) = &message.raw else { continue };
+        ids.push(id);
+        types.push(raw.content_type.as_str());
+        sizes.push(raw.size_bytes);
+        hashes.push(raw.sha256.as_str());
+        keys.push(match &raw.place {
+            Some(Place::ObjectKey(key)) => Some(key),
+            _ => None,
+        });
+        contents.push(match &raw.place {
+            Some(Place::Inline(bytes)) => Some(bytes),
+            _ => None,
+        });
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO tickets.raw_original (message_id, content_type, size_bytes, sha256, object_key, content)
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bytea[])
+         ON CONFLICT (message_id) DO NOTHING",
+    )
+    .bind(ids)
+    .bind(types)
+    .bind(sizes)
+    .bind(hashes)
+    .bind(keys)
+    .bind(contents)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Adds thread keys and participants. A key that another replica added meanwhile means that the two batches met in
+/// one conversation: this one is decided again.
+async fn write_threads(tx: &mut PgConnection, plan: &Plan<'_>) -> Result<(), TicketError> {
+    if !plan.keys.is_empty() {
+        let mut keys: Vec<_> = plan.keys.iter().collect();
+        keys.sort();
+        let done = sqlx::query(
+            "INSERT INTO tickets.thread_key (channel, account, key, ticket_id)
+             SELECT * FROM unnest($1::smallint[], $2::text[], $3::text[], $4::uuid[])
+             ON CONFLICT (channel, account, key) DO NOTHING",
+        )
+        .bind(keys.iter().map(|(key, _)| key.0).collect::<Vec<_>>())
+        .bind(
+            keys.iter()
+                .map(|(key, _)| key.1.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            keys.iter()
+                .map(|(key, _)| key.2.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind(keys.iter().map(|(_, ticket)| *ticket).collect::<Vec<_>>())
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() != keys.len() as u64 {
+            return Err(TicketError::race());
+        }
+    }
+    if !plan.moved_keys.is_empty() {
+        let moved = &plan.moved_keys;
+        sqlx::query(
+            "UPDATE tickets.thread_key AS thread SET ticket_id = moved.ticket_id
+             FROM unnest($1::smallint[], $2::text[], $3::text[], $4::uuid[]) AS moved (channel, account, key, ticket_id)
+             WHERE thread.channel = moved.channel AND thread.account = moved.account AND thread.key = moved.key",
+        )
+        .bind(moved.iter().map(|(key, _)| key.0).collect::<Vec<_>>())
+        .bind(moved.iter().map(|(key, _)| key.1.as_str()).collect::<Vec<_>>())
+        .bind(moved.iter().map(|(key, _)| key.2.as_str()).collect::<Vec<_>>())
+        .bind(moved.iter().map(|(_, ticket)| *ticket).collect::<Vec<_>>())
+        .execute(&mut *tx)
+        .await?;
+    }
+    if !plan.participants.is_empty() {
+        sqlx::query(
+            "INSERT INTO tickets.participant (ticket_id, address) SELECT * FROM unnest($1::uuid[], $2::text[])
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(plan.participants.iter().map(|(ticket, _)| *ticket).collect::<Vec<Uuid>>())
+        .bind(plan.participants.iter().map(|(_, address)| address.as_str()).collect::<Vec<_>>())
+        .execute(tx)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn write_quarantine(tx: &mut PgConnection, plan: &Plan<'_>) -> Result<(), TicketError> {
+    let waiting = &plan.quarantined;
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO tickets.quarantine (message_id, channel, account, sender, subject, cause_code, automatic_class,
+            message, quarantined_at)
+         SELECT *, $9 FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[],
+            $7::smallint[], $8::bytea[])",
+    )
+    .bind(waiting.iter().map(|it| it.id).collect::<Vec<_>>())
+    .bind(waiting.iter().map(|it| model::small(it.message.channel)).collect::<Vec<_>>())
+    .bind(waiting.iter().map(|it| it.message.account.as_str()).collect::<Vec<_>>())
+    .bind(waiting.iter().map(|it| it.sender.as_str()).collect::<Vec<_>>())
+    .bind(waiting.iter().map(|it| it.message.subject.as_str()).collect::<Vec<_>>())
+    .bind(waiting.iter().map(|it| it.cause).collect::<Vec<_>>())
+    .bind(waiting.iter().map(|it| model::small(it.message.automatic_class)).collect::<Vec<_>>())
+    .bind(waiting.iter().map(|it| prost::Message::encode_to_vec(it.message)).collect::<Vec<_>>())
+    .bind(plan.now.to_sqlx())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+fn collect_events(plan: &Plan<'_>, events: &mut EventSink<'_>) {
+    for filed in &plan.filed {
+        let (ticket, message) = (Some(filed.ticket.state()), Some(filed.facts().to_proto()));
+        match filed.effect {
+            Effect::Opened { previous } => {
+                let previous_ticket_id = previous.map(|id| id.to_string()).unwrap_or_default();
+                events.add(
+                    &proto::TicketOpened {
+                        ticket,
+                        message,
+                        previous_ticket_id,
+                    },
+                    filed.trace.clone(),
+                );
+            }
+            Effect::Joined { status_before } => {
+                let previous_status = status_to_proto(status_before).into();
+                events.add(
+                    &proto::TicketMessageAdded {
+                        ticket,
+                        message,
+                        previous_status,
+                    },
+                    filed.trace.clone(),
+                );
+            }
+        }
+    }
+    for waiting in &plan.quarantined {
+        let body = proto::MessageQuarantined {
+            message_id: waiting.id.to_string(),
+            channel: waiting.message.channel,
+            account: waiting.message.account.clone(),
+            cause_code: waiting.cause.to_owned(),
+            quarantine_time: Some(solmu_bus::envelope::to_proto_time(plan.now)),
+        };
+        events.add(&body, waiting.trace.clone());
+    }
+}
+
+/// Attachments as they are stored.
+pub(crate) fn attachments_to_json(attachments: &[Attachment]) -> String {
+    let list: Vec<_> = attachments
+        .iter()
+        .map(|it| {
+            serde_json::json!({
+                "object_key": it.object_key, "filename": it.filename, "content_type": it.content_type,
+                "size_bytes": it.size_bytes, "sha256": it.sha256, "content_id": it.content_id, "inline": it.inline,
+            })
+        })
+        .collect();
+    serde_json::Value::Array(list).to_string()
+}
+
+/// Attachments as they were stored.
+pub(crate) fn attachments_from_json(stored: &serde_json::Value) -> Vec<Attachment> {
+    let text =
+        |it: &serde_json::Value, name: &str| it[name].as_str().unwrap_or_default().to_owned();
+    let list = stored.as_array().map(Vec::as_slice).unwrap_or_default();
+    list.iter()
+        .map(|it| Attachment {
+            object_key: text(it, "object_key"),
+            filename: text(it, "filename"),
+            content_type: text(it, "content_type"),
+            size_bytes: it["size_bytes"].as_i64().unwrap_or(0),
+            sha256: text(it, "sha256"),
+            content_id: text(it, "content_id"),
+            inline: it["inline"].as_bool().unwrap_or(false),
+        })
+        .collect()
+}

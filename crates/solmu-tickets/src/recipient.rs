@@ -1,0 +1,154 @@
+//! Whom an answer goes to, and what ties it to what it answers.
+
+use solmu_proto::{
+    outbound::v1::MessageQueued,
+    types::v1::{Assurance, AutomaticClass, Channel, Identity, IdentityKind, actor::Kind},
+};
+use sqlx::PgConnection;
+
+use crate::{
+    error::TicketError,
+    model::{Ticket, small},
+};
+
+/// Ids of answered messages that an answer names at most; mail clients keep about as many.
+const REFERENCES: i64 = 20;
+
+#[derive(sqlx::FromRow)]
+struct Answered {
+    channel: i16,
+    account: String,
+    address: String,
+    author_name: String,
+    external_id: String,
+    subject: String,
+}
+
+/// The channel that an answer on a ticket of `channel` goes out on. A form has no way back: it is answered by e-mail.
+pub(crate) const fn answer_channel(channel: Channel) -> Channel {
+    match channel {
+        Channel::Form => Channel::Email,
+        other => other,
+    }
+}
+
+/// The envelope of an answer on `ticket`: to the address that the requester wrote from last.
+///
+/// An unverified sender who joined a ticket is not answered in the requester's place: only messages of the ticket's
+/// own contact count, and those that a person wrote before what their responder sent. An answer by e-mail to a form
+/// leaves the account empty: the connector takes its default one.
+pub(crate) async fn address(
+    tx: &mut PgConnection,
+    ticket: &Ticket,
+) -> Result<MessageQueued, TicketError> {
+    let channel = answer_channel(ticket.channel);
+    let answered: Option<Answered> = sqlx::query_as(
+        "SELECT channel, account, address, author_name, external_id, subject FROM tickets.message
+         WHERE ticket_id = $1 AND author_kind = $5 AND public AND channel IN ($2, $3) AND author_id = $4
+         ORDER BY (automatic_class <= $6) DESC, sequence DESC LIMIT 1",
+    )
+    .bind(ticket.id)
+    .bind(small(ticket.channel.into()))
+    .bind(small(channel.into()))
+    .bind(ticket.contact_id.to_string())
+    .bind(small(Kind::Customer.into()))
+    .bind(small(AutomaticClass::Human.into()))
+    .fetch_optional(&mut *tx)
+    .await?;
+    let answered = answered.ok_or(TicketError::NoRecipient(
+        "they wrote no message on this channel",
+    ))?;
+    let recipient = identity_of(tx, ticket, &answered).await?;
+    let references: Vec<String> = sqlx::query_scalar(
+        "SELECT external_id FROM (
+            SELECT external_id, sequence FROM tickets.message
+            WHERE ticket_id = $1 AND public AND external_id <> '' AND channel = $2 ORDER BY sequence DESC LIMIT $3
+         ) AS last ORDER BY sequence",
+    )
+    .bind(ticket.id)
+    .bind(small(channel.into()))
+    .bind(REFERENCES)
+    .fetch_all(tx)
+    .await?;
+    // An id of the form's own means nothing to a mail client, and its account is none of the e-mail connector's.
+    let same_channel = answered.channel == small(channel.into());
+    let (account, in_reply_to) = if same_channel {
+        (answered.account, answered.external_id)
+    } else {
+        Default::default()
+    };
+    Ok(MessageQueued {
+        ticket_id: ticket.id.to_string(),
+        ticket_number: ticket.number,
+        channel: channel.into(),
+        account,
+        conversation_key: ticket.conversation_key.clone(),
+        recipient: Some(recipient),
+        recipient_name: answered.author_name,
+        subject: if answered.subject.is_empty() {
+            ticket.subject.clone()
+        } else {
+            answered.subject
+        },
+        in_reply_to,
+        references,
+        from_address: ticket.recipient.clone(),
+        ..MessageQueued::default()
+    })
+}
+
+/// The identity behind the address that the message came from.
+async fn identity_of(
+    tx: &mut PgConnection,
+    ticket: &Ticket,
+    answered: &Answered,
+) -> Result<Identity, TicketError> {
+    let rows: Vec<(i16, String, String, String, i16)> = sqlx::query_as(
+        "SELECT kind, scope, value, raw, assurance FROM tickets.identity WHERE contact_id = $1",
+    )
+    .bind(ticket.contact_id)
+    .fetch_all(tx)
+    .await?;
+    let wanted = kind_of(ticket.channel);
+    let identities = rows
+        .into_iter()
+        .map(|(kind, scope, value, raw, assurance)| Identity {
+            kind: kind.into(),
+            value,
+            raw,
+            assurance: assurance.into(),
+            attested_by: String::new(),
+            scope,
+        });
+    let fitting: Vec<Identity> = identities
+        .filter(|identity| identity.kind() == wanted)
+        .collect();
+    let exact = fitting
+        .iter()
+        .find(|identity| identity.value == answered.address);
+    if let Some(identity) = exact.or(fitting.first()) {
+        return Ok(identity.clone());
+    }
+    if answered.address.is_empty() {
+        return Err(TicketError::NoRecipient(
+            "they have no address on this channel",
+        ));
+    }
+    Ok(Identity {
+        kind: wanted.into(),
+        value: answered.address.clone(),
+        raw: answered.address.clone(),
+        assurance: Assurance::Claimed.into(),
+        ..Identity::default()
+    })
+}
+
+/// What the recipient of a channel is known by. A form is answered by e-mail.
+pub(crate) const fn kind_of(channel: Channel) -> IdentityKind {
+    match channel {
+        Channel::Email | Channel::Form | Channel::Unspecified => IdentityKind::Email,
+        Channel::Chat => IdentityKind::ChatSession,
+        Channel::Whatsapp => IdentityKind::Whatsapp,
+        Channel::Telegram => IdentityKind::Telegram,
+    }
+}

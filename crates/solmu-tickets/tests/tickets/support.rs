@@ -1,0 +1,322 @@
+//! A ticket service of a test's own, and what tests look at.
+
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+};
+
+use prost::Message as _;
+use solmu_bus::{Event, EventBody, ReceivedEvent, envelope::to_proto_time};
+use solmu_domain::{
+    clock::Clock as _,
+    ids::{EventId, MessageId},
+};
+use solmu_proto::{
+    inbound::v1::{MessageReceived, Sender, Threading},
+    types::v1::{Assurance, AutomaticClass, Channel, Identity, IdentityKind},
+};
+use solmu_runtime::{Parts, Runtime};
+use solmu_testkit::{Harness, wait_for};
+use solmu_tickets::Config;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+pub(crate) const ACCOUNT: &str = "main";
+
+/// One database and bus with any number of replicas.
+pub(crate) struct World {
+    pub(crate) harness: Harness,
+    pub(crate) replicas: Vec<Runtime>,
+    published: Mutex<HashSet<EventId>>,
+}
+
+impl World {
+    /// With one replica.
+    pub(crate) async fn new() -> Self {
+        let mut world = Self::empty().await;
+        drop(world.start("a").await);
+        world
+    }
+
+    /// With none yet.
+    pub(crate) async fn empty() -> Self {
+        Self {
+            harness: Harness::new().await,
+            replicas: Vec::new(),
+            published: Mutex::default(),
+        }
+    }
+
+    /// Starts a replica with a connection of its own to the bus.
+    pub(crate) async fn start(&mut self, name: &str) -> Parts {
+        let runtime = Runtime {
+            bus: self.harness.second_bus().await,
+            ..self.harness.runtime(name)
+        };
+        let parts = solmu_tickets::start(&runtime, Config::default());
+        self.replicas.push(runtime);
+        parts
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        self.harness.db.pool()
+    }
+
+    /// Publishes each message as one delivery of its own.
+    pub(crate) async fn send(&self, messages: &[MessageReceived]) {
+        let events: Vec<_> = messages.iter().map(|message| self.event(message)).collect();
+        self.publish(&events).await;
+    }
+
+    /// Publishes a message and waits until it is filed, so that order is certain; returns its ticket if it has one.
+    pub(crate) async fn file(&self, message: &MessageReceived) -> Option<Ticket> {
+        self.send(std::slice::from_ref(message)).await;
+        self.settled().await;
+        self.ticket_of(message).await
+    }
+
+    pub(crate) fn event<B: EventBody>(&self, body: &B) -> Event {
+        let id = EventId::generate(&self.harness.clock, self.harness.rng.as_ref());
+        Event::new(id, self.harness.clock.now(), body)
+    }
+
+    pub(crate) async fn publish(&self, events: &[Event]) {
+        self.harness.bus.publish(events).await.unwrap();
+        let mut published = self
+            .published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        published.extend(events.iter().map(|event| event.id));
+    }
+
+    /// Publishes a decision or a report and waits until it is done.
+    pub(crate) async fn tell<B: EventBody>(&self, body: &B) {
+        self.publish(&[self.event(body)]).await;
+        self.settled().await;
+    }
+
+    /// Waits until everything that was published is done, and what came of it is on the bus.
+    pub(crate) async fn settled(&self) {
+        self.settled_but(0).await;
+    }
+
+    /// As [`World::settled`], when `dead` of the events cannot be done.
+    pub(crate) async fn settled_but(&self, dead: usize) {
+        let wanted = {
+            let published = self
+                .published
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            published.len() - dead
+        };
+        wait_for("what was published is done", || async {
+            self.count("SELECT count(*) FROM tickets.inbox").await >= i64::try_from(wanted).unwrap()
+        })
+        .await;
+        wait_for("the outbox is empty", || async {
+            self.count("SELECT count(*) FROM tickets.outbox WHERE sent_at IS NULL")
+                .await
+                == 0
+        })
+        .await;
+    }
+
+    pub(crate) async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql)
+            .fetch_one(self.pool())
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn tickets(&self) -> Vec<Ticket> {
+        sqlx::query_as("SELECT * FROM tickets.ticket ORDER BY number")
+            .fetch_all(self.pool())
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn ticket(&self, id: Uuid) -> Ticket {
+        sqlx::query_as("SELECT * FROM tickets.ticket WHERE id = $1")
+            .bind(id)
+            .fetch_one(self.pool())
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn ticket_of(&self, message: &MessageReceived) -> Option<Ticket> {
+        sqlx::query_as(
+            "SELECT ticket.* FROM tickets.ticket JOIN tickets.message ON ticket.id = message.ticket_id
+             WHERE message.id = $1",
+        )
+        .bind(Uuid::parse_str(&message.message_id).unwrap())
+        .fetch_optional(self.pool())
+        .await
+        .unwrap()
+    }
+
+    /// Puts a ticket into a status, as if by a command.
+    pub(crate) async fn set_status(&self, ticket: Uuid, status: &str) {
+        sqlx::query(
+            "UPDATE tickets.ticket SET status = $2, version = version + 1, routing_version = routing_version + 1,
+                close_at = CASE WHEN $2 = 'resolved' THEN $3::timestamptz + interval '7 days' END WHERE id = $1",
+        )
+        .bind(ticket)
+        .bind(status)
+        .bind(solmu_db::ToSqlx::to_sqlx(self.harness.clock.now()))
+        .execute(self.pool())
+        .await
+        .unwrap();
+    }
+
+    /// Every event of the outbox, in order.
+    pub(crate) async fn events(&self) -> Vec<ReceivedEvent> {
+        let rows: Vec<Vec<u8>> = sqlx::query_scalar("SELECT event FROM tickets.outbox ORDER BY id")
+            .fetch_all(self.pool())
+            .await
+            .unwrap();
+        rows.iter()
+            .map(|bytes| {
+                let event = solmu_proto::bus::v1::Event::decode(bytes.as_slice()).unwrap();
+                ReceivedEvent::from_proto(event).unwrap()
+            })
+            .collect()
+    }
+
+    /// The bodies of the events of one type.
+    pub(crate) async fn told<B: EventBody + Default>(&self) -> Vec<B> {
+        let events = self.events().await;
+        let of_type = events.iter().filter(|event| event.event_type == B::TYPE);
+        of_type.map(|event| event.decode().unwrap()).collect()
+    }
+}
+
+/// What tests look at of a ticket.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub(crate) struct Ticket {
+    pub(crate) id: Uuid,
+    pub(crate) number: i64,
+    pub(crate) subject: String,
+    pub(crate) status: String,
+    pub(crate) priority: String,
+    pub(crate) contact_id: Uuid,
+    pub(crate) team_id: Option<Uuid>,
+    pub(crate) assignee_id: Option<Uuid>,
+    pub(crate) assign_reason: String,
+    pub(crate) tags: Vec<String>,
+    pub(crate) breached: bool,
+    pub(crate) version: i64,
+    pub(crate) routing_version: i64,
+    pub(crate) message_count: i64,
+    pub(crate) channels: i32,
+    pub(crate) previous_ticket_id: Option<Uuid>,
+    pub(crate) next_ticket_id: Option<Uuid>,
+}
+
+pub(crate) fn identity(kind: IdentityKind, value: &str, assurance: Assurance) -> Identity {
+    Identity {
+        kind: kind.into(),
+        value: value.to_owned(),
+        raw: value.to_owned(),
+        assurance: assurance.into(),
+        ..Identity::default()
+    }
+}
+
+/// A message on any channel.
+pub(crate) fn message(
+    channel: Channel,
+    name: &str,
+    id: &str,
+    conversation: &str,
+    sender: Sender,
+) -> MessageReceived {
+    MessageReceived {
+        message_id: MessageId::of_inbound(name, ACCOUNT, id).to_string(),
+        channel: channel.into(),
+        account: ACCOUNT.to_owned(),
+        external_id: id.to_owned(),
+        conversation_key: conversation.to_owned(),
+        sender: Some(sender),
+        text: format!("words of {id}"),
+        received_time: Some(to_proto_time("2026-11-02T07:59:00Z".parse().unwrap())),
+        automatic_class: AutomaticClass::Human.into(),
+        ..MessageReceived::default()
+    }
+}
+
+/// A mail that answers nothing.
+pub(crate) fn mail(id: &str, from: &str) -> MessageReceived {
+    answer(id, from, &[])
+}
+
+/// A mail that answers `references`, oldest first, as clients write them.
+pub(crate) fn answer(id: &str, from: &str, references: &[&str]) -> MessageReceived {
+    let root = references.first().copied().unwrap_or(id);
+    let newest_first: Vec<String> = references.iter().rev().map(|&it| it.to_owned()).collect();
+    let sender = Sender {
+        display_name: String::new(),
+        identities: vec![identity(IdentityKind::Email, from, Assurance::Claimed)],
+    };
+    MessageReceived {
+        subject: "Invoice".to_owned(),
+        delivered_to: vec!["support@solmu.example".to_owned()],
+        threading: Some(Threading {
+            message_id_header: id.to_owned(),
+            in_reply_to: newest_first.iter().take(1).cloned().collect(),
+            references: newest_first,
+            ..Threading::default()
+        }),
+        ..message(Channel::Email, "email", id, root, sender)
+    }
+}
+
+/// The same, of another class.
+pub(crate) fn automatic(message: MessageReceived, class: AutomaticClass) -> MessageReceived {
+    MessageReceived {
+        automatic_class: class.into(),
+        ..message
+    }
+}
+
+/// An answer whose signature names `ticket`.
+pub(crate) fn signed(message: MessageReceived, ticket: Uuid) -> MessageReceived {
+    let threading = message.threading.unwrap_or_default();
+    MessageReceived {
+        threading: Some(Threading {
+            signed_ticket_ids: vec![ticket.to_string()],
+            ..threading
+        }),
+        ..message
+    }
+}
+
+/// A form post.
+pub(crate) fn form(id: &str, name: &str, address: &str) -> MessageReceived {
+    let sender = Sender {
+        display_name: name.to_owned(),
+        identities: vec![identity(IdentityKind::Email, address, Assurance::Claimed)],
+    };
+    MessageReceived {
+        account: "contact-form".to_owned(),
+        message_id: MessageId::of_inbound("form", "contact-form", id).to_string(),
+        subject: "From the form".to_owned(),
+        fields_json: r#"{"order": 7}"#.to_owned(),
+        ..message(Channel::Form, "form", id, id, sender)
+    }
+}
+
+/// A chat line.
+pub(crate) fn chat(id: &str, session: &str) -> MessageReceived {
+    let sender = Sender {
+        display_name: "Visitor".to_owned(),
+        identities: vec![
+            identity(
+                IdentityKind::Email,
+                "visitor@home.example",
+                Assurance::Claimed,
+            ),
+            identity(IdentityKind::ChatSession, session, Assurance::Proven),
+        ],
+    };
+    message(Channel::Chat, "chat", id, session, sender)
+}

@@ -1,0 +1,108 @@
+//! Puts the runtime together and starts the roles: the role table.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::Context as _;
+use solmu_bus::Bus;
+use solmu_connector::{Intake, IntakeConfig, ObjectStore};
+use solmu_db::Db;
+use solmu_domain::{clock::SystemClock, rng::SystemRng};
+use solmu_runtime::{Keyring, Parts, RoleName, Runtime, RuntimeParts};
+use solmu_telemetry::Metrics;
+
+use crate::{config::Config, engines::Addresses};
+
+/// A runtime over the given engines.
+pub(crate) async fn runtime(
+    config: &Config,
+    addresses: &Addresses,
+    data: &Path,
+) -> anyhow::Result<Runtime> {
+    let rng = Arc::new(SystemRng);
+    let db = Db::new(&addresses.postgres, &config.postgres.to_config())?;
+    let bus = Bus::connect(&addresses.nats, config.nats.to_config()).await?;
+    std::fs::create_dir_all(data)
+        .with_context(|| format!("cannot make the data directory '{}'", data.display()))?;
+    let secrets = Keyring::load(&config.secrets, data, rng.as_ref())?;
+    let mut unique = [0; 4];
+    solmu_domain::rng::Rng::fill(rng.as_ref(), &mut unique);
+    Ok(Runtime::new(RuntimeParts {
+        clock: Arc::new(SystemClock),
+        rng,
+        db,
+        bus,
+        metrics: Metrics::for_process(),
+        instance: format!("{}-{}", std::process::id(), hex::encode(unique)),
+        secrets,
+    }))
+}
+
+/// The object store of this process.
+pub(crate) fn objects(config: &Config, data: &Path) -> anyhow::Result<ObjectStore> {
+    let folder = match config.objects.folder.as_str() {
+        "" => data.join("objects"),
+        folder => folder.into(),
+    };
+    Ok(ObjectStore::open_local(&folder)?.with_max_object_bytes(config.objects.max_object_bytes))
+}
+
+/// What runs after the start, and where.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) parts: Parts,
+    pub(crate) smtp: Option<std::net::SocketAddr>,
+}
+
+/// Starts the roles that were asked for.
+pub(crate) async fn roles(
+    runtime: &Runtime,
+    config: &Config,
+    data: &Path,
+    wanted: &[RoleName],
+) -> anyhow::Result<Started> {
+    let connects = |role: &RoleName| {
+        matches!(
+            role,
+            RoleName::Email | RoleName::Chat | RoleName::Social | RoleName::Forms
+        )
+    };
+    let connector = if wanted.iter().any(connects) {
+        Some((
+            Intake::start(runtime, IntakeConfig::default()),
+            objects(config, data)?,
+        ))
+    } else {
+        None
+    };
+    let mut started = Started {
+        parts: Parts::default(),
+        smtp: None,
+    };
+    for role in wanted {
+        let parts = match (role, &connector) {
+            (RoleName::Email, Some((intake, objects))) => {
+                let email =
+                    solmu_email::start(runtime, config.email.clone(), intake, objects).await?;
+                started.smtp = Some(email.smtp);
+                email.parts
+            }
+            (RoleName::Social, Some((intake, objects))) => {
+                solmu_social::start(runtime, intake, objects, &config.social)?
+            }
+            (RoleName::Chat, Some((intake, _))) => {
+                solmu_chat::start(runtime, intake, config.chat.clone())?
+            }
+            (RoleName::Forms, Some((intake, _))) => {
+                solmu_forms::start(runtime, intake, &config.forms)?
+            }
+            (RoleName::Tickets, _) => solmu_tickets::start(runtime, config.tickets.clone()),
+            (RoleName::Router, _) => solmu_router::start(runtime, config.router.clone()).await?,
+            (RoleName::Sla, _) => solmu_sla::start(runtime, config.sla.clone()).await?,
+            (RoleName::Email | RoleName::Social | RoleName::Chat | RoleName::Forms, None) => {
+                continue;
+            }
+        };
+        started.parts = std::mem::take(&mut started.parts).merge(parts);
+    }
+    Ok(started)
+}

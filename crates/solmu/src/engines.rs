@@ -1,0 +1,114 @@
+//! The engines of a process: its own private ones, or those that it was told to use.
+
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use solmu_engines::{EngineConfig, Engines};
+
+use crate::config::Config;
+
+/// The file that tells other commands on this machine where the private engines are. It holds a secret: 0600.
+const FILE: &str = "engines.json";
+
+/// Where the engines are.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Addresses {
+    pub(crate) postgres: String,
+    pub(crate) nats: String,
+}
+
+/// Starts private engines for what has no URL. `progress` is told each slow step.
+pub(crate) async fn start(
+    config: &Config,
+    data: &Path,
+) -> anyhow::Result<(Addresses, Option<Engines>)> {
+    let given = Addresses {
+        postgres: config.postgres.url.expose().to_owned(),
+        nats: config.nats.url.expose().to_owned(),
+    };
+    if !given.postgres.is_empty() && !given.nats.is_empty() {
+        return Ok((given, None));
+    }
+    let mut engine_config = EngineConfig::new(data);
+    let path = |text: &str| (!text.is_empty()).then(|| PathBuf::from(text));
+    engine_config.postgres_bin = path(&config.engines.postgres_bin);
+    engine_config.nats_bin = path(&config.engines.nats_bin);
+    engine_config.max_connections = config.engines.max_connections;
+    engine_config.shared_buffers_mb = config.engines.shared_buffers_mb;
+    let started = tokio::task::spawn_blocking(move || {
+        Engines::start(&engine_config, &|line| println!("  {line}"))
+    });
+    let engines = started
+        .await
+        .context("the engines' start was cut short")?
+        .context("cannot start the private engines")?;
+    let addresses = Addresses {
+        postgres: if given.postgres.is_empty() {
+            engines.postgres_url()
+        } else {
+            given.postgres
+        },
+        nats: if given.nats.is_empty() {
+            engines.nats_url()
+        } else {
+            given.nats
+        },
+    };
+    write_private(&data.join(FILE), &serde_json::to_string_pretty(&addresses)?)?;
+    Ok((addresses, Some(engines)))
+}
+
+/// The engines that a command works on: those of the configuration, else the private ones of a running `solmu serve`.
+pub(crate) fn addresses(config: &Config, data: &Path) -> anyhow::Result<Addresses> {
+    let given = Addresses {
+        postgres: config.postgres.url.expose().to_owned(),
+        nats: config.nats.url.expose().to_owned(),
+    };
+    if !given.postgres.is_empty() && !given.nats.is_empty() {
+        return Ok(given);
+    }
+    let file = data.join(FILE);
+    let text = fs::read_to_string(&file).with_context(|| {
+        format!(
+            "no engines: '{}' is not there. Start `solmu serve` on this data directory, or name --postgres and --nats",
+            file.display()
+        )
+    })?;
+    let private: Addresses = serde_json::from_str(&text)
+        .context("the engines file is damaged: restart `solmu serve`")?;
+    Ok(Addresses {
+        postgres: if given.postgres.is_empty() {
+            private.postgres
+        } else {
+            given.postgres
+        },
+        nats: if given.nats.is_empty() {
+            private.nats
+        } else {
+            given.nats
+        },
+    })
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    let temporary = path.with_extension("new");
+    let written = (|| {
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    })();
+    written.with_context(|| format!("cannot write '{}'", path.display()))
+}

@@ -1,0 +1,85 @@
+//! The `solmu` binary: one program for every role, and the commands to operate it.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod arguments;
+mod assemble;
+mod config;
+mod dead;
+mod engines;
+mod first_start;
+mod import;
+mod operate;
+mod serve;
+
+use arguments::{Arguments, Task};
+
+fn main() -> ExitCode {
+    // Before anything else: as the hidden subcommand this process becomes an engine and never returns.
+    solmu_engines::run_child_if_asked();
+    let arguments = Arguments::parse();
+    // One TLS provider for the whole process; a second one anywhere would make rustls panic at the first handshake.
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
+        eprintln!("error: another TLS provider was installed before ours");
+        return ExitCode::FAILURE;
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start the async runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(arguments)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let Arguments {
+        config,
+        connect,
+        task,
+    } = arguments;
+    let done = match task {
+        Task::Serve(flags) => {
+            return Box::pin(serve::serve(&connect.data, config.as_deref(), flags)).await;
+        }
+        Task::Migrate(target) => operate::migrate(&connect.data, config.as_deref(), &target).await,
+        Task::Streams {
+            task: arguments::StreamsTask::Apply(target),
+        } => operate::streams_apply(&connect.data, config.as_deref(), &target).await,
+        Task::FirstToken(target) => {
+            operate::first_token(&connect.data, config.as_deref(), &target).await
+        }
+        Task::Config { task } => operate::config(&connect.data, config.as_deref(), task),
+        Task::Dead { target, task } => {
+            dead::run(
+                &connect.data,
+                config.as_deref(),
+                &target,
+                task,
+                connect.json,
+            )
+            .await
+        }
+        Task::Import(flags) => Box::pin(import::run(&connect.data, config.as_deref(), flags)).await,
+        Task::Sla {
+            task: arguments::SlaTask::Eval,
+        } => operate::sla_eval(),
+        Task::Client(command) => Box::pin(solmu_cli::run(command, connect)).await,
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}

@@ -1,0 +1,109 @@
+//! Commands that prepare and inspect a deployment.
+
+use std::{
+    io::{BufRead as _, Write as _},
+    path::Path,
+};
+
+use anyhow::{Context as _, bail};
+use solmu_runtime::{access, config as runtime_config};
+
+use crate::{
+    arguments::{ConfigTask, Target},
+    assemble,
+    config::{self, Config},
+    engines,
+};
+
+/// `solmu migrate`.
+pub(crate) async fn migrate(
+    data: &Path,
+    file: Option<&Path>,
+    target: &Target,
+) -> anyhow::Result<()> {
+    let config = config::read(data, file, target, &[])?;
+    let addresses = engines::addresses(&config, data)?;
+    let db = solmu_db::Db::new(&addresses.postgres, &config.postgres.to_config())?;
+    let before = solmu_db::migrate::current_version(&db).await?;
+    solmu_db::migrate::migrate(&db).await?;
+    let after = solmu_db::migrate::current_version(&db).await?;
+    println!("schema: version {before} -> {after}");
+    Ok(())
+}
+
+/// `solmu streams apply`.
+pub(crate) async fn streams_apply(
+    data: &Path,
+    file: Option<&Path>,
+    target: &Target,
+) -> anyhow::Result<()> {
+    let config = config::read(data, file, target, &[])?;
+    let addresses = engines::addresses(&config, data)?;
+    let bus = solmu_bus::Bus::connect(&addresses.nats, config.nats.to_config()).await?;
+    for line in solmu_bus::streams::apply(&bus, usize::from(config.nats.replicas)).await? {
+        println!("{line}");
+    }
+    Ok(())
+}
+
+/// `solmu first-token`.
+pub(crate) async fn first_token(
+    data: &Path,
+    file: Option<&Path>,
+    target: &Target,
+) -> anyhow::Result<()> {
+    let config = config::read(data, file, target, &[])?;
+    let addresses = engines::addresses(&config, data)?;
+    let runtime = assemble::runtime(&config, &addresses, data).await?;
+    match access::bootstrap(&runtime.db, runtime.clock.as_ref(), runtime.rng.as_ref()).await? {
+        Some(token) => println!("{}", token.token.expose()),
+        None => bail!("there is an admin token already: make others with `solmu token create`"),
+    }
+    Ok(())
+}
+
+/// `solmu config schema|check|print|docs`.
+pub(crate) fn config(data: &Path, file: Option<&Path>, task: ConfigTask) -> anyhow::Result<()> {
+    match task {
+        ConfigTask::Schema => {
+            println!(
+                "{}",
+                serde_json::to_string_pretty(&runtime_config::schema::<Config>())?
+            );
+        }
+        ConfigTask::Check => {
+            config::read(data, file, &Target::default(), &[])?;
+            println!("the configuration is good");
+        }
+        ConfigTask::Print => {
+            let config = config::read(data, file, &Target::default(), &[])?;
+            print!("{}", runtime_config::print(&config)?);
+        }
+        ConfigTask::Docs { check: None } => print!("{}", runtime_config::markdown::<Config>()),
+        ConfigTask::Docs { check: Some(path) } => {
+            let on_disk = std::fs::read_to_string(&path)
+                .with_context(|| format!("cannot read '{}'", path.display()))?;
+            if on_disk != runtime_config::markdown::<Config>() {
+                bail!(
+                    "'{0}' is stale: run `solmu config docs > {0}`",
+                    path.display()
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `solmu sla eval`.
+pub(crate) fn sla_eval() -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for (number, line) in std::io::stdin().lock().lines().enumerate() {
+        let line = line.context("cannot read standard input")?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let answer = solmu_sla::eval_line(&line).with_context(|| format!("line {}", number + 1))?;
+        writeln!(out, "{answer}")?;
+    }
+    Ok(())
+}

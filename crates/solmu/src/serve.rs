@@ -1,0 +1,196 @@
+//! `solmu serve`: engines, schema, streams, roles, servers, and an orderly end.
+
+use std::{
+    path::Path,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use solmu_runtime::{
+    Parts, RoleName, Runtime,
+    access::Access,
+    admin,
+    config::Secret,
+    health,
+    lifecycle::{self, Outcome, Signals},
+    server::{self, Bound},
+};
+
+use crate::{
+    arguments::ServeFlags,
+    assemble::{self, Started},
+    config::{self, Config},
+    engines, first_start,
+    first_start::FirstTokens,
+};
+
+/// How often a process that waits for its schema and streams looks again.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Runs the asked roles until a signal.
+pub(crate) async fn serve(
+    data: &Path,
+    file: Option<&Path>,
+    flags: ServeFlags,
+) -> anyhow::Result<ExitCode> {
+    let begun = Instant::now();
+    let private = flags.target.postgres.is_none() && flags.target.nats.is_none() && file.is_none();
+    println!("Solmu {}", env!("CARGO_PKG_VERSION"));
+    if private && first_start::write_config(data)? {
+        println!("  first start: wrote {}", data.join(config::FILE).display());
+    }
+    let mut config = config::read(data, file, &flags.target, &flags.set)?;
+    let mut signals = Signals::listen()?;
+    let telemetry = solmu_telemetry::init(&config.telemetry)?;
+    let (addresses, engines) = engines::start(&config, data).await?;
+    let runtime = assemble::runtime(&config, &addresses, data).await?;
+    let wanted = if flags.services.is_empty() {
+        RoleName::ALL.to_vec()
+    } else {
+        flags.services.clone()
+    };
+
+    let admin_address = admin::serve(&runtime, config.server.admin_address).await?;
+    health::watch_engines(&runtime, true);
+    if engines.is_some() || flags.migrate {
+        solmu_db::migrate::migrate(&runtime.db).await?;
+        solmu_bus::streams::apply(&runtime.bus, usize::from(config.nats.replicas)).await?;
+    } else if !wait_for_engines(&runtime, &mut signals).await {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let tokens = if engines.is_some() || flags.migrate {
+        first_start::bootstrap(&runtime, data).await?
+    } else {
+        FirstTokens::default()
+    };
+    introduce_router(&runtime, &mut config, data, &wanted).await?;
+    let access = Access::start(&runtime);
+    let started = assemble::roles(&runtime, &config, data, &wanted).await?;
+    let smtp = started.smtp;
+    let parts = with_access(started, &access);
+    let bound = server::serve(&runtime, &config.server, &access, parts).await?;
+    runtime.readiness.complete();
+    let notice = engines
+        .as_ref()
+        .and_then(|engines| engines.notice().map(str::to_owned));
+    banner(&Banner {
+        bound,
+        smtp,
+        admin_address,
+        tokens,
+        notice,
+        config: &config,
+        data,
+        took: begun.elapsed(),
+    });
+
+    let outcome = lifecycle::run(&runtime, &config.lifecycle, &mut signals).await;
+    runtime.bus.drain().await;
+    runtime.db.pool().close().await;
+    if let Some(engines) = engines {
+        tokio::task::spawn_blocking(move || engines.stop()).await??;
+    }
+    telemetry.shutdown().await;
+    Ok(match outcome {
+        Outcome::Clean if runtime.shutdown.reason().is_none() => ExitCode::SUCCESS,
+        Outcome::Clean | Outcome::TimedOut { .. } | Outcome::Forced => ExitCode::FAILURE,
+    })
+}
+
+/// Waits until somebody has migrated the schema and applied the streams. False when the process is to stop.
+async fn wait_for_engines(runtime: &Runtime, signals: &mut Signals) -> bool {
+    let mut said = false;
+    loop {
+        let migrated = solmu_db::migrate::current_version(&runtime.db)
+            .await
+            .is_ok_and(|version| version >= solmu_db::migrate::needed_version());
+        if migrated && solmu_bus::streams::all_present(&runtime.bus).await {
+            return true;
+        }
+        if !said {
+            tracing::info!(
+                "waiting for the schema and the streams: run `solmu migrate` and `solmu streams apply`"
+            );
+            said = true;
+        }
+        tokio::select! {
+            _ = signals.next() => return false,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+/// In one process the router asks the ticket service beside it, unless it is told of another.
+async fn introduce_router(
+    runtime: &Runtime,
+    config: &mut Config,
+    data: &Path,
+    wanted: &[RoleName],
+) -> anyhow::Result<()> {
+    let both = wanted.contains(&RoleName::Router) && wanted.contains(&RoleName::Tickets);
+    if both && config.router.tickets_endpoint.is_empty() {
+        config.router.tickets_endpoint = format!("http://{}", config.server.grpc_address);
+        config.router.tickets_token = Secret::new(first_start::service_token(runtime, data).await?);
+    }
+    Ok(())
+}
+
+fn with_access(started: Started, access: &Access) -> Parts {
+    started.parts.merge(Parts {
+        grpc: Some(access.routes()),
+        http: None,
+    })
+}
+
+struct Banner<'a> {
+    bound: Bound,
+    smtp: Option<std::net::SocketAddr>,
+    admin_address: std::net::SocketAddr,
+    tokens: FirstTokens,
+    notice: Option<String>,
+    config: &'a Config,
+    data: &'a Path,
+    took: Duration,
+}
+
+/// Tells a person where everything is.
+fn banner(it: &Banner<'_>) {
+    println!("Ready in {:.1} s", it.took.as_secs_f64());
+    if let Some(notice) = &it.notice {
+        println!("  note      {notice}");
+    }
+    if let Some(smtp) = it.smtp {
+        let addresses: Vec<&str> = it
+            .config
+            .email
+            .accounts
+            .iter()
+            .flat_map(|account| &account.addresses)
+            .map(String::as_str)
+            .collect();
+        println!("  e-mail    smtp://{smtp}  for {}", addresses.join(", "));
+    }
+    if let Some(http) = it.bound.http {
+        println!("  forms     http://{http}/forms/contact");
+        println!("  chat      http://{http}/chat/test?inbox=main");
+        println!("  webhooks  http://{http}/webhooks/<whatsapp|telegram>/<account>");
+    }
+    if let Some(grpc) = it.bound.grpc {
+        println!("  gRPC API  http://{grpc}  (reflection is on)");
+    }
+    println!(
+        "  ops       http://{}/metrics, /livez, /readyz",
+        it.admin_address
+    );
+    println!("  data      {}", it.data.display());
+    if let (Some(admin), Some(agent)) = (&it.tokens.admin, &it.tokens.agent) {
+        println!(
+            "First tokens, shown this once (kept in {} and {}, readable by you alone):",
+            first_start::TOKEN,
+            first_start::AGENT_TOKEN
+        );
+        println!("  admin     {admin}");
+        println!("  agent     {agent}");
+    }
+    println!("Try: solmu demo, or send a mail with your own client. Stop with Ctrl-C.");
+}

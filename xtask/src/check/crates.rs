@@ -1,0 +1,234 @@
+//! Which crate may depend on which.
+//!
+//! Services talk by events and gRPC, so that each can be deployed, changed and understood alone; a chain of crates
+//! stays short, so that a change near its foot does not compile everything one after the other.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::Project;
+use crate::process;
+
+/// Crates that never depend on each other, not even through a third one.
+const SERVICES: [&str; 10] = [
+    "solmu-email",
+    "solmu-chat",
+    "solmu-social",
+    "solmu-forms",
+    "solmu-phone",
+    "solmu-tickets",
+    "solmu-router",
+    "solmu-sla",
+    "solmu-automation",
+    "solmu-insight",
+];
+
+/// The binary: nothing depends on it.
+const BINARY: &str = "solmu";
+
+/// What only tests use.
+const TESTKIT: &str = "solmu-testkit";
+
+/// Crates without IO, and what would give them some.
+const PURE: [&str; 3] = ["solmu-domain", "solmu-proto", "solmu-conditions"];
+const IO: [&str; 5] = ["tokio", "async-nats", "reqwest", "axum", "solmu-db"];
+
+/// Crates in the longest chain of dependencies.
+const LONGEST_CHAIN: usize = 6;
+
+/// Dependencies of each crate of the workspace.
+#[derive(Debug, Default)]
+struct Graph {
+    /// What the crate is built with.
+    normal: BTreeMap<String, Vec<String>>,
+    /// What its tests need on top.
+    dev: BTreeMap<String, Vec<String>>,
+}
+
+/// Dependencies that point the wrong way, and chains that are too long.
+pub(super) fn check(project: &Project<'_>) -> Result<Vec<String>> {
+    let mut command = process::cargo(project.root);
+    command.args(["metadata", "--no-deps", "--format-version", "1"]);
+    let metadata = serde_json::from_str(&process::output_of(&mut command)?)?;
+    let graph = graph_of(&metadata)?;
+    Ok(problems_of(&graph))
+}
+
+fn graph_of(metadata: &Value) -> Result<Graph> {
+    let mut graph = Graph::default();
+    for package in metadata["packages"]
+        .as_array()
+        .context("cargo metadata lists no packages")?
+    {
+        let name = package["name"].as_str().context("a crate has no name")?;
+        graph.normal.entry(name.to_owned()).or_default();
+        for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            let of_kind = match dependency["kind"].as_str() {
+                Some("dev") => &mut graph.dev,
+                _ => &mut graph.normal,
+            };
+            let dependency = dependency["name"].as_str().unwrap_or_default();
+            of_kind
+                .entry(name.to_owned())
+                .or_default()
+                .push(dependency.to_owned());
+        }
+    }
+    Ok(graph)
+}
+
+fn problems_of(graph: &Graph) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (name, dependencies) in graph.normal.iter().chain(&graph.dev) {
+        for dependency in dependencies {
+            if dependency == BINARY {
+                problems.push(format!("{name} depends on the binary"));
+            }
+        }
+    }
+    for (name, dependencies) in &graph.normal {
+        if name != "solmu-e2e" && dependencies.iter().any(|name| name == TESTKIT) {
+            problems.push(format!("{name} depends on {TESTKIT} outside of its tests"));
+        }
+        for io in IO {
+            if PURE.contains(&name.as_str()) && dependencies.iter().any(|name| name == io) {
+                problems.push(format!("{name} does no IO, but depends on {io}"));
+            }
+        }
+    }
+    for service in SERVICES {
+        let tests = graph.dev.get(service).into_iter().flatten();
+        for dependency in graph.normal.get(service).into_iter().flatten().chain(tests) {
+            for path in paths_to_services(graph, dependency) {
+                problems.push(format!(
+                    "a service depends on a service: {service} -> {path}"
+                ));
+            }
+        }
+    }
+    let chain = longest_chain(graph);
+    if chain.len() > LONGEST_CHAIN {
+        problems.push(format!(
+            "a chain of {} crates (at most {LONGEST_CHAIN}): {}",
+            chain.len(),
+            chain.join(" -> ")
+        ));
+    }
+    problems
+}
+
+/// Ways from `name` to a service, itself included.
+fn paths_to_services(graph: &Graph, name: &str) -> Vec<String> {
+    if SERVICES.contains(&name) {
+        return vec![name.to_owned()];
+    }
+    let below = graph.normal.get(name).into_iter().flatten();
+    below
+        .flat_map(|next| paths_to_services(graph, next))
+        .map(|path| format!("{name} -> {path}"))
+        .collect()
+}
+
+fn longest_chain(graph: &Graph) -> Vec<String> {
+    let mut known = BTreeMap::new();
+    graph
+        .normal
+        .keys()
+        .map(|name| chain_from(graph, name, &mut known))
+        .max_by_key(Vec::len)
+        .unwrap_or_default()
+}
+
+/// The longest chain that starts at `name`. Cargo allows no cycles, so this ends.
+fn chain_from(graph: &Graph, name: &str, known: &mut BTreeMap<String, Vec<String>>) -> Vec<String> {
+    if let Some(chain) = known.get(name) {
+        return chain.clone();
+    }
+    let mut chain = vec![name.to_owned()];
+    let below = graph.normal.get(name).into_iter().flatten();
+    let longest = below
+        .filter(|next| graph.normal.contains_key(*next))
+        .map(|next| chain_from(graph, next, known))
+        .max_by_key(Vec::len);
+    chain.extend(longest.unwrap_or_default());
+    known.insert(name.to_owned(), chain.clone());
+    chain
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn graph(edges: &[(&str, &str, Option<&str>)]) -> Graph {
+        let packages: Vec<Value> = edges
+            .iter()
+            .map(|(from, to, kind)| json!({"name": from, "dependencies": [{"name": to, "kind": kind}]}))
+            .chain(
+                edges
+                    .iter()
+                    .map(|(_, to, _)| json!({"name": to, "dependencies": []})),
+            )
+            .collect();
+        graph_of(&json!({ "packages": packages })).unwrap()
+    }
+
+    #[test]
+    fn a_good_graph_has_no_problems() {
+        let graph = graph(&[
+            ("solmu", "solmu-email", None),
+            ("solmu-email", "solmu-connector", None),
+            ("solmu-email", "solmu-testkit", Some("dev")),
+            ("solmu-domain", "tokio", Some("dev")),
+        ]);
+        assert_eq!(problems_of(&graph), Vec::<String>::new());
+    }
+
+    #[test]
+    fn wrong_directions_are_found() {
+        for (edges, expected) in [
+            (
+                vec![
+                    ("solmu-email", "solmu-web", None),
+                    ("solmu-web", "solmu-sla", None),
+                ],
+                "a service depends on a service: solmu-email -> solmu-web -> solmu-sla",
+            ),
+            (
+                vec![("solmu-sla", "solmu-router", Some("dev"))],
+                "a service depends on a service: solmu-sla -> solmu-router",
+            ),
+            (
+                vec![("solmu-e2e", "solmu", Some("dev"))],
+                "solmu-e2e depends on the binary",
+            ),
+            (
+                vec![("solmu-db", "solmu-testkit", None)],
+                "solmu-db depends on solmu-testkit outside of its tests",
+            ),
+            (
+                vec![("solmu-domain", "tokio", None)],
+                "solmu-domain does no IO, but depends on tokio",
+            ),
+        ] {
+            assert_eq!(problems_of(&graph(&edges)), [expected]);
+        }
+    }
+
+    #[test]
+    fn long_chains_are_found() {
+        let names = ["a", "b", "c", "d", "e", "f", "g"];
+        let edges: Vec<_> = names
+            .windows(2)
+            .map(|pair| (pair[0], pair[1], None))
+            .collect();
+        assert_eq!(problems_of(&graph(&edges[..5])), Vec::<String>::new());
+        assert_eq!(
+            problems_of(&graph(&edges)),
+            ["a chain of 7 crates (at most 6): a -> b -> c -> d -> e -> f -> g"]
+        );
+    }
+}
