@@ -13,7 +13,7 @@ use futures::{Stream, StreamExt as _, stream::SelectAll};
 
 use crate::{
     bus::{Bus, BusError},
-    consumer::{Held, Lane},
+    handler::{Held, Lane},
 };
 
 /// A bus message and the lane that it came on.

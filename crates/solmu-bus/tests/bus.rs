@@ -1,4 +1,5 @@
 //! Publisher and consumer on the real nats-server.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     collections::BTreeMap,
@@ -9,15 +10,15 @@ use std::{
 };
 
 use solmu_bus::{
-    Bus, Cause, ConsumerSpec, Delivered, Event, Family, Handler, Held, Lane, Verdict, consumer,
-    consumer::OneByOne, metrics::ConsumerMetrics,
+    Bus, Cause, ConsumerSpec, Delivered, Event, Family, Handler, Held, Lane, OneByOne, Verdict,
+    consumer, metrics::ConsumerMetrics,
 };
 use solmu_domain::{clock::Clock as _, ids::EventId};
 use solmu_proto::inbound::v1::MessageReceived;
 use solmu_telemetry::Metrics;
 use solmu_testkit::{Harness, wait_for};
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Notes the subjects that it has done; fails those that it is told to.
 #[derive(Default)]
@@ -105,7 +106,7 @@ fn start(
     };
     let clock = Arc::new(harness.clock.clone());
     let metrics = ConsumerMetrics::new(&Metrics::new());
-    tokio::spawn(consumer::run(
+    TaskTracker::new().spawn(consumer::run(
         bus.clone(),
         spec,
         recorder,
@@ -257,4 +258,37 @@ async fn too_large_is_a_typed_error() {
         harness.bus.publish(&[event]).await,
         Err(solmu_bus::PublishError::TooLarge { .. })
     ));
+}
+
+#[tokio::test]
+async fn only_what_is_done_and_old_is_reaped() {
+    let harness = Harness::new().await;
+    let stop = CancellationToken::new();
+    let recorder = Arc::new(Recorder::default());
+    let held = start(&harness, &harness.bus, recorder.clone(), &stop);
+    harness
+        .bus
+        .publish(&[event(&harness, "k", "1")])
+        .await
+        .unwrap();
+    wait_for("it is done", || async { recorder.done().len() == 1 }).await;
+    held.send_replace(Held::new());
+    harness
+        .bus
+        .publish(&[event(&harness, "k", "2")])
+        .await
+        .unwrap();
+    let long_ago = "2020-01-01T00:00:00Z".parse().unwrap();
+    assert_eq!(
+        harness.bus.reap("INBOUND", long_ago).await.unwrap(),
+        0,
+        "too young"
+    );
+    let far_ahead = "2100-01-01T00:00:00Z".parse().unwrap();
+    wait_for("the done one goes, the waiting one stays", || async {
+        harness.bus.reap("INBOUND", far_ahead).await.unwrap() == 1
+    })
+    .await;
+    assert_eq!(harness.bus.reap("INBOUND", far_ahead).await.unwrap(), 0);
+    stop.cancel();
 }

@@ -3,6 +3,7 @@
 use clap::{Subcommand, ValueEnum};
 use comfy_table::Table;
 use jiff::Timestamp;
+use solmu_client::Client;
 use solmu_domain::clock::Clock;
 use solmu_proto::routing::v1::{Agent, CreateAgentRequest, Presence, SetPresenceRequest};
 
@@ -67,7 +68,6 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let client = session.client()?;
     let roster = Roster::fetch(session, &client).await?;
-    let mut routing = client.routing();
     match command {
         AgentCommand::List => {
             let views: Vec<AgentView> = roster.agents.iter().map(AgentView::from).collect();
@@ -83,68 +83,19 @@ pub(crate) async fn run(
             email,
             online,
         } => {
-            let mut team_ids = Vec::new();
-            for team in &teams {
-                team_ids.push(roster.team(team)?.id.clone());
-            }
-            if team_ids.is_empty() {
-                team_ids.extend(
-                    roster
-                        .teams
-                        .iter()
-                        .filter(|team| team.default)
-                        .map(|team| team.id.clone()),
-                );
-            }
-            let presence = if online {
-                Presence::Online
-            } else {
-                Presence::Offline
-            };
+            let team_ids = team_ids(&roster, &teams)?;
             let agent = Agent {
                 display_name: name,
                 team_ids,
-                presence: presence.into(),
                 capacity,
                 email,
                 ..Agent::default()
             };
-            let request = CreateAgentRequest { agent: Some(agent) };
-            let mut agent = routing
-                .create_agent(request)
-                .await
-                .map_err(|status| session.explain(status))?
-                .into_inner();
-            if online && agent.presence() != Presence::Online {
-                let request = SetPresenceRequest {
-                    agent_id: agent.id.clone(),
-                    presence: presence.into(),
-                };
-                agent = routing
-                    .set_presence(request)
-                    .await
-                    .map_err(|status| session.explain(status))?
-                    .into_inner();
-            }
-            let name = words::short(&agent.display_name, 40);
-            let text = format!(
-                "Agent '{name}' is {}, id {}.",
-                words::presence(agent.presence),
-                agent.id
-            );
-            session.out.either(&AgentView::from(&agent), text)
+            create(session, &client, agent, online).await
         }
         AgentCommand::Presence { agent, presence } => {
-            let agent_id = roster.agent(&agent)?.id.clone();
-            let request = SetPresenceRequest {
-                agent_id,
-                presence: Presence::from(presence).into(),
-            };
-            let agent = routing
-                .set_presence(request)
-                .await
-                .map_err(|status| session.explain(status))?
-                .into_inner();
+            let agent_id = &roster.agent(&agent)?.id;
+            let agent = set_presence(session, &client, agent_id, presence.into()).await?;
             let name = words::short(&agent.display_name, 40);
             session.out.either(
                 &AgentView::from(&agent),
@@ -152,6 +103,75 @@ pub(crate) async fn run(
             )
         }
     }
+}
+
+/// Ids of the teams that are meant; of the default team if none is.
+fn team_ids(roster: &Roster, meant: &[String]) -> anyhow::Result<Vec<String>> {
+    if meant.is_empty() {
+        return Ok(roster
+            .teams
+            .iter()
+            .filter(|team| team.default)
+            .map(|team| team.id.clone())
+            .collect());
+    }
+    meant
+        .iter()
+        .map(|team| Ok(roster.team(team)?.id.clone()))
+        .collect()
+}
+
+async fn create(
+    session: &Session,
+    client: &Client,
+    agent: Agent,
+    online: bool,
+) -> anyhow::Result<()> {
+    let presence = if online {
+        Presence::Online
+    } else {
+        Presence::Offline
+    };
+    let request = CreateAgentRequest {
+        agent: Some(Agent {
+            presence: presence.into(),
+            ..agent
+        }),
+    };
+    let mut agent = client
+        .routing()
+        .create_agent(request)
+        .await
+        .map_err(|status| session.explain(status))?
+        .into_inner();
+    if online && agent.presence() != Presence::Online {
+        agent = set_presence(session, client, &agent.id, presence).await?;
+    }
+    let name = words::short(&agent.display_name, 40);
+    let text = format!(
+        "Agent '{name}' is {}, id {}.",
+        words::presence(agent.presence),
+        agent.id
+    );
+    session.out.either(&AgentView::from(&agent), text)
+}
+
+async fn set_presence(
+    session: &Session,
+    client: &Client,
+    agent_id: &str,
+    presence: Presence,
+) -> anyhow::Result<Agent> {
+    let request = SetPresenceRequest {
+        agent_id: agent_id.to_owned(),
+        presence: presence.into(),
+    };
+    Ok(client
+        .routing()
+        .set_presence(request)
+        .await
+        .map_err(|status| session.explain(status))?
+        .into_inner())
 }
 
 fn render(roster: &Roster, now: Timestamp) -> Table {

@@ -5,7 +5,7 @@ use std::{fs, io, path::PathBuf};
 use anyhow::{Context as _, anyhow};
 use solmu_client::{Client, ClientError, Code};
 
-use crate::output::Output;
+use crate::{local::LocalConfig, output::Output};
 
 /// Where `solmu serve` listens unless it is told otherwise.
 const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:7310";
@@ -15,7 +15,7 @@ const TOKEN_FILE: &str = "token";
 /// How to reach the server, and how to print.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ConnectOptions {
-    /// Address of the gRPC API [default: http://127.0.0.1:7310]
+    /// Address of the gRPC API [default: of the configuration in the data directory, else http://127.0.0.1:7310]
     #[arg(long, global = true, env = "SOLMU_ENDPOINT", value_name = "URL")]
     pub endpoint: Option<String>,
     /// Bearer token [default: the file `token` of the data directory]
@@ -46,16 +46,28 @@ pub struct ConnectOptions {
 pub(crate) struct Session {
     pub(crate) options: ConnectOptions,
     pub(crate) out: Output,
+    endpoint: String,
 }
 
 impl Session {
     pub(crate) fn new(options: ConnectOptions) -> Self {
         let out = Output::new(options.json);
-        Self { options, out }
+        // A configuration that cannot be read is the server's to complain about; a flag helps here.
+        let configured = || LocalConfig::of_data(&options.data).ok()?.grpc();
+        let endpoint = options
+            .endpoint
+            .clone()
+            .or_else(configured)
+            .unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
+        Self {
+            options,
+            out,
+            endpoint,
+        }
     }
 
     pub(crate) fn endpoint(&self) -> &str {
-        self.options.endpoint.as_deref().unwrap_or(DEFAULT_ENDPOINT)
+        &self.endpoint
     }
 
     /// A client; nothing is connected yet.
@@ -90,11 +102,16 @@ impl Session {
 }
 
 fn explain(error: ClientError, options: &ConnectOptions, endpoint: &str) -> anyhow::Error {
-    if let ClientError::Unreachable { .. } = &error {
-        let what = format!(
-            "no Solmu answers at {endpoint}. Start it with `solmu serve`, or name another with --endpoint"
+    if let ClientError::Unreachable { source } = &error {
+        // The whole chain says the same four times.
+        let chain =
+            std::iter::successors(Some(source.as_ref() as &dyn std::error::Error), |cause| {
+                cause.source()
+            });
+        let cause = chain.last().map(ToString::to_string).unwrap_or_default();
+        return anyhow!(
+            "no Solmu answers at {endpoint}. Start it with `solmu serve`, or name another with --endpoint ({cause})"
         );
-        return anyhow::Error::new(error).context(what);
     }
     let token = options.data.join(TOKEN_FILE);
     let hint = match error.code() {
@@ -204,6 +221,15 @@ mod tests {
                 .contains("is empty")
         );
         fs::write(folder.join(TOKEN_FILE), "slm_abc\n").unwrap();
+        fs::write(
+            folder.join("solmu.toml"),
+            "[server]\ngrpc_address = \"0.0.0.0:9\"\n",
+        )
+        .unwrap();
+        assert_eq!(
+            Session::new(session.options.clone()).endpoint(),
+            "http://127.0.0.1:9"
+        );
         assert_eq!(session.token_of_file().unwrap(), "slm_abc");
         assert!(session.client().is_ok());
         fs::remove_dir_all(folder).unwrap();

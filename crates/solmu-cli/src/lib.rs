@@ -13,6 +13,7 @@ mod connect;
 mod contact;
 mod demo;
 mod http;
+mod local;
 mod output;
 mod quarantine;
 mod roster;

@@ -91,7 +91,9 @@ pub(crate) fn table(header: &[&str]) -> Table {
 /// Rendered text with each run of blanks as one, so that tests do not count columns.
 #[cfg(test)]
 pub(crate) fn flat(text: &str) -> String {
-    let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    let lines = text
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
     lines.collect::<Vec<_>>().join("\n")
 }
 

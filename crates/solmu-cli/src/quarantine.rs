@@ -138,9 +138,7 @@ mod tests {
         };
         let text = flat(&render(&[message], Timestamp::from_second(5).unwrap()).trim_fmt());
         assert!(
-            text.ends_with(
-                "5 s ago email a@b.example Out of office auto reply to nothing known m"
-            ),
+            text.ends_with("5 s ago email a@b.example Out of office auto reply to nothing known m"),
             "{text}"
         );
     }

@@ -218,7 +218,7 @@ mod tests {
     fn queue_is_by_priority_then_due_then_age() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let ticket = |id| TicketId::from_uuid(Uuid::from_u128(id));
-        let mut places = vec![
+        let mut places = [
             QueuePlace::new(Priority::Normal, None, at(1), ticket(1)),
             QueuePlace::new(Priority::Normal, Some(at(90)), at(5), ticket(2)),
             QueuePlace::new(Priority::Normal, Some(at(80)), at(9), ticket(3)),

@@ -13,7 +13,7 @@ use solmu_bus::{
     publish::{EncodedEvent, MAX_PAYLOAD},
 };
 use solmu_db::{
-    Db, DbError,
+    Db, DbError, inbox,
     lease::{self, Held, LeaseGroup},
     outbox::{self, Owner, Unsent},
 };
@@ -37,7 +37,10 @@ const BATCH: i64 = 500;
 const TICK: Duration = Duration::from_secs(1);
 /// How long acknowledged rows are kept.
 const KEEP: SignedDuration = SignedDuration::from_mins(10);
-/// How often they are purged.
+/// How long the inbox beside the outbox knows which events were done: longer than any stream keeps them, dead letters
+/// (30 days) included, because what comes again after that would have a second effect.
+const KEEP_INBOX: SignedDuration = SignedDuration::from_hours(35 * 24);
+/// How often both are purged.
 const PURGE: Duration = Duration::from_mins(1);
 /// The first and the longest pause after a failure.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -299,14 +302,22 @@ impl Relay {
     }
 
     async fn purge(&self) {
-        let before = self.clock.now().saturating_sub(KEEP);
-        let Ok(before) = before else { return };
-        if let Err(error) = outbox::purge(self.db.pool(), self.owner, before).await {
+        let now = self.clock.now();
+        let (Ok(sent), Ok(seen)) = (now.checked_sub(KEEP), now.checked_sub(KEEP_INBOX)) else {
+            return;
+        };
+        let (pool, owner) = (self.db.pool(), self.owner);
+        let purged = async {
+            outbox::purge(pool, owner, sent).await?;
+            let mut connection = pool.acquire().await.map_err(DbError::from)?;
+            inbox::purge(&mut connection, owner, seen).await
+        };
+        if let Err(error) = purged.await {
             let cause = &error as &dyn std::error::Error;
             tracing::warn!(
-                owner = self.owner.schema(),
+                owner = owner.schema(),
                 error = cause,
-                "cannot purge the outbox"
+                "cannot purge the outbox and inbox"
             );
         }
     }

@@ -23,8 +23,6 @@ pub struct Config {
     /// How long a new leader waits at most to have read what happened while nobody worked before it fires timers, in
     /// milliseconds. Without that, an answer given during the outage would be called a breach.
     pub catch_up_ms: u64,
-    /// How long the ids of events that were done are kept, in days: longer than the bus keeps the events, which is 14.
-    pub inbox_days: u16,
 }
 
 impl Default for Config {
@@ -35,7 +33,6 @@ impl Default for Config {
             timer_batch: 500,
             clock_poll_ms: 200,
             catch_up_ms: 30_000,
-            inbox_days: 16,
         }
     }
 }
@@ -58,9 +55,6 @@ impl Config {
         }
         if !(1..=500).contains(&self.clock_poll_ms) {
             return refuse("clock_poll_ms", "1 to 500");
-        }
-        if self.inbox_days < 15 {
-            return refuse("inbox_days", "15 or more");
         }
         Ok(())
     }

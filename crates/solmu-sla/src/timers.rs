@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use solmu_bus::Family;
 use solmu_bus::streams;
-use solmu_db::{DbError, inbox, lease::Held, outbox::Owner};
+use solmu_db::{DbError, lease::Held};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -27,8 +27,6 @@ const FAILED: Duration = Duration::from_millis(500);
 const CATCH_UP_POLL: Duration = Duration::from_millis(50);
 /// How long it waits for one answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often the inbox is purged.
-const PURGE: Duration = Duration::from_hours(1);
 
 /// The loop.
 pub(crate) struct Timers {
@@ -87,7 +85,6 @@ impl Timers {
     }
 
     async fn lead(&mut self, term: &Held) {
-        let mut purged: Option<Instant> = None;
         while self.still(term) {
             let span = tracing::info_span!("sla.fire_timers");
             match self.round(term).instrument(span).await {
@@ -102,10 +99,6 @@ impl Timers {
                     self.pause(FAILED).await;
                     continue;
                 }
-            }
-            if purged.is_none_or(|purged| purged.elapsed() > PURGE) {
-                self.purge().await;
-                purged = Some(Instant::now());
             }
             self.sleep(term).await;
         }
@@ -174,25 +167,6 @@ impl Timers {
             () = self.stop.cancelled() => {}
             _ = self.held.changed() => {}
             () = tokio::time::sleep(time) => {}
-        }
-    }
-
-    /// Forgets which events were done long ago.
-    async fn purge(&self) {
-        let keep = jiff::SignedDuration::from_hours(24 * i64::from(self.config.inbox_days));
-        let before = self.now().saturating_sub(keep).unwrap_or(Timestamp::MIN);
-        let purged = self
-            .worker
-            .db
-            .tx("sla.purge_inbox", |tx| {
-                Box::pin(async move { inbox::purge(tx, Owner::Sla, before).await })
-            })
-            .await;
-        if let Err(error) = purged {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "cannot purge the inbox; trying again in an hour"
-            );
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Closes tickets that have been resolved for long enough, and forgets what nobody will ask for again.
+//! Closes tickets that have been resolved for long enough, and forgets reports that nobody waited for.
 //!
 //! The time stands on the ticket, so a restart loses nothing; any replica may close, and each ticket is closed once.
 
 use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use solmu_db::{ToSqlx as _, inbox, outbox, outbox::Owner};
+use solmu_db::{ToSqlx as _, outbox, outbox::Owner};
 use solmu_domain::ticket::Status;
 use solmu_proto::types::v1::actor::Kind;
 use solmu_telemetry::TraceContext;
@@ -28,8 +28,6 @@ const BATCH: i64 = 200;
 const TIDY: Duration = Duration::from_hours(1);
 /// A report that nobody wanted for so long is about a message that is not ours.
 const KEEP_REPORTS: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// Longer than any stream keeps what it could deliver again.
-const KEEP_INBOX: SignedDuration = SignedDuration::from_hours(15 * 24);
 
 /// Runs until `stop`.
 pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken) {
@@ -60,24 +58,13 @@ pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken) {
 }
 
 async fn tidy(context: &Context) -> Result<(), TicketError> {
-    let before = |age: SignedDuration| {
-        let now = context.clock.now();
-        now.saturating_sub(age).unwrap_or(Timestamp::MIN)
-    };
-    let (seen, reported) = (before(KEEP_INBOX), before(KEEP_REPORTS));
-    context
-        .db
-        .tx("ticket.tidy", |tx| {
-            Box::pin(async move {
-                inbox::purge(tx, Owner::Tickets, seen).await?;
-                sqlx::query("DELETE FROM tickets.early_report WHERE reported_at < $1")
-                    .bind(reported.to_sqlx())
-                    .execute(tx)
-                    .await?;
-                Ok(())
-            })
-        })
-        .await
+    let now = context.clock.now();
+    let before = now.saturating_sub(KEEP_REPORTS).unwrap_or(Timestamp::MIN);
+    sqlx::query("DELETE FROM tickets.early_report WHERE reported_at < $1")
+        .bind(before.to_sqlx())
+        .execute(context.db.pool())
+        .await?;
+    Ok(())
 }
 
 /// Closes what is due now; says how many.

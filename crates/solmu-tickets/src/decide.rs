@@ -7,15 +7,12 @@
 
 use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc};
 
-use solmu_bus::{
-    Cause, Delivered, EventBody as _, Handler, Held, Verdict, consumer::OneByOne,
-    envelope::from_proto_time,
-};
+use solmu_bus::{Cause, Delivered, EventBody as _, Handler, Held, OneByOne, Verdict};
 use solmu_db::{inbox, outbox, outbox::Owner};
 use solmu_domain::ticket::{Priority, Status};
 use solmu_proto::{
     routing::v1::AssignmentDecided,
-    sla::v1::{DueTimesDecided, Metric, SlaBreached, SlaWarned},
+    sla::v1::{DueTimesDecided, SlaBreached, SlaWarned},
     ticket::v1::{self as proto, assignment_rejected::Cause as Rejection},
     types::v1::actor::Kind,
 };
@@ -25,9 +22,11 @@ use uuid::Uuid;
 
 use crate::{
     context::Context,
+    due::{note_breach, set_due_times},
     error::TicketError,
     events::{EventSink, actor, change},
     file::verdict_of,
+    metrics::Tally,
     model::{self, Ticket},
 };
 
@@ -102,7 +101,8 @@ impl Decider {
             return Ok(());
         }
         let items = Arc::new(items);
-        self.context
+        let tally = self
+            .context
             .db
             .tx("ticket.apply_decisions", |tx| {
                 let (context, items) = (self.context.clone(), items.clone());
@@ -110,6 +110,7 @@ impl Decider {
             })
             .await?;
         self.context.outbox_written();
+        self.context.metrics.record(&tally);
         Ok(())
     }
 }
@@ -120,10 +121,7 @@ fn decode(delivered: &Delivered) -> Result<Item, Cause> {
     let (ticket, decision) = match event.event_type.as_str() {
         AssignmentDecided::TYPE => {
             let body: AssignmentDecided = event.decode().map_err(undecodable)?;
-            let legal = |id: &str| id.is_empty() || Uuid::parse_str(id).is_ok();
-            if !legal(&body.agent_id) || !legal(&body.team_id) {
-                return Err(Cause::new("bad_event", &TicketError::BadEvent("agent_id")));
-            }
+            check_assignment(&body).map_err(|error| Cause::new("bad_event", &error))?;
             (body.ticket_id.clone(), Decision::Assignment(Box::new(body)))
         }
         DueTimesDecided::TYPE => {
@@ -152,11 +150,23 @@ fn decode(delivered: &Delivered) -> Result<Item, Cause> {
     })
 }
 
+fn check_assignment(body: &AssignmentDecided) -> Result<(), TicketError> {
+    let legal = |id: &str| id.is_empty() || Uuid::parse_str(id).is_ok();
+    if !legal(&body.agent_id) || !legal(&body.team_id) {
+        return Err(TicketError::BadEvent("agent_id"));
+    }
+    let mut texts = body.add_tags.iter().chain([&body.reason]);
+    if texts.any(|text| text.contains(['\0', '\u{1f}'])) {
+        return Err(TicketError::BadEvent("reason"));
+    }
+    Ok(())
+}
+
 async fn apply_items(
     tx: &mut PgConnection,
     context: &Context,
     items: &[Item],
-) -> Result<(), TicketError> {
+) -> Result<Tally, TicketError> {
     let now = context.clock.now();
     let ids: Vec<_> = items.iter().map(|item| item.event).collect();
     let mut new = inbox::claim(tx, Owner::Tickets, CONSUMER, &ids, now).await?;
@@ -177,6 +187,7 @@ async fn apply_items(
         now,
     );
     let mut changed = Vec::new();
+    let mut tally = Tally::default();
     for item in fresh {
         let ticket = tickets.get_mut(&item.ticket);
         let outcome = match (&item.decision, ticket) {
@@ -196,23 +207,25 @@ async fn apply_items(
         if outcome == Outcome::Applied {
             changed.push(item.ticket);
         }
-        context
-            .metrics
+        tally
             .decisions
-            .inc([item.decision.kind(), outcome.label()]);
+            .push([item.decision.kind(), outcome.label()]);
     }
     changed.sort_unstable();
     changed.dedup();
     let changed: Vec<&Ticket> = changed.iter().filter_map(|id| tickets.get(id)).collect();
     model::update(tx, &changed).await?;
     outbox::add(tx, Owner::Tickets, events.rows(), now).await?;
-    Ok(())
+    Ok(tally)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+pub(crate) enum Outcome {
+    /// The ticket changed.
     Applied,
+    /// It came too late.
     Rejected,
+    /// There was nothing to do.
     Nothing,
 }
 
@@ -312,88 +325,6 @@ fn assign(
             trace.clone(),
         );
     }
-    Outcome::Applied
-}
-
-fn set_due_times(
-    decision: &DueTimesDecided,
-    ticket: &mut Ticket,
-    events: &mut EventSink<'_>,
-    trace: &TraceContext,
-    now: jiff::Timestamp,
-) -> Outcome {
-    let time = |at: &Option<prost_types::Timestamp>| at.as_ref().map(from_proto_time);
-    let decided_at = time(&decision.decide_time);
-    if (decision.ticket_version, decided_at) < (ticket.sla_version, ticket.sla_decided_at) {
-        return Outcome::Nothing;
-    }
-    ticket.sla_version = decision.ticket_version;
-    ticket.sla_decided_at = decided_at;
-    let before = (
-        ticket.first_response_due,
-        ticket.next_response_due,
-        ticket.resolution_due,
-    );
-    let after = (
-        time(&decision.first_response_due_time),
-        time(&decision.next_response_due_time),
-        time(&decision.resolution_due_time),
-    );
-    let mut changes = Vec::new();
-    if before != after {
-        (
-            ticket.first_response_due,
-            ticket.next_response_due,
-            ticket.resolution_due,
-        ) = after;
-        let earliest = [after.0, after.1, after.2].into_iter().flatten().min();
-        let show = |at: Option<jiff::Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
-        changes.push(change(
-            "next_due_time",
-            &show(ticket.next_due),
-            &show(earliest),
-        ));
-        ticket.next_due = earliest;
-    }
-    if decision.breached && !ticket.breached {
-        ticket.breached = true;
-        changes.push(change("breached", &false, &true));
-    }
-    // A decision that changes nothing is remembered, and told to nobody: the SLA service would answer that, too.
-    if !changes.is_empty() {
-        ticket.touch(now, false);
-        events.add(
-            &changed_event(ticket, changes, Kind::Sla, "due times", now),
-            trace.clone(),
-        );
-    }
-    Outcome::Applied
-}
-
-/// Marks the ticket, once.
-fn note_breach(
-    breach: &SlaBreached,
-    ticket: &mut Ticket,
-    events: &mut EventSink<'_>,
-    trace: &TraceContext,
-    now: jiff::Timestamp,
-) -> Outcome {
-    if ticket.breached {
-        return Outcome::Nothing;
-    }
-    ticket.breached = true;
-    ticket.touch(now, false);
-    let reason = match breach.metric() {
-        Metric::FirstResponse => "the first response is late",
-        Metric::NextResponse => "the next response is late",
-        Metric::Resolution => "the resolution is late",
-        Metric::Unspecified => "a due time passed",
-    };
-    let changes = vec![change("breached", &false, &true)];
-    events.add(
-        &changed_event(ticket, changes, Kind::Sla, reason, now),
-        trace.clone(),
-    );
     Outcome::Applied
 }
 

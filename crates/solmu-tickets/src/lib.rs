@@ -10,6 +10,7 @@ mod config;
 mod context;
 mod decide;
 mod delivery;
+mod due;
 mod error;
 mod events;
 mod file;

@@ -5,17 +5,44 @@ use solmu_telemetry::{
     metrics::{Counter, Histogram, PIPELINE_SECONDS, Unit},
 };
 
+/// What a transaction did, counted once it is committed: it may run more than once.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) duplicates: u64,
+    /// Channel, what the message did, and seconds since it was received.
+    pub(crate) filed: Vec<(&'static str, &'static str, f64)>,
+    /// Causes.
+    pub(crate) quarantined: Vec<&'static str>,
+    /// Kinds and outcomes.
+    pub(crate) decisions: Vec<[&'static str; 2]>,
+}
+
 /// Metrics of the ticket service.
 #[derive(Debug, Clone)]
 pub(crate) struct TicketMetrics {
-    pub(crate) filed: Counter<2>,
-    pub(crate) duplicates: Counter<0>,
-    pub(crate) quarantined: Counter<1>,
-    pub(crate) latency: Histogram<1>,
-    pub(crate) decisions: Counter<2>,
+    filed: Counter<2>,
+    duplicates: Counter<0>,
+    quarantined: Counter<1>,
+    latency: Histogram<1>,
+    decisions: Counter<2>,
 }
 
 impl TicketMetrics {
+    /// Counts what was committed.
+    pub(crate) fn record(&self, tally: &Tally) {
+        self.duplicates.add([], tally.duplicates);
+        for (channel, outcome, seconds) in &tally.filed {
+            self.filed.inc([channel, outcome]);
+            self.latency.observe([channel], *seconds);
+        }
+        for cause in &tally.quarantined {
+            self.quarantined.inc([cause]);
+        }
+        for labels in &tally.decisions {
+            self.decisions.inc(*labels);
+        }
+    }
+
     pub(crate) fn new(metrics: &Metrics) -> Self {
         Self {
             filed: metrics.counter(

@@ -1,21 +1,96 @@
-//! Placeholder
+//! `solmu bench`: measures a running system from outside, beside what its engines could do at best in the same run.
+//!
+//! The generator is honest in three ways: it is its own process and is not counted; it measures on one clock, from the
+//! moment that the sender had its 250 to the moment that the event stood on the bus; and it checks that every mail had
+//! exactly its effect, because a system that loses or repeats mails is fast for nothing.
+
+mod encode;
+mod engines;
+mod figures;
+mod generate;
+mod ingest;
+mod limits;
+mod load;
+mod procs;
+mod random;
+mod report;
+mod stamps;
+mod texts;
+mod watch;
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
 use crate::connect::Session;
-/// Bench
-#[derive(Debug, clap::Subcommand)]
+
+/// Measurements of a running system.
+#[derive(Debug, Subcommand)]
 pub enum BenchCommand {
-    /// Ingest
+    /// Mails from accepted to filed and assigned: rate, latency, CPU time and memory
     Ingest(IngestArgs),
 }
-/// Args
-#[derive(Debug, clap::Args)]
+
+/// What is sent, where to, and what is watched.
+#[derive(Debug, Clone, clap::Args)]
 pub struct IngestArgs {
-    /// a
-    #[arg(long, default_value_t = 64)]
-    connections: usize,
-    /// m
-    #[arg(long, default_value_t = 1000)]
-    messages: usize,
+    /// PostgreSQL of the system [default: that of a `solmu serve` on the data directory]
+    #[arg(
+        long,
+        env = "SOLMU_POSTGRES",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    postgres: Option<String>,
+    /// NATS of the system [default: that of a `solmu serve` on the data directory]
+    #[arg(long, env = "SOLMU_NATS", hide_env_values = true, value_name = "URL")]
+    nats: Option<String>,
+    /// First token of the system's subjects
+    #[arg(long, default_value = "solmu")]
+    namespace: String,
+    /// SMTP server of the system [default: of the configuration in the data directory, else 127.0.0.1:2525]
+    #[arg(long, value_name = "HOST:PORT")]
+    smtp: Option<String>,
+    /// Address of ours that the mails go to [default: the first one of the configuration]
+    #[arg(long, value_name = "ADDRESS")]
+    to: Option<String>,
+    /// Name of its e-mail account [default: the first one of the configuration]
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
+    /// SMTP connections
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    connections: u16,
+    /// Mails to send
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=2_000_000))]
+    messages: u32,
+    /// Mails per second [default: as fast as they are taken]
+    #[arg(long, value_name = "N")]
+    rate: Option<f64>,
+    /// Send the .eml files of this folder in place of generated mails
+    #[arg(long, value_name = "DIR")]
+    mails: Option<PathBuf>,
+    /// Generated mails are the same for the same seed, but for the id of the run in their addresses
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Share of the mails at the beginning that is not measured
+    #[arg(long, default_value_t = 0.1, value_name = "SHARE")]
+    warm_up: f64,
+    /// Process whose tree is counted; repeatable [default: found by the data directory]
+    #[arg(long = "pid", value_name = "PID")]
+    pids: Vec<u32>,
+    /// How long nothing may happen before the run counts as ended, in seconds
+    #[arg(long, default_value_t = 20, value_name = "SECONDS")]
+    patience: u64,
+    /// Do not measure the limits of the engines
+    #[arg(long)]
+    no_limits: bool,
+    /// Folder for the scratch file of the sync limit [default: the data directory, if it is there]
+    #[arg(long, value_name = "DIR")]
+    scratch: Option<PathBuf>,
 }
-pub(crate) async fn run(_: &Session, _: BenchCommand) -> anyhow::Result<()> {
-    Ok(())
+
+pub(crate) async fn run(session: &Session, command: BenchCommand) -> anyhow::Result<()> {
+    match command {
+        BenchCommand::Ingest(arguments) => ingest::run(session, arguments).await,
+    }
 }

@@ -15,6 +15,9 @@ use crate::{
     words,
 };
 
+/// Characters of a line of the last column.
+const OWNER_WIDTH: usize = 56;
+
 /// One thing that should be so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Check {
@@ -72,12 +75,21 @@ impl Report {
             .collect()
     }
 
-    /// The page for people.
-    pub(crate) fn render(&self, tickets: &[Ticket], roster: &Roster, now: Timestamp) -> String {
-        let mut page = format!("\n{}\n\n", ticket_table(tickets, roster, now).trim_fmt());
-        let _ = writeln!(page, "{}", self.counts());
+    /// What became of the messages, for people.
+    pub(crate) fn render_intake(
+        &self,
+        tickets: &[Ticket],
+        roster: &Roster,
+        now: Timestamp,
+    ) -> String {
+        let mut page = format!(
+            "\n{}\n\n{}\n",
+            ticket_table(tickets, roster, now).trim_fmt(),
+            self.counts()
+        );
         for message in &self.quarantined {
             let subject = words::short(&message.subject, 50);
+            // Writing to a String cannot fail.
             let _ = writeln!(
                 page,
                 "  in the quarantine: '{subject}', {}",
@@ -87,9 +99,13 @@ impl Report {
         for left_out in &self.sent.left_out {
             let _ = writeln!(page, "  left out: {}", words::short(left_out, 100));
         }
-        for answer in &self.answers {
-            page.push_str(&render_answer(answer));
-        }
+        page.truncate(page.trim_end().len());
+        page
+    }
+
+    /// What became of the answers, and of everything else that should be so.
+    pub(crate) fn render_answers(&self) -> String {
+        let mut page: String = self.answers.iter().map(render_answer).collect();
         page.push('\n');
         for check in &self.checks {
             let mark = if check.ok { "ok  " } else { "FAIL" };
@@ -122,8 +138,7 @@ fn ticket_table(tickets: &[Ticket], roster: &Roster, now: Timestamp) -> Table {
         "Ticket",
         "Contact",
         "Subject",
-        "Channels",
-        "Msgs",
+        "Channel",
         "Status",
         "Due",
         "Owner, and why",
@@ -141,24 +156,41 @@ fn ticket_table(tickets: &[Ticket], roster: &Roster, now: Timestamp) -> Table {
         let why = if ticket.assign_reason.is_empty() {
             String::new()
         } else {
-            format!(": {}", words::short(&ticket.assign_reason, 56))
+            format!(": {}", ticket.assign_reason)
         };
         rows.add_row([
             format!("#{}", ticket.number),
-            words::short(&ticket.contact_name, 18),
-            words::short(&ticket.subject, 36),
+            words::short(&ticket.contact_name, 16),
+            words::short(&ticket.subject, 30),
             channels.join(", "),
-            ticket.message_count.to_string(),
             words::spoken(&words::status(ticket.status)),
             words::due(
                 now,
                 words::time(ticket.next_due_time.as_ref()),
                 ticket.breached,
             ),
-            format!("{owner}{why}"),
+            wrapped(
+                &words::short(&format!("{owner}{why}"), 3 * OWNER_WIDTH),
+                OWNER_WIDTH,
+            ),
         ]);
     }
     rows
+}
+
+/// Lines of at most `width` characters, broken between words.
+fn wrapped(text: &str, width: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join("\n")
 }
 
 fn render_answer(answer: &Answer) -> String {
@@ -258,9 +290,10 @@ mod tests {
                 Check::count("owned tickets", 1, 0),
             ],
         };
-        let text = flat(&report.render(&[ticket], &roster, Timestamp::UNIX_EPOCH));
+        let intake = report.render_intake(&[ticket], &roster, Timestamp::UNIX_EPOCH);
+        let text = flat(&format!("{intake}\n{}", report.render_answers()));
         for part in [
-            "#1001 Aino Mäkelä Tilaus 48213 email 1 open in 1 h Liisa Demo: least loaded of 2 in Support",
+            "#1001 Aino Mäkelä Tilaus 48213 email open in 1 h Liisa Demo: least loaded of 2 in Support",
             "2 messages sent, 1 filed on 1 tickets, 1 dropped as duplicates, 0 in the quarantine, in 0.2 s",
             "Answer to #1001 by email: arrived for aino@customers.example after 12 ms, sent\nSubject: Re: Tilaus 48213",
             "ok tickets opened\nFAIL owned tickets (0, not 1)",
@@ -268,5 +301,6 @@ mod tests {
             assert!(text.contains(part), "{part}\nis not in\n{text}");
         }
         assert_eq!(report.failed(), ["owned tickets"]);
+        assert_eq!(wrapped("one two three  four", 9), "one two\nthree\nfour");
     }
 }

@@ -153,12 +153,14 @@ mod tests {
             priority: 2,
             ..Ticket::default()
         };
-        let text = flat(&render(
-            &[late, queued],
-            &roster,
-            Timestamp::from_second(1_000).unwrap(),
-        )
-        .trim_fmt());
+        let text = flat(
+            &render(
+                &[late, queued],
+                &roster,
+                Timestamp::from_second(1_000).unwrap(),
+            )
+            .trim_fmt(),
+        );
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[2],

@@ -280,7 +280,7 @@ impl Page {
             words::channel(message.channel)
         );
         for line in words::clean(&message.text).trim().lines() {
-            let _ = writeln!(text, "       {line}");
+            let _ = writeln!(text, "{}", format!("       {line}").trim_end());
         }
         for file in &message.attachments {
             let _ = writeln!(
@@ -363,7 +363,7 @@ mod tests {
             "#7  Tilaus\n  status    waiting on customer\n",
             "\nClocks\n  first response  met, 50 s used\n",
             "  50 s ago: applied to the queue of: least loaded of 2\n",
-            "  1  Aino, email, 1 min ago (sender not verified)\n       Hei,\n       \n       missä tilaus?\n",
+            "  1  Aino, email, 1 min ago (sender not verified)\n       Hei,\n\n       missä tilaus?\n",
             "  2  agent, email, 10 s ago (sent)\n       Matkalla",
         ] {
             assert!(text.contains(part), "{part}\nis not in\n{text}");

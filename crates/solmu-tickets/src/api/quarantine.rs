@@ -77,7 +77,7 @@ pub(crate) async fn list(
 
 /// Files a waiting message as a ticket after all; returns the ticket's id. Once.
 pub(crate) async fn release(context: &Arc<Context>, message: Uuid) -> Result<Uuid, TicketError> {
-    let ticket = context
+    let (ticket, tally) = context
         .db
         .tx("ticket.release_quarantined", |tx| {
             let context = context.clone();
@@ -95,13 +95,14 @@ pub(crate) async fn release(context: &Arc<Context>, message: Uuid) -> Result<Uui
                 let original =
                     MessageReceived::decode(stored.as_slice()).map_err(|_| TicketError::BadEvent("message"))?;
                 let mut events = EventSink::new(&context.bus, context.clock.as_ref(), context.rng.as_ref(), now);
-                let ticket =
+                let filed =
                     release_message(tx, &context, &original, TraceContext::current(), &mut events, now).await?;
                 outbox::add(tx, Owner::Tickets, events.rows(), now).await?;
-                Ok::<_, TicketError>(ticket)
+                Ok::<_, TicketError>(filed)
             })
         })
         .await?;
     context.outbox_written();
+    context.metrics.record(&tally);
     Ok(ticket)
 }

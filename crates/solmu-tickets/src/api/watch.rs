@@ -36,7 +36,9 @@ pub(crate) async fn watch(
             },
             TailError::Bus(error) => ApiError::unavailable(error),
         })?;
-    let only = request.ticket_id;
+    let only = super::optional_uuid("ticket_id", &request.ticket_id)?
+        .map(|id| id.to_string())
+        .unwrap_or_default();
     let drain = context.drained();
     Ok(events
         .filter(move |(_, event)| std::future::ready(only.is_empty() || event.subject == only))

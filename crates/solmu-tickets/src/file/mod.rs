@@ -8,7 +8,7 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use jiff::Timestamp;
-use solmu_bus::{Cause, Delivered, EventBody as _, Handler, Held, Verdict, consumer::OneByOne};
+use solmu_bus::{Cause, Delivered, EventBody as _, Handler, Held, OneByOne, Verdict};
 use solmu_db::{DbError, HasDbError as _, inbox, lease, outbox, outbox::Owner};
 use solmu_proto::{
     inbound::v1::{DeliveryReported, MessageReceived},
@@ -18,28 +18,31 @@ use solmu_telemetry::TraceContext;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{context::Context, error::TicketError, events::EventSink};
+use crate::{context::Context, error::TicketError, events::EventSink, metrics::Tally};
 
+mod attachments;
 mod clean;
 mod contact;
 mod load;
 mod plan;
 mod thread;
+mod words;
 mod write;
+mod write_threads;
 
+pub(crate) use attachments::attachments_from_json;
 pub(crate) use clean::folded;
-pub(crate) use write::attachments_from_json;
 
 use plan::{Effect, Plan};
 
 /// Name of the lease group and, with the shard, of the durable.
 pub(crate) const GROUP: &str = "tickets-inbound";
 
-/// One event of a batch, decoded.
+/// One event of a batch, decoded. Shared, because a transaction may run more than once.
 #[derive(Debug, Clone)]
 pub(crate) enum Inbound {
-    Message(Box<MessageReceived>),
-    Report(Box<DeliveryReported>),
+    Message(Arc<MessageReceived>),
+    Report(Arc<DeliveryReported>),
 }
 
 /// The handler of the INBOUND stream.
@@ -148,7 +151,8 @@ impl Filer {
             })
             .collect();
         let group = self.context.group(GROUP);
-        self.context
+        let tally = self
+            .context
             .db
             .tx("ticket.file_messages", |tx| {
                 let (context, items, shards, group) = (
@@ -164,6 +168,7 @@ impl Filer {
             })
             .await?;
         self.context.outbox_written();
+        self.context.metrics.record(&tally);
         Ok(())
     }
 }
@@ -180,7 +185,7 @@ async fn file_items(
     tx: &mut PgConnection,
     context: &Context,
     items: &[Item],
-) -> Result<(), TicketError> {
+) -> Result<Tally, TicketError> {
     let now = context.clock.now();
     let ids: Vec<_> = items.iter().map(|item| item.event).collect();
     let new = inbox::claim(tx, Owner::Tickets, GROUP, &ids, now).await?;
@@ -191,10 +196,6 @@ async fn file_items(
             .filter(|item| left.remove(&item.event))
             .collect()
     };
-    context
-        .metrics
-        .duplicates
-        .add([], (items.len() - fresh.len()) as u64);
     let mut events = EventSink::new(
         &context.bus,
         context.clock.as_ref(),
@@ -209,14 +210,15 @@ async fn file_items(
             Inbound::Report(_) => None,
         })
         .collect();
-    file_messages(tx, context, &messages, &mut events, now).await?;
+    let mut tally = file_messages(tx, context, &messages, &mut events, now).await?;
+    tally.duplicates = (items.len() - fresh.len()) as u64;
     for item in &fresh {
         if let Inbound::Report(report) = &item.inbound {
             crate::delivery::apply(tx, report, &mut events, item.trace.clone()).await?;
         }
     }
     outbox::add(tx, Owner::Tickets, events.rows(), now).await?;
-    Ok(())
+    Ok(tally)
 }
 
 /// Files messages in order.
@@ -226,9 +228,9 @@ async fn file_messages(
     messages: &[(&MessageReceived, &TraceContext)],
     events: &mut EventSink<'_>,
     now: Timestamp,
-) -> Result<(), TicketError> {
+) -> Result<Tally, TicketError> {
     if messages.is_empty() {
-        return Ok(());
+        return Ok(Tally::default());
     }
     let mut plan = Plan::new(
         load::load(tx, messages.iter().map(|(message, _)| *message)).await?,
@@ -239,8 +241,7 @@ async fn file_messages(
         plan.file(message, (*trace).clone())?;
     }
     write::write(tx, &mut plan, events).await?;
-    count(context, &plan);
-    Ok(())
+    Ok(tally_of(&plan))
 }
 
 /// Files a message that somebody let out of the quarantine, whatever its class; returns its ticket.
@@ -251,7 +252,7 @@ pub(crate) async fn release_message(
     trace: TraceContext,
     events: &mut EventSink<'_>,
     now: Timestamp,
-) -> Result<Uuid, TicketError> {
+) -> Result<(Uuid, Tally), TicketError> {
     let mut plan = Plan::new(
         load::load(tx, std::iter::once(message)).await?,
         context,
@@ -260,26 +261,25 @@ pub(crate) async fn release_message(
     plan.released = true;
     plan.file(message, trace)?;
     write::write(tx, &mut plan, events).await?;
-    count(context, &plan);
     plan.filed
         .first()
-        .map(|filed| filed.ticket.id)
+        .map(|filed| (filed.ticket.id, tally_of(&plan)))
         .ok_or(TicketError::BadEvent("message"))
 }
 
-fn count(context: &Context, plan: &Plan<'_>) {
-    for filed in &plan.filed {
-        let channel = channel_name(filed.message.channel());
+fn tally_of(plan: &Plan<'_>) -> Tally {
+    let filed = plan.filed.iter().map(|filed| {
         let outcome = match filed.effect {
             Effect::Opened { .. } => "opened",
             Effect::Joined { .. } => "joined",
         };
-        context.metrics.filed.inc([channel, outcome]);
         let took = plan.now.duration_since(filed.at).as_secs_f64().max(0.0);
-        context.metrics.latency.observe([channel], took);
-    }
-    for waiting in &plan.quarantined {
-        context.metrics.quarantined.inc([waiting.cause]);
+        (channel_name(filed.message.channel()), outcome, took)
+    });
+    Tally {
+        filed: filed.collect(),
+        quarantined: plan.quarantined.iter().map(|it| it.cause).collect(),
+        ..Tally::default()
     }
 }
 
@@ -300,7 +300,7 @@ fn decode(delivered: &Delivered) -> Result<Inbound, Cause> {
     let undecodable = |error: solmu_bus::envelope::EnvelopeError| Cause::new("undecodable", &error);
     match event.event_type.as_str() {
         MessageReceived::TYPE => {
-            let mut message: Box<MessageReceived> = Box::new(event.decode().map_err(undecodable)?);
+            let mut message: MessageReceived = event.decode().map_err(undecodable)?;
             if Uuid::parse_str(&message.message_id).is_err() {
                 return Err(Cause::new(
                     "bad_event",
@@ -308,12 +308,12 @@ fn decode(delivered: &Delivered) -> Result<Inbound, Cause> {
                 ));
             }
             clean::clean(&mut message);
-            Ok(Inbound::Message(message))
+            Ok(Inbound::Message(Arc::new(message)))
         }
         DeliveryReported::TYPE => {
-            let mut report: Box<DeliveryReported> = Box::new(event.decode().map_err(undecodable)?);
+            let mut report: DeliveryReported = event.decode().map_err(undecodable)?;
             clean::clean_report(&mut report);
-            Ok(Inbound::Report(report))
+            Ok(Inbound::Report(Arc::new(report)))
         }
         _ => Err(Cause::new(
             "unknown_event_type",

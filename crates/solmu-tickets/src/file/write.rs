@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use solmu_bus::envelope::from_proto_time;
 use solmu_db::ToSqlx as _;
-use solmu_proto::{
-    inbound::v1::raw_original::Place,
-    ticket::v1 as proto,
-    types::v1::{Attachment, actor::Kind},
-};
+use solmu_proto::{inbound::v1::raw_original::Place, ticket::v1 as proto, types::v1::actor::Kind};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::plan::{Effect, Filed, Plan};
+use super::{
+    attachments::attachments_to_json,
+    plan::{Effect, Filed, Plan},
+    write_threads::write_threads,
+};
 use crate::{
     error::TicketError,
     events::EventSink,
@@ -330,62 +330,6 @@ async fn write_originals(tx: &mut PgConnection, plan: &Plan<'_>) -> Result<(), T
     Ok(())
 }
 
-/// Adds thread keys and participants. A key that another replica added meanwhile means that the two batches met in
-/// one conversation: this one is decided again.
-async fn write_threads(tx: &mut PgConnection, plan: &Plan<'_>) -> Result<(), TicketError> {
-    if !plan.keys.is_empty() {
-        let mut keys: Vec<_> = plan.keys.iter().collect();
-        keys.sort();
-        let done = sqlx::query(
-            "INSERT INTO tickets.thread_key (channel, account, key, ticket_id)
-             SELECT * FROM unnest($1::smallint[], $2::text[], $3::text[], $4::uuid[])
-             ON CONFLICT (channel, account, key) DO NOTHING",
-        )
-        .bind(keys.iter().map(|(key, _)| key.0).collect::<Vec<_>>())
-        .bind(
-            keys.iter()
-                .map(|(key, _)| key.1.as_str())
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            keys.iter()
-                .map(|(key, _)| key.2.as_str())
-                .collect::<Vec<_>>(),
-        )
-        .bind(keys.iter().map(|(_, ticket)| *ticket).collect::<Vec<_>>())
-        .execute(&mut *tx)
-        .await?;
-        if done.rows_affected() != keys.len() as u64 {
-            return Err(TicketError::race());
-        }
-    }
-    if !plan.moved_keys.is_empty() {
-        let moved = &plan.moved_keys;
-        sqlx::query(
-            "UPDATE tickets.thread_key AS thread SET ticket_id = moved.ticket_id
-             FROM unnest($1::smallint[], $2::text[], $3::text[], $4::uuid[]) AS moved (channel, account, key, ticket_id)
-             WHERE thread.channel = moved.channel AND thread.account = moved.account AND thread.key = moved.key",
-        )
-        .bind(moved.iter().map(|(key, _)| key.0).collect::<Vec<_>>())
-        .bind(moved.iter().map(|(key, _)| key.1.as_str()).collect::<Vec<_>>())
-        .bind(moved.iter().map(|(key, _)| key.2.as_str()).collect::<Vec<_>>())
-        .bind(moved.iter().map(|(_, ticket)| *ticket).collect::<Vec<_>>())
-        .execute(&mut *tx)
-        .await?;
-    }
-    if !plan.participants.is_empty() {
-        sqlx::query(
-            "INSERT INTO tickets.participant (ticket_id, address) SELECT * FROM unnest($1::uuid[], $2::text[])
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(plan.participants.iter().map(|(ticket, _)| *ticket).collect::<Vec<Uuid>>())
-        .bind(plan.participants.iter().map(|(_, address)| address.as_str()).collect::<Vec<_>>())
-        .execute(tx)
-        .await?;
-    }
-    Ok(())
-}
-
 async fn write_quarantine(tx: &mut PgConnection, plan: &Plan<'_>) -> Result<(), TicketError> {
     let waiting = &plan.quarantined;
     if waiting.is_empty() {
@@ -449,36 +393,4 @@ fn collect_events(plan: &Plan<'_>, events: &mut EventSink<'_>) {
         };
         events.add(&body, waiting.trace.clone());
     }
-}
-
-/// Attachments as they are stored.
-pub(crate) fn attachments_to_json(attachments: &[Attachment]) -> String {
-    let list: Vec<_> = attachments
-        .iter()
-        .map(|it| {
-            serde_json::json!({
-                "object_key": it.object_key, "filename": it.filename, "content_type": it.content_type,
-                "size_bytes": it.size_bytes, "sha256": it.sha256, "content_id": it.content_id, "inline": it.inline,
-            })
-        })
-        .collect();
-    serde_json::Value::Array(list).to_string()
-}
-
-/// Attachments as they were stored.
-pub(crate) fn attachments_from_json(stored: &serde_json::Value) -> Vec<Attachment> {
-    let text =
-        |it: &serde_json::Value, name: &str| it[name].as_str().unwrap_or_default().to_owned();
-    let list = stored.as_array().map(Vec::as_slice).unwrap_or_default();
-    list.iter()
-        .map(|it| Attachment {
-            object_key: text(it, "object_key"),
-            filename: text(it, "filename"),
-            content_type: text(it, "content_type"),
-            size_bytes: it["size_bytes"].as_i64().unwrap_or(0),
-            sha256: text(it, "sha256"),
-            content_id: text(it, "content_id"),
-            inline: it["inline"].as_bool().unwrap_or(false),
-        })
-        .collect()
 }

@@ -77,7 +77,7 @@ async fn filters_are_checked(api: &Api, number: i64) {
         filter: filter.to_owned(),
         ..ListTicketsRequest::default()
     };
-    let one = format!("number = {} AND channel = email AND status = new", number);
+    let one = format!("number = {number} AND channel = email AND status = new");
     let found = api
         .tickets()
         .list_tickets(api.agent(request("", &one)))

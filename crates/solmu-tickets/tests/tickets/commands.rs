@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     api_world::{AGENT, Api, opened, reason},
-    support::{Ticket, answer, automatic, chat, form, mail},
+    support::{Ticket, answer, automatic, chat, form},
 };
 
 fn reply(ticket: &Ticket, text: &str, request_id: &str) -> ReplyToTicketRequest {
@@ -302,6 +302,12 @@ async fn changes_are_checked_against_state_and_etag() {
         .unwrap()
         .into_inner();
     assert_eq!(urgent.priority(), Priority::Urgent);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_cannot_be_right_are_refused() {
+    let api = Api::new().await;
+    let ticket = opened(&api).await;
     for (id, code) in [
         (Uuid::nil().to_string(), Code::NotFound),
         ("#1".to_owned(), Code::NotFound),

@@ -195,8 +195,4 @@ async fn reports_on_what_is_not_ours_are_kept_and_forgotten() {
             == 0
     })
     .await;
-    assert_eq!(
-        api.world.count("SELECT count(*) FROM tickets.inbox").await,
-        0
-    );
 }

@@ -9,18 +9,21 @@ use crate::support::{World, answer, mail};
 const CONVERSATIONS: usize = 30;
 const MESSAGES: usize = 10;
 
+async fn both_work(world: &World) {
+    let holders = "SELECT count(DISTINCT holder) FROM platform.lease
+        WHERE name LIKE '%tickets-inbound' AND expires_at > clock_timestamp()";
+    wait_for("both replicas hold shards", || async {
+        world.count(holders).await == 2
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conversations_keep_their_order_over_two_replicas() {
     let mut world = World::empty().await;
     drop(world.start("a").await);
     drop(world.start("b").await);
-    let holders =
-        "SELECT count(DISTINCT holder) FROM platform.lease WHERE name LIKE '%tickets-inbound'
-        AND expires_at > clock_timestamp()";
-    wait_for("both replicas hold shards", || async {
-        world.count(holders).await == 2
-    })
-    .await;
+    both_work(&world).await;
 
     for place in 0..MESSAGES {
         let wave: Vec<_> = (0..CONVERSATIONS)
@@ -76,6 +79,7 @@ async fn threads_that_meet_from_two_partitions_are_one_ticket() {
     let mut world = World::empty().await;
     drop(world.start("a").await);
     drop(world.start("b").await);
+    both_work(&world).await;
     let from = "aino@c.example";
     let mut all = Vec::new();
     for thread in 0..40 {

@@ -196,6 +196,7 @@ pub(crate) struct Ticket {
     pub(crate) id: Uuid,
     pub(crate) number: i64,
     pub(crate) subject: String,
+    pub(crate) recipient: String,
     pub(crate) status: String,
     pub(crate) priority: String,
     pub(crate) contact_id: Uuid,

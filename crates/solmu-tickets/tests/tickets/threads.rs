@@ -107,10 +107,10 @@ async fn a_closed_ticket_is_followed_by_a_new_one() {
         .unwrap();
     assert_eq!(world.ticket(closed.id).await.next_ticket_id, None);
 
-    let next = world
-        .file(&answer("n@c.example", AINO, &[ROOT]))
-        .await
-        .unwrap();
+    let mut next = answer("n@c.example", AINO, &[ROOT]);
+    next.delivered_to = vec!["support+t.x.y@solmu.example".to_owned()];
+    let next = world.file(&next).await.unwrap();
+    assert_eq!(next.recipient, "support@solmu.example");
     assert!(next.id != closed.id && next.id != stranger.id);
     assert_eq!(
         (next.previous_ticket_id, next.status.as_str()),

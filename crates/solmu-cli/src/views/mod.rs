@@ -1,0 +1,10 @@
+//! What `--json` prints: hand-written shapes with stable names, so that a script survives changes of the API's
+//! messages. Names are those of the API; times are RFC 3339; enums are their lower-case names.
+
+mod people;
+mod tickets;
+
+pub(crate) use people::{AgentView, ContactView, RuleView, TeamView, TokenView};
+pub(crate) use tickets::{
+    ChangeView, ClockView, DecisionView, MessageView, QuarantinedView, TicketDetailView, TicketView,
+};

@@ -1,0 +1,175 @@
+//! Contacts, agents, teams, rules and tokens.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use solmu_proto::{
+    access::v1::Token,
+    contact::v1::Contact,
+    routing::v1::{Agent, Rule, Team},
+};
+
+use crate::words;
+
+/// A contact.
+#[derive(Debug, Serialize)]
+pub(crate) struct ContactView {
+    pub(crate) id: String,
+    pub(crate) display_name: String,
+    pub(crate) language: String,
+    pub(crate) ticket_count: i64,
+    pub(crate) create_time: Option<Timestamp>,
+    pub(crate) identities: Vec<IdentityView>,
+}
+
+/// A name that a contact is known by.
+#[derive(Debug, Serialize)]
+pub(crate) struct IdentityView {
+    pub(crate) kind: String,
+    pub(crate) value: String,
+    pub(crate) assurance: String,
+    pub(crate) attested_by: String,
+    pub(crate) scope: String,
+}
+
+impl From<&Contact> for ContactView {
+    fn from(contact: &Contact) -> Self {
+        let identities = contact.identities.iter().map(|identity| IdentityView {
+            kind: words::identity(identity.kind),
+            value: identity.value.clone(),
+            assurance: words::assurance(identity.assurance),
+            attested_by: identity.attested_by.clone(),
+            scope: identity.scope.clone(),
+        });
+        Self {
+            id: contact.id.clone(),
+            display_name: contact.display_name.clone(),
+            language: contact.language.clone(),
+            ticket_count: contact.ticket_count,
+            create_time: words::time(contact.create_time.as_ref()),
+            identities: identities.collect(),
+        }
+    }
+}
+
+/// An agent.
+#[derive(Debug, Serialize)]
+pub(crate) struct AgentView {
+    pub(crate) id: String,
+    pub(crate) display_name: String,
+    pub(crate) team_ids: Vec<String>,
+    pub(crate) presence: String,
+    pub(crate) presence_time: Option<Timestamp>,
+    pub(crate) capacity: i32,
+    pub(crate) load: i32,
+    pub(crate) email: String,
+}
+
+impl From<&Agent> for AgentView {
+    fn from(agent: &Agent) -> Self {
+        Self {
+            id: agent.id.clone(),
+            display_name: agent.display_name.clone(),
+            team_ids: agent.team_ids.clone(),
+            presence: words::presence(agent.presence),
+            presence_time: words::time(agent.presence_time.as_ref()),
+            capacity: agent.capacity,
+            load: agent.load,
+            email: agent.email.clone(),
+        }
+    }
+}
+
+/// A team.
+#[derive(Debug, Serialize)]
+pub(crate) struct TeamView {
+    pub(crate) id: String,
+    pub(crate) display_name: String,
+    pub(crate) default: bool,
+}
+
+impl From<&Team> for TeamView {
+    fn from(team: &Team) -> Self {
+        Self {
+            id: team.id.clone(),
+            display_name: team.display_name.clone(),
+            default: team.default,
+        }
+    }
+}
+
+/// A routing rule.
+#[derive(Debug, Serialize)]
+pub(crate) struct RuleView {
+    pub(crate) id: String,
+    pub(crate) display_name: String,
+    pub(crate) position: i32,
+    pub(crate) condition: String,
+    pub(crate) team_id: String,
+    pub(crate) set_priority: String,
+    pub(crate) add_tags: Vec<String>,
+    pub(crate) enabled: bool,
+    pub(crate) version: i64,
+}
+
+impl From<&Rule> for RuleView {
+    fn from(rule: &Rule) -> Self {
+        Self {
+            id: rule.id.clone(),
+            display_name: rule.display_name.clone(),
+            position: rule.position,
+            condition: rule.condition.clone(),
+            team_id: rule.team_id.clone(),
+            set_priority: rule.set_priority.clone(),
+            add_tags: rule.add_tags.clone(),
+            enabled: rule.enabled,
+            version: rule.version,
+        }
+    }
+}
+
+/// A token; `secret` only right after it was made.
+#[derive(Debug, Serialize)]
+pub(crate) struct TokenView {
+    pub(crate) id: String,
+    pub(crate) display_name: String,
+    pub(crate) role: String,
+    pub(crate) agent_id: String,
+    pub(crate) create_time: Option<Timestamp>,
+    pub(crate) revoke_time: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) secret: Option<String>,
+}
+
+impl From<&Token> for TokenView {
+    fn from(token: &Token) -> Self {
+        Self {
+            id: token.id.clone(),
+            display_name: token.display_name.clone(),
+            role: words::role(token.role),
+            agent_id: token.agent_id.clone(),
+            create_time: words::time(token.create_time.as_ref()),
+            revoke_time: words::time(token.revoke_time.as_ref()),
+            secret: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_shows_its_secret_only_when_it_has_one() {
+        let mut view = TokenView::from(&Token {
+            role: 2,
+            ..Token::default()
+        });
+        assert!(!serde_json::to_string(&view).unwrap().contains("secret"));
+        view.secret = Some("s".to_owned());
+        assert!(
+            serde_json::to_string(&view)
+                .unwrap()
+                .contains("\"secret\":\"s\"")
+        );
+    }
+}

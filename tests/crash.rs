@@ -1,0 +1,385 @@
+//! Everything is killed with -9, again and again, while customers write: what was accepted is filed exactly once, each
+//! ticket ends with one owner or waits for a reason, and nothing is given up.
+//!
+//! What dies, and when, follows from a seed that is printed; `SOLMU_CRASH_SEED` plays one again.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use rand::{Rng as _, SeedableRng as _, rngs::SmallRng, seq::SliceRandom as _};
+use solmu_client::proto::routing::v1::{
+    Agent, CreateAgentRequest, ListAgentsRequest, Presence, SetPresenceRequest, UpdateAgentRequest,
+};
+use sqlx::{PgPool, postgres::PgPoolOptions};
+
+use crate::support::{Api, Engine, Home, Load, Ports, Sent, Settings, Solmu, Told, until};
+
+const SENDERS: usize = 3;
+const PACE: Duration = Duration::from_millis(40);
+/// Each target dies so often.
+const ROUNDS: usize = 4;
+/// How long accepted mail may take to be filed, routed and timed once all is well.
+const SETTLE: Duration = Duration::from_secs(45);
+/// Open tickets of each agent at most: fewer in sum than tickets, so that some have to wait.
+const CAPACITY: i32 = 60;
+
+/// What can die.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Target {
+    Role(&'static str),
+    Engine(&'static str),
+    /// The process that supervises the engines: all of it at once.
+    Everything,
+}
+
+const TARGETS: [Target; 6] = [
+    Target::Role("email"),
+    Target::Role("tickets"),
+    Target::Role("router"),
+    Target::Role("sla"),
+    Target::Engine("postgres"),
+    Target::Engine("nats"),
+];
+
+/// Each role in a process of its own, and one more that supervises the engines.
+struct System {
+    roles: HashMap<&'static str, Solmu>,
+    engines: Solmu,
+    flags: Vec<String>,
+    home: Home,
+}
+
+impl System {
+    async fn start() -> Self {
+        let home = Home::new();
+        Settings {
+            connections: Some(7),
+            ..Settings::default()
+        }
+        .write(&home);
+        let service = ["--service".to_owned(), "forms".to_owned()];
+        let (engines, _) = Solmu::start(&home, "engines", Ports::free(), &service).await;
+        let (postgres, nats) = home.engine_urls();
+        let flags = ["--postgres", &postgres, "--nats", &nats]
+            .map(str::to_owned)
+            .to_vec();
+        let mut system = Self {
+            roles: HashMap::new(),
+            engines,
+            flags,
+            home,
+        };
+        for role in ["email", "tickets", "router", "sla"] {
+            let process = system.spawn(role, Ports::free());
+            system.roles.insert(role, process);
+        }
+        for process in system.roles.values_mut() {
+            process.ready().await;
+        }
+        system
+    }
+
+    fn spawn(&self, role: &'static str, ports: Ports) -> Solmu {
+        let mut flags = self.flags.clone();
+        flags.extend(["--service".to_owned(), role.to_owned()]);
+        Solmu::spawn(&self.home, role, ports, &flags)
+    }
+
+    /// Kills it; roles and the supervisor are started again, engines by their supervisor. False if it was not there.
+    fn kill(&mut self, target: Target) -> bool {
+        match target {
+            Target::Role(role) => {
+                let mut old = self.roles.remove(role).expect("roles are always put back");
+                old.kill();
+                let new = self.spawn(role, old.ports);
+                self.roles.insert(role, new);
+            }
+            Target::Engine(name) => {
+                let engine = if name == "nats" {
+                    Engine::Nats
+                } else {
+                    Engine::Postgres
+                };
+                let Some(pid) = self.home.engine_pid(engine) else {
+                    return false;
+                };
+                kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+            }
+            Target::Everything => {
+                self.engines.kill();
+                let service = ["--service".to_owned(), "forms".to_owned()];
+                self.engines = Solmu::spawn(&self.home, "engines", self.engines.ports, &service);
+            }
+        }
+        true
+    }
+
+    fn api(&self, role: &str) -> Api {
+        Api::admin(&self.home, &self.roles[role])
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_accepted_is_filed_once_whatever_dies() {
+    let begun = Instant::now();
+    let seed = std::env::var_os("SOLMU_CRASH_SEED")
+        .map_or_else(rand::random, |seed| seed.to_string_lossy().parse().unwrap());
+    eprintln!("seed {seed}");
+    let mut system = System::start().await;
+    let capacity = hire(&system).await;
+    let load = Load::start(system.roles["email"].ports.smtp, SENDERS, PACE, true);
+    let killed = rampage(&mut system, &load, seed).await;
+    let sent = load.stop().await;
+    eprintln!("{} ms: the killing is over", begun.elapsed().as_millis());
+    assert!(killed.values().sum::<usize>() >= 20, "{killed:?}");
+    assert!(sent.iter().all(|mail| mail.told == Told::Accepted));
+
+    let (postgres, _) = system.home.engine_urls();
+    let pool = PgPoolOptions::new()
+        .max_connections(2)
+        .connect(&postgres)
+        .await
+        .unwrap();
+    settled(&pool, &sent, capacity).await;
+    eprintln!("{} ms: settled", begun.elapsed().as_millis());
+    filed_exactly_once(&pool, &sent).await;
+    conversations_are_whole(&pool, &sent).await;
+    owners_are_right(&pool, capacity).await;
+    let dead = system.home.run(&["dead", "list", "--json"]);
+    assert_eq!(dead, "", "nothing was given up");
+
+    let attempts: usize = sent.iter().map(|mail| mail.attempts).sum();
+    eprintln!(
+        "killed {} times ({killed:?}); {} mails accepted after {attempts} attempts; {} ms in all",
+        killed.values().sum::<usize>(),
+        sent.len(),
+        begun.elapsed().as_millis()
+    );
+    pool.close().await;
+}
+
+/// Three agents; returns what they can carry in sum.
+async fn hire(system: &System) -> i64 {
+    let routing = system.api("router").client.routing();
+    let first = routing
+        .clone()
+        .list_agents(ListAgentsRequest {})
+        .await
+        .unwrap()
+        .into_inner()
+        .agents
+        .remove(0);
+    let teams = first.team_ids.clone();
+    let agent = Agent {
+        capacity: CAPACITY,
+        ..first
+    };
+    routing
+        .clone()
+        .update_agent(UpdateAgentRequest { agent: Some(agent) })
+        .await
+        .unwrap();
+    for name in ["Kaisa", "Otso"] {
+        let agent = Agent {
+            display_name: name.to_owned(),
+            team_ids: teams.clone(),
+            capacity: CAPACITY,
+            ..Agent::default()
+        };
+        let agent = CreateAgentRequest { agent: Some(agent) };
+        let agent_id = routing
+            .clone()
+            .create_agent(agent)
+            .await
+            .unwrap()
+            .into_inner()
+            .id;
+        let online = SetPresenceRequest {
+            agent_id,
+            presence: Presence::Online.into(),
+        };
+        routing.clone().set_presence(online).await.unwrap();
+    }
+    i64::from(CAPACITY) * 3
+}
+
+/// Kills by the seed. After each kill customers must get through again, for as long as the seed says; now and then the
+/// next kill comes at once.
+async fn rampage(system: &mut System, load: &Load, seed: u64) -> BTreeMap<Target, usize> {
+    let mut rng = SmallRng::seed_from_u64(seed);
+    let mut plan: Vec<Target> = TARGETS.repeat(ROUNDS);
+    plan.push(Target::Everything);
+    plan.shuffle(&mut rng);
+    let mut killed = BTreeMap::new();
+    for target in plan {
+        let (before, begun) = (load.accepted(), Instant::now());
+        until("the target is there", Duration::from_secs(30), async || {
+            system.kill(target).then_some(())
+        })
+        .await;
+        *killed.entry(target).or_insert(0) += 1;
+        let at_once = rng.random_ratio(1, 6);
+        let mails = if at_once { 0 } else { rng.random_range(5..100) };
+        until(
+            "customers get through",
+            Duration::from_secs(30),
+            async || (load.accepted() >= before + mails).then_some(()),
+        )
+        .await;
+        eprintln!(
+            "killed {target:?}, then {mails} mails in {} ms",
+            begun.elapsed().as_millis()
+        );
+    }
+    for process in system.roles.values_mut() {
+        process.ready().await;
+    }
+    killed
+}
+
+/// Waits until everything has gone its way: filed, owned as far as there is room, timed, told.
+async fn settled(pool: &PgPool, sent: &[Sent], capacity: i64) {
+    let mails = i64::try_from(sent.len()).unwrap();
+    let mut last = (0, 0, 0, 0);
+    let looked = Instant::now();
+    loop {
+        let now: Result<(i64, i64, i64, i64), _> = sqlx::query_as(
+            "SELECT (SELECT count(*) FROM tickets.message WHERE author_kind = 1),
+                    (SELECT count(*) FROM tickets.ticket),
+                    (SELECT count(*) FROM tickets.ticket WHERE next_due IS NOT NULL),
+                    (SELECT count(*) FROM tickets.ticket WHERE assignee_id IS NOT NULL)",
+        )
+        .fetch_one(pool)
+        .await;
+        // A connection may still be one to a server that was killed.
+        last = now.unwrap_or(last);
+        let (filed, tickets, due, owned) = last;
+        if filed >= mails && due == tickets && owned == tickets.min(capacity) {
+            return;
+        }
+        assert!(
+            looked.elapsed() < SETTLE,
+            "after {SETTLE:?}: {filed} of {mails} mails filed, {tickets} tickets, {due} with a due time, {owned} owned of \
+             {capacity} that could be"
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn filed_exactly_once(pool: &PgPool, sent: &[Sent]) {
+    let rows: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT external_id, count(*) FROM tickets.message WHERE author_kind = 1 GROUP BY 1",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    let filed: BTreeMap<String, i64> = rows.into_iter().collect();
+    let lost: Vec<&str> = sent
+        .iter()
+        .map(|mail| mail.id.as_str())
+        .filter(|id| !filed.contains_key(*id))
+        .collect();
+    assert!(lost.is_empty(), "accepted and lost: {lost:?}");
+    let twice: Vec<_> = filed.iter().filter(|(_, count)| **count != 1).collect();
+    assert!(twice.is_empty(), "filed more than once: {twice:?}");
+    assert_eq!(
+        filed.len(),
+        sent.len(),
+        "nothing was filed that nobody sent"
+    );
+}
+
+/// Answers are on the ticket of what they answer, and each ticket's messages are counted without gaps.
+async fn conversations_are_whole(pool: &PgPool, sent: &[Sent]) {
+    let rows: Vec<(String, String, i64)> = sqlx::query_as(
+        "SELECT external_id, ticket_id::text, sequence FROM tickets.message WHERE author_kind = 1",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    let place: HashMap<&str, (&str, i64)> = rows
+        .iter()
+        .map(|(id, ticket, sequence)| (id.as_str(), (ticket.as_str(), *sequence)))
+        .collect();
+    for mail in sent {
+        let (ticket, sequence) = place[mail.id.as_str()];
+        match &mail.parent {
+            Some(parent) => {
+                let (parents, first) = place[parent.as_str()];
+                assert_eq!(
+                    ticket, parents,
+                    "{} is not on the ticket of {parent}",
+                    mail.id
+                );
+                assert!(
+                    first < sequence,
+                    "{} stands before {parent}, which it answers",
+                    mail.id
+                );
+            }
+            None => assert_eq!(sequence, 1, "{} opened no ticket", mail.id),
+        }
+    }
+    let broken: Vec<(i64, i64, i64)> = sqlx::query_as(
+        "SELECT ticket.number, ticket.message_count, count(message.*) FROM tickets.ticket
+         JOIN tickets.message ON message.ticket_id = ticket.id
+         GROUP BY ticket.id HAVING count(message.*) <> ticket.message_count OR max(message.sequence) <> count(message.*)",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    assert!(
+        broken.is_empty(),
+        "tickets that miscount their messages: {broken:?}"
+    );
+}
+
+async fn owners_are_right(pool: &PgPool, capacity: i64) {
+    let loads: Vec<(String, i64, i64, i64)> = sqlx::query_as(
+        "SELECT agent.display_name, agent.capacity::bigint, agent.load, count(ticket.id) FROM routing.agent
+         LEFT JOIN tickets.ticket ON ticket.assignee_id = agent.id GROUP BY agent.id",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    eprintln!("loads: {loads:?}");
+    for (name, most, load, tickets) in &loads {
+        assert!(
+            tickets <= most,
+            "{name} has {tickets} tickets and room for {most}"
+        );
+        assert_eq!(load, tickets, "the router is wrong about {name}");
+    }
+    assert_eq!(
+        loads.iter().map(|(_, most, ..)| most).sum::<i64>(),
+        capacity
+    );
+    let adrift: Vec<(i64, String)> = sqlx::query_as(
+        "SELECT ticket.number, coalesce(route.state, 'unknown to the router') FROM tickets.ticket
+         LEFT JOIN routing.ticket AS route ON route.ticket_id = ticket.id
+         WHERE NOT coalesce(CASE WHEN ticket.assignee_id IS NULL
+             THEN route.state = 'waiting' AND route.wait_reason <> ''
+             ELSE route.state = 'assigned' AND route.owner_id = ticket.assignee_id AND ticket.assign_reason <> '' END, false)",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    assert!(
+        adrift.is_empty(),
+        "neither owned nor waiting for a reason: {adrift:?}"
+    );
+    let twice: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT ticket_id::text, count(*) FROM routing.decision
+         WHERE outcome = 'applied' AND agent_id IS NOT NULL GROUP BY 1 HAVING count(*) > 1",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    assert!(twice.is_empty(), "given to two people: {twice:?}");
+}

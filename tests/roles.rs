@@ -1,0 +1,205 @@
+//! A cluster in small: engines that somebody else runs, the operator's commands on them, and roles in two processes.
+
+use solmu_client::proto::{
+    routing::v1::{
+        Agent, CreateAgentRequest, CreateTeamRequest, Presence, SetPresenceRequest, Team,
+    },
+    sla::v1::{Calendar, CreateCalendarRequest, CreatePolicyRequest, Policy, Target},
+    ticket::v1::Ticket,
+};
+use solmu_engines::{Durability, EngineConfig, Engines};
+
+use crate::support::{Api, Home, Letter, Ports, Settings, Smtp, Solmu, binary, wait};
+
+/// Engines of a data directory, as a platform team would run them.
+async fn engines(home: &Home) -> Engines {
+    let config = EngineConfig {
+        launcher: Some(binary()),
+        durability: Durability::Volatile,
+        ..EngineConfig::new(home.data())
+    };
+    let starting =
+        tokio::task::spawn_blocking(move || Engines::start(&config, &|line| eprintln!("{line}")));
+    starting.await.unwrap().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn roles_in_two_processes_do_the_job_together() {
+    let home = Home::new();
+    Settings {
+        connections: Some(8),
+        ..Settings::default()
+    }
+    .write(&home);
+    let engines = engines(&home).await;
+    let (postgres, nats) = (engines.postgres_url(), engines.nats_url());
+    let target = ["--postgres", &postgres, "--nats", &nats];
+    let flags = |roles: &[&str]| -> Vec<String> {
+        let services = roles.iter().flat_map(|role| ["--service", *role]);
+        target
+            .iter()
+            .copied()
+            .chain(services)
+            .map(str::to_owned)
+            .collect()
+    };
+    // They may start before anybody has prepared the engines, and say so.
+    let mut front = Solmu::spawn(&home, "front", Ports::free(), &flags(&["email", "tickets"]));
+    let mut back = Solmu::spawn(
+        &home,
+        "back",
+        Ports::free(),
+        &flags(&["tickets", "router", "sla"]),
+    );
+    for process in [&front, &back] {
+        wait("it waits for schema and streams", async || {
+            process
+                .output()
+                .contains("waiting for the schema")
+                .then_some(())
+        })
+        .await;
+        let ready = reqwest::get(process.ports.admin_url("/readyz"))
+            .await
+            .unwrap();
+        assert_eq!(ready.status(), 503, "not ready before the schema is there");
+    }
+    prepare(&home, &target);
+    front.ready().await;
+    back.ready().await;
+    for process in [&front, &back] {
+        wait("it is ready", async || {
+            let ready = reqwest::get(process.ports.admin_url("/readyz"))
+                .await
+                .unwrap();
+            ready.status().is_success().then_some(())
+        })
+        .await;
+    }
+    let token = first_token(&home, &target);
+    work(
+        &Api::with_token(&front, &token),
+        &Api::with_token(&back, &token),
+        &front,
+    )
+    .await;
+    front.stop().await;
+    back.stop().await;
+    tokio::task::spawn_blocking(|| engines.stop())
+        .await
+        .unwrap()
+        .unwrap();
+}
+
+fn command<'a>(words: &[&'a str], target: &[&'a str]) -> Vec<&'a str> {
+    words.iter().chain(target).copied().collect()
+}
+
+/// What an operator does before the first release, and again with each.
+fn prepare(home: &Home, target: &[&str]) {
+    let migrated = home.run(&command(&["migrate"], target));
+    assert!(migrated.starts_with("schema: version 0 -> "), "{migrated}");
+    let applied = home.run(&command(&["streams", "apply"], target));
+    assert!(
+        applied.lines().count() == 5 && applied.lines().all(|line| line.ends_with(": created")),
+        "{applied}"
+    );
+    let again = home.run(&command(&["migrate"], target));
+    let versions: Vec<&str> = again
+        .trim()
+        .trim_start_matches("schema: version ")
+        .split(" -> ")
+        .collect();
+    assert_eq!(versions[0], versions[1], "{again}");
+    let again = home.run(&command(&["streams", "apply"], target));
+    assert!(
+        again.lines().all(|line| line.ends_with(": unchanged")),
+        "{again}"
+    );
+}
+
+fn first_token(home: &Home, target: &[&str]) -> String {
+    let token = home.run(&command(&["first-token"], target));
+    let second = home.try_run(&command(&["first-token"], target));
+    assert!(!second.status.success(), "there is one first token");
+    token.trim().to_owned()
+}
+
+async fn work(tickets: &Api, back: &Api, front: &Solmu) {
+    let (routing, sla) = (back.client.routing(), back.client.sla());
+    let team = Team {
+        display_name: "Support".to_owned(),
+        default: true,
+        ..Team::default()
+    };
+    let team = routing
+        .clone()
+        .create_team(CreateTeamRequest { team: Some(team) })
+        .await
+        .unwrap()
+        .into_inner();
+    let calendar = Calendar {
+        display_name: "Always".to_owned(),
+        definition_json: r#"{"tz": "Europe/Helsinki", "always_open": true}"#.to_owned(),
+        ..Calendar::default()
+    };
+    let calendar = CreateCalendarRequest {
+        calendar: Some(calendar),
+    };
+    let calendar = sla
+        .clone()
+        .create_calendar(calendar)
+        .await
+        .unwrap()
+        .into_inner();
+    let target = Target {
+        priority: "normal".to_owned(),
+        first_response_seconds: 3_600,
+        resolution_seconds: 86_400,
+        ..Target::default()
+    };
+    let policy = Policy {
+        display_name: "Default".to_owned(),
+        calendar_id: calendar.id,
+        targets: vec![target],
+        ..Policy::default()
+    };
+    sla.clone()
+        .create_policy(CreatePolicyRequest {
+            policy: Some(policy),
+        })
+        .await
+        .unwrap();
+
+    let mut smtp = Smtp::open(front.ports.smtp).await.unwrap();
+    let letter = Letter::new("aino@customer.example", "Nobody is here yet", "Hello?");
+    assert_eq!(smtp.send(&letter).await.unwrap().code, 250);
+    let due =
+        |ticket: &Ticket| ticket.first_response_due_time.is_some() && ticket.team_id == team.id;
+    let waiting = tickets
+        .ticket("it waits in the team's queue, with a due time", due)
+        .await;
+    assert_eq!(waiting.assignee_id, "");
+
+    // The queue drains when somebody comes.
+    let agent = Agent {
+        display_name: "Kaisa".to_owned(),
+        team_ids: vec![team.id.clone()],
+        capacity: 5,
+        ..Agent::default()
+    };
+    let agent = routing
+        .clone()
+        .create_agent(CreateAgentRequest { agent: Some(agent) })
+        .await
+        .unwrap()
+        .into_inner();
+    let online = SetPresenceRequest {
+        agent_id: agent.id.clone(),
+        presence: Presence::Online.into(),
+    };
+    routing.clone().set_presence(online).await.unwrap();
+    let owned = tickets.routed("Nobody is here yet").await;
+    assert_eq!(owned.assignee_id, agent.id);
+    assert!(!owned.assign_reason.is_empty());
+}
