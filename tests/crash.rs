@@ -24,6 +24,15 @@ const SENDERS: usize = 3;
 const PACE: Duration = Duration::from_millis(40);
 /// Each target dies so often.
 const ROUNDS: usize = 4;
+/// The processes, and the role of each: two ticket services and two routers, so that work also changes hands.
+const PROCESSES: [(&str, &str); 6] = [
+    ("email", "email"),
+    ("tickets", "tickets"),
+    ("tickets-2", "tickets"),
+    ("router", "router"),
+    ("router-2", "router"),
+    ("sla", "sla"),
+];
 /// How long accepted mail may take to be filed, routed and timed once all is well.
 const SETTLE: Duration = Duration::from_secs(45);
 /// Open tickets of each agent at most: fewer in sum than tickets, so that some have to wait.
@@ -32,24 +41,17 @@ const CAPACITY: i32 = 60;
 /// What can die.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Target {
-    Role(&'static str),
+    Process(&'static str),
     Engine(&'static str),
     /// The process that supervises the engines: all of it at once.
     Everything,
 }
 
-const TARGETS: [Target; 6] = [
-    Target::Role("email"),
-    Target::Role("tickets"),
-    Target::Role("router"),
-    Target::Role("sla"),
-    Target::Engine("postgres"),
-    Target::Engine("nats"),
-];
+const ENGINES: [Target; 2] = [Target::Engine("postgres"), Target::Engine("nats")];
 
-/// Each role in a process of its own, and one more that supervises the engines.
+/// Every role in processes of its own, and one more process that supervises the engines.
 struct System {
-    roles: HashMap<&'static str, Solmu>,
+    processes: HashMap<&'static str, Solmu>,
     engines: Solmu,
     flags: Vec<String>,
     home: Home,
@@ -59,7 +61,7 @@ impl System {
     async fn start() -> Self {
         let home = Home::new();
         Settings {
-            connections: Some(7),
+            connections: Some(6),
             ..Settings::default()
         }
         .write(&home);
@@ -70,35 +72,42 @@ impl System {
             .map(str::to_owned)
             .to_vec();
         let mut system = Self {
-            roles: HashMap::new(),
+            processes: HashMap::new(),
             engines,
             flags,
             home,
         };
-        for role in ["email", "tickets", "router", "sla"] {
-            let process = system.spawn(role, Ports::free());
-            system.roles.insert(role, process);
+        for (name, _) in PROCESSES {
+            let process = system.spawn(name, Ports::free());
+            system.processes.insert(name, process);
         }
-        for process in system.roles.values_mut() {
+        for process in system.processes.values_mut() {
             process.ready().await;
         }
         system
     }
 
-    fn spawn(&self, role: &'static str, ports: Ports) -> Solmu {
+    fn spawn(&self, name: &'static str, ports: Ports) -> Solmu {
+        let (_, role) = PROCESSES
+            .into_iter()
+            .find(|(known, _)| *known == name)
+            .expect("it is one of them");
         let mut flags = self.flags.clone();
         flags.extend(["--service".to_owned(), role.to_owned()]);
-        Solmu::spawn(&self.home, role, ports, &flags)
+        Solmu::spawn(&self.home, name, ports, &flags)
     }
 
     /// Kills it; roles and the supervisor are started again, engines by their supervisor. False if it was not there.
     fn kill(&mut self, target: Target) -> bool {
         match target {
-            Target::Role(role) => {
-                let mut old = self.roles.remove(role).expect("roles are always put back");
+            Target::Process(name) => {
+                let mut old = self
+                    .processes
+                    .remove(name)
+                    .expect("processes are always put back");
                 old.kill();
-                let new = self.spawn(role, old.ports);
-                self.roles.insert(role, new);
+                let new = self.spawn(name, old.ports);
+                self.processes.insert(name, new);
             }
             Target::Engine(name) => {
                 let engine = if name == "nats" {
@@ -120,8 +129,8 @@ impl System {
         true
     }
 
-    fn api(&self, role: &str) -> Api {
-        Api::admin(&self.home, &self.roles[role])
+    fn api(&self, name: &str) -> Api {
+        Api::admin(&self.home, &self.processes[name])
     }
 }
 
@@ -133,7 +142,7 @@ async fn what_was_accepted_is_filed_once_whatever_dies() {
     eprintln!("seed {seed}");
     let mut system = System::start().await;
     let capacity = hire(&system).await;
-    let load = Load::start(system.roles["email"].ports.smtp, SENDERS, PACE, true);
+    let load = Load::start(system.processes["email"].ports.smtp, SENDERS, PACE, true);
     let killed = rampage(&mut system, &load, seed).await;
     let sent = load.stop().await;
     eprintln!("{} ms: the killing is over", begun.elapsed().as_millis());
@@ -213,7 +222,10 @@ async fn hire(system: &System) -> i64 {
 /// next kill comes at once.
 async fn rampage(system: &mut System, load: &Load, seed: u64) -> BTreeMap<Target, usize> {
     let mut rng = SmallRng::seed_from_u64(seed);
-    let mut plan: Vec<Target> = TARGETS.repeat(ROUNDS);
+    let mut plan: Vec<Target> = PROCESSES
+        .map(|(name, _)| Target::Process(name))
+        .repeat(ROUNDS);
+    plan.extend(ENGINES.repeat(ROUNDS));
     plan.push(Target::Everything);
     plan.shuffle(&mut rng);
     let mut killed = BTreeMap::new();
@@ -237,7 +249,7 @@ async fn rampage(system: &mut System, load: &Load, seed: u64) -> BTreeMap<Target
             begun.elapsed().as_millis()
         );
     }
-    for process in system.roles.values_mut() {
+    for process in system.processes.values_mut() {
         process.ready().await;
     }
     killed

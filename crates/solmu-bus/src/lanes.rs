@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, pin::Pin, time::Duration};
 use async_nats::jetstream::{
     self, Message,
     consumer::{AckPolicy, DeliverPolicy, pull},
+    stream::RetentionPolicy,
 };
 use futures::{Stream, StreamExt as _, stream::SelectAll};
 
@@ -153,7 +154,10 @@ async fn forget_holder(
         .delete_consumer(&lane.durable)
         .await
         .map_err(BusError::apply(&lane.durable))?;
+    // What a work queue still has was not acknowledged; it takes no other start.
+    let work_queue = stream.cached_info().config.retention == RetentionPolicy::WorkQueue;
     Ok(match info.ack_floor.stream_sequence {
+        _ if work_queue => DeliverPolicy::All,
         0 => DeliverPolicy::All,
         floor => DeliverPolicy::ByStartSequence {
             start_sequence: floor + 1,

@@ -145,6 +145,11 @@ pub trait Sender: Send + Sync + 'static {
     /// Sends one message. It is called at most once at a time for one conversation, and is cut off after the
     /// configured time, which counts as unknown.
     fn send(&self, message: &MessageQueued) -> impl Future<Output = SendOutcome> + Send;
+
+    /// The account that sends messages which name none: answers to forms, which go out by e-mail.
+    fn default_account(&self) -> String {
+        String::new()
+    }
 }
 
 /// Metrics of the way out.
@@ -190,6 +195,7 @@ pub fn start(
         runtime.db.clone(),
         runtime.clock.clone(),
         channel,
+        sender.default_account(),
         Arc::clone(&wake),
     );
     let consuming = bus_consumer::run(

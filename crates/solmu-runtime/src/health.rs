@@ -171,6 +171,14 @@ impl CheckHandle {
         self.set(false, reason.into());
     }
 
+    fn is_ready(&self) -> bool {
+        let state = self.readiness.lock();
+        state
+            .checks
+            .get(&self.name)
+            .is_some_and(|check| check.ready)
+    }
+
     fn set(&self, ready: bool, reason: String) {
         let mut state = self.readiness.lock();
         let Some(check) = state.checks.get_mut(&self.name) else {
@@ -187,6 +195,8 @@ impl CheckHandle {
 
 /// How often the engines are asked.
 const POLL: Duration = Duration::from_secs(2);
+/// How often while one of them is away: a process that has just started is wanted soon.
+const POLL_AWAY: Duration = Duration::from_millis(100);
 /// How long they may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -207,13 +217,7 @@ pub fn watch_engines(runtime: &Runtime, serves: bool) {
         runtime.shutdown.stop.clone(),
     );
     runtime.spawn_background("health.engines", async move {
-        let mut ticks = tokio::time::interval(POLL);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = ticks.tick() => {}
-            }
             let version = solmu_db::migrate::current_version(&db);
             match tokio::time::timeout(PATIENCE, version).await {
                 Ok(Ok(version)) if version >= solmu_db::migrate::needed_version() => {
@@ -233,6 +237,15 @@ pub fn watch_engines(runtime: &Runtime, serves: bool) {
                 nats.ready();
             } else {
                 nats.not_ready("nats is not connected");
+            }
+            let pause = if postgres.is_ready() && nats.is_ready() {
+                POLL
+            } else {
+                POLL_AWAY
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
             }
         }
     });

@@ -49,7 +49,7 @@ impl Default for TelemetryConfig {
         Self {
             format: LogFormat::Text,
             output: LogOutput::Stdout,
-            filter: "info".to_owned(),
+            filter: "info,async_nats=warn".to_owned(),
             otlp_endpoint: None,
             service_name: "solmu".to_owned(),
             sample_ratio: 1.0,

@@ -28,6 +28,8 @@ const BATCH: i64 = 200;
 const TIDY: Duration = Duration::from_hours(1);
 /// A report that nobody wanted for so long is about a message that is not ours.
 const KEEP_REPORTS: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// How long the bus keeps inbound events after they were filed, so that they can be looked at.
+const KEEP_FILED: SignedDuration = SignedDuration::from_hours(72);
 
 /// Runs until `stop`.
 pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken) {
@@ -64,6 +66,15 @@ async fn tidy(context: &Context) -> Result<(), TicketError> {
         .bind(before.to_sqlx())
         .execute(context.db.pool())
         .await?;
+    let filed_before = now.saturating_sub(KEEP_FILED).unwrap_or(Timestamp::MIN);
+    match context.bus.reap("INBOUND", filed_before).await {
+        Ok(0) => {}
+        Ok(events) => tracing::info!(events, "removed filed messages from the bus"),
+        Err(error) => tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "cannot remove filed messages from the bus; trying again later"
+        ),
+    }
     Ok(())
 }
 

@@ -30,7 +30,7 @@ pub(crate) enum Task {
         #[command(subcommand)]
         task: StreamsTask,
     },
-    /// Make the first admin token, once, and print it
+    /// Set up a fresh deployment: default team, agent and SLA policy, and the first admin token, printed once
     FirstToken(Target),
     /// Show, check and document the configuration
     Config {

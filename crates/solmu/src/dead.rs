@@ -22,8 +22,7 @@ pub(crate) async fn run(
     json: bool,
 ) -> anyhow::Result<()> {
     let config = config::read(data, file, target, &[])?;
-    let addresses = engines::addresses(&config, data)?;
-    let bus = Bus::connect(&addresses.nats, config.nats.to_config()).await?;
+    let bus = Bus::connect(&engines::nats(&config, data)?, config.nats.to_config()).await?;
     match task {
         DeadTask::List { limit } => {
             let letters = bus.dead_letters(1, limit).await?;

@@ -64,36 +64,39 @@ pub(crate) async fn start(
     Ok((addresses, Some(engines)))
 }
 
-/// The engines that a command works on: those of the configuration, else the private ones of a running `solmu serve`.
-pub(crate) fn addresses(config: &Config, data: &Path) -> anyhow::Result<Addresses> {
-    let given = Addresses {
-        postgres: config.postgres.url.expose().to_owned(),
-        nats: config.nats.url.expose().to_owned(),
-    };
-    if !given.postgres.is_empty() && !given.nats.is_empty() {
-        return Ok(given);
+/// Where PostgreSQL is for a command: as configured, else the private one of a running `solmu serve`.
+pub(crate) fn postgres(config: &Config, data: &Path) -> anyhow::Result<String> {
+    match config.postgres.url.expose() {
+        "" => Ok(private(data, "--postgres")?.postgres),
+        url => Ok(url.to_owned()),
     }
+}
+
+/// Where NATS is for a command: as configured, else the private one of a running `solmu serve`.
+pub(crate) fn nats(config: &Config, data: &Path) -> anyhow::Result<String> {
+    match config.nats.url.expose() {
+        "" => Ok(private(data, "--nats")?.nats),
+        url => Ok(url.to_owned()),
+    }
+}
+
+/// Both engines of a command.
+pub(crate) fn addresses(config: &Config, data: &Path) -> anyhow::Result<Addresses> {
+    Ok(Addresses {
+        postgres: postgres(config, data)?,
+        nats: nats(config, data)?,
+    })
+}
+
+fn private(data: &Path, flag: &str) -> anyhow::Result<Addresses> {
     let file = data.join(FILE);
     let text = fs::read_to_string(&file).with_context(|| {
         format!(
-            "no engines: '{}' is not there. Start `solmu serve` on this data directory, or name --postgres and --nats",
+            "no engines: '{}' is not there. Start `solmu serve` on this data directory, or name your own with {flag}",
             file.display()
         )
     })?;
-    let private: Addresses = serde_json::from_str(&text)
-        .context("the engines file is damaged: restart `solmu serve`")?;
-    Ok(Addresses {
-        postgres: if given.postgres.is_empty() {
-            private.postgres
-        } else {
-            given.postgres
-        },
-        nats: if given.nats.is_empty() {
-            private.nats
-        } else {
-            given.nats
-        },
-    })
+    serde_json::from_str(&text).context("the engines file is damaged: restart `solmu serve`")
 }
 
 /// Writes a file that only its owner can read, whole or not at all.

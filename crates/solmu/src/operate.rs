@@ -6,13 +6,13 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use solmu_runtime::{access, config as runtime_config};
+use solmu_runtime::config as runtime_config;
 
 use crate::{
     arguments::{ConfigTask, Target},
     assemble,
     config::{self, Config},
-    engines,
+    engines, first_start,
 };
 
 /// `solmu migrate`.
@@ -22,8 +22,10 @@ pub(crate) async fn migrate(
     target: &Target,
 ) -> anyhow::Result<()> {
     let config = config::read(data, file, target, &[])?;
-    let addresses = engines::addresses(&config, data)?;
-    let db = solmu_db::Db::new(&addresses.postgres, &config.postgres.to_config())?;
+    let db = solmu_db::Db::new(
+        &engines::postgres(&config, data)?,
+        &config.postgres.to_config(),
+    )?;
     let before = solmu_db::migrate::current_version(&db).await?;
     solmu_db::migrate::migrate(&db).await?;
     let after = solmu_db::migrate::current_version(&db).await?;
@@ -38,8 +40,8 @@ pub(crate) async fn streams_apply(
     target: &Target,
 ) -> anyhow::Result<()> {
     let config = config::read(data, file, target, &[])?;
-    let addresses = engines::addresses(&config, data)?;
-    let bus = solmu_bus::Bus::connect(&addresses.nats, config.nats.to_config()).await?;
+    let bus =
+        solmu_bus::Bus::connect(&engines::nats(&config, data)?, config.nats.to_config()).await?;
     for line in solmu_bus::streams::apply(&bus, usize::from(config.nats.replicas)).await? {
         println!("{line}");
     }
@@ -55,8 +57,8 @@ pub(crate) async fn first_token(
     let config = config::read(data, file, target, &[])?;
     let addresses = engines::addresses(&config, data)?;
     let runtime = assemble::runtime(&config, &addresses, data).await?;
-    match access::bootstrap(&runtime.db, runtime.clock.as_ref(), runtime.rng.as_ref()).await? {
-        Some(token) => println!("{}", token.token.expose()),
+    match first_start::bootstrap(&runtime, data).await?.admin {
+        Some(token) => println!("{token}"),
         None => bail!("there is an admin token already: make others with `solmu token create`"),
     }
     Ok(())

@@ -12,6 +12,11 @@ use super::{
 };
 use crate::demo::mails::{header, of_folder};
 
+/// Replies go to one of so many conversations, the latest ones.
+const LATEST: usize = 400;
+/// How often a conversation is looked for that was quiet long enough.
+const TRIES: usize = 8;
+
 /// What a mail is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -44,6 +49,8 @@ struct Thread {
     ids: Vec<String>,
     subject: String,
     sender: usize,
+    /// Index of its first mail.
+    first: usize,
     /// Index of its last mail.
     last: usize,
 }
@@ -137,30 +144,42 @@ impl Generator<'_> {
             ids: vec![id.clone()],
             subject: subject.clone(),
             sender,
+            first: index,
             last: index,
         });
         self.mail(Kind::New, sender, id, &subject, &[])
     }
 
     fn reply(&mut self, index: usize, kind: Kind) -> Option<Generated> {
-        let oldest = self.threads.len().saturating_sub(400);
-        let candidate = oldest + self.random.below(self.threads.len() - oldest);
+        let candidate = self.conversation(index)?;
         let id = self.id(index);
-        let thread = self
-            .threads
-            .get_mut(candidate)
-            .filter(|thread| thread.last + self.gap < index)?;
+        let thread = &mut self.threads[candidate];
         let references = thread.ids.clone();
         let (subject, sender) = (thread.subject.clone(), thread.sender);
-        let subject = match kind {
-            Kind::Automatic => format!("{}{subject}", texts_of(sender).automatic),
-            _ => format!("Re: {subject}"),
-        };
         if kind == Kind::Reply {
             thread.ids.push(id.clone());
             thread.last = index;
         }
+        let subject = match kind {
+            Kind::Automatic => format!("{}{subject}", texts_of(sender).automatic),
+            _ => format!("Re: {subject}"),
+        };
         Some(self.mail(kind, sender, id, &subject, &references))
+    }
+
+    /// One of the latest conversations whose last mail is long enough ago.
+    fn conversation(&mut self, index: usize) -> Option<usize> {
+        let old_enough = self
+            .threads
+            .partition_point(|thread| thread.first + self.gap < index);
+        let latest = old_enough.min(LATEST);
+        (0..TRIES)
+            .map(|_| old_enough - latest + self.random.below(latest))
+            .find(|candidate| {
+                self.threads
+                    .get(*candidate)
+                    .is_some_and(|thread| thread.last + self.gap < index)
+            })
     }
 
     fn duplicate(&mut self, index: usize, mails: &[Generated]) -> Option<Generated> {
@@ -290,9 +309,9 @@ mod tests {
         let mails = generate(4_000, 1, "r", "support@desk.example", gap);
         let share =
             |kind| mails.iter().filter(|mail| mail.kind == kind).count() * 100 / mails.len();
-        assert!((58..72).contains(&share(Kind::New)), "{}", share(Kind::New));
+        assert!((58..67).contains(&share(Kind::New)), "{}", share(Kind::New));
         assert!(
-            (20..34).contains(&share(Kind::Reply)),
+            (26..35).contains(&share(Kind::Reply)),
             "{}",
             share(Kind::Reply)
         );

@@ -1,5 +1,7 @@
 //! Somebody has to be there: tickets are owned only when agents are online and have room.
 
+use std::time::Duration;
+
 use anyhow::bail;
 use solmu_client::Client;
 use solmu_proto::routing::v1::{
@@ -9,17 +11,26 @@ use solmu_proto::routing::v1::{
 
 use crate::{connect::Session, roster::Roster};
 
+/// The largest capacity that the router takes.
+const MOST: i32 = 1_000_000;
 /// Agents of the demo and of bench.
 const NAMES: [&str; 2] = ["Liisa Demo", "Matti Demo"];
 
+/// How long the router may take to hand out what waited for room.
+const SETTLE: Duration = Duration::from_millis(600);
+/// How often room is made before it counts as impossible. It doubles each time.
+const TRIES: u32 = 14;
+
 /// Sees to it that at least `room` more tickets can be owned, with agents of its own where the desk's people have no
 /// room; says what it did.
+///
+/// Tickets that wait already are handed out first, so room is made until it stays.
 pub(crate) async fn ensure_room(
     session: &Session,
     client: &Client,
     room: i32,
 ) -> anyhow::Result<Option<String>> {
-    let roster = Roster::fetch(session, client).await?;
+    let mut roster = Roster::fetch(session, client).await?;
     if free(&roster.agents) >= room {
         return Ok(None);
     }
@@ -34,27 +45,31 @@ pub(crate) async fn ensure_room(
     };
     // Each takes half, and a reserve for what others send meanwhile.
     let share = room / 2 + room / 4 + 5;
-    for name in NAMES {
-        match roster
-            .agents
-            .iter()
-            .find(|agent| agent.display_name == name)
-        {
-            Some(agent) => widen(session, client, agent, share).await?,
-            None => hire(session, client, name, &team.id, share).await?,
+    for attempt in 0..TRIES {
+        let share = share.saturating_mul(1 << attempt).min(MOST);
+        for name in NAMES {
+            match roster
+                .agents
+                .iter()
+                .find(|agent| agent.display_name == name)
+            {
+                Some(agent) => widen(session, client, agent, share).await?,
+                None => hire(session, client, name, &team.id, share).await?,
+            }
+        }
+        tokio::time::sleep(SETTLE).await;
+        roster = Roster::fetch(session, client).await?;
+        if free(&roster.agents) >= room {
+            return Ok(Some(format!(
+                "{} and {} are online in team '{}'",
+                NAMES[0], NAMES[1], team.display_name
+            )));
         }
     }
-    let roster = Roster::fetch(session, client).await?;
-    if free(&roster.agents) < room {
-        bail!(
-            "there is room for {} more tickets and {room} are needed: see `solmu agent list`",
-            free(&roster.agents)
-        );
-    }
-    Ok(Some(format!(
-        "{} and {} are online in team '{}'",
-        NAMES[0], NAMES[1], team.display_name
-    )))
+    bail!(
+        "there is room for {} more tickets and {room} are needed: see `solmu agent list`",
+        free(&roster.agents)
+    )
 }
 
 /// Tickets that agents who are online can still take.
@@ -114,7 +129,7 @@ async fn widen(
 ) -> anyhow::Result<()> {
     if agent.capacity - agent.load < share {
         let wider = Agent {
-            capacity: agent.load.saturating_add(share),
+            capacity: agent.load.saturating_add(share).min(MOST),
             ..agent.clone()
         };
         let request = UpdateAgentRequest { agent: Some(wider) };

@@ -20,6 +20,7 @@ pub(super) struct Enqueue {
     db: Db,
     clock: SharedClock,
     channel: Channel,
+    default_account: String,
     wake: Arc<Notify>,
 }
 
@@ -55,17 +56,29 @@ const fn consumer_name(channel: Channel) -> &'static str {
 }
 
 impl Enqueue {
-    pub(super) fn new(db: Db, clock: SharedClock, channel: Channel, wake: Arc<Notify>) -> Self {
+    pub(super) fn new(
+        db: Db,
+        clock: SharedClock,
+        channel: Channel,
+        default_account: String,
+        wake: Arc<Notify>,
+    ) -> Self {
         Self {
             db,
             clock,
             channel,
+            default_account,
             wake,
         }
     }
 
     async fn enqueue(&self, batch: &[Delivered]) -> Vec<Verdict> {
-        let read: Vec<Result<NewMessage, Cause>> = batch.iter().map(read).collect();
+        let mut read: Vec<Result<NewMessage, Cause>> = batch.iter().map(read).collect();
+        for new in read.iter_mut().flatten() {
+            if new.message.account.is_empty() {
+                new.message.account.clone_from(&self.default_account);
+            }
+        }
         let mut seen = HashSet::new();
         let new: Vec<NewMessage> = read
             .iter()

@@ -60,7 +60,12 @@ impl MailSender {
     }
 
     async fn try_send(&self, message: &MessageQueued) -> Result<String, SendOutcome> {
-        let Some(account) = self.accounts.named(&message.account) else {
+        // An answer to what came another way, from a form, names no account.
+        let account = match message.account.as_str() {
+            "" => self.accounts.default_account(),
+            name => self.accounts.named(name),
+        };
+        let Some(account) = account else {
             return Err(SendOutcome::failed(
                 "unknown_account",
                 "the account is not configured any more",
@@ -125,5 +130,12 @@ impl Sender for MailSender {
             Ok(external_id) => SendOutcome::Sent { external_id },
             Err(outcome) => outcome,
         }
+    }
+
+    fn default_account(&self) -> String {
+        self.accounts
+            .default_account()
+            .map(|account| account.name.clone())
+            .unwrap_or_default()
     }
 }
