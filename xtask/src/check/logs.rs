@@ -32,11 +32,11 @@ pub(super) fn check(project: &Project<'_>) -> Result<Vec<String>> {
 
 /// `println!` in a library.
 fn prints(source: &Source) -> Vec<String> {
-    let in_binary = source
+    let in_program = source
         .path
         .components()
-        .any(|part| part.as_os_str() == "bin");
-    if PRINTING.contains(&source.krate().as_str()) || source.is_test() || in_binary {
+        .any(|part| part.as_os_str() == "bin" || part.as_os_str() == "build.rs");
+    if PRINTING.contains(&source.krate().as_str()) || source.is_test() || in_program {
         return Vec::new();
     }
     let tests = source.tests_start();
@@ -209,6 +209,7 @@ mod tests {
         let of = |path: &str| prints(&Source::new(PathBuf::from(path), text.to_owned())).len();
         assert_eq!(of("crates/solmu-bus/src/a.rs"), 1);
         assert_eq!(of("crates/solmu-bus/src/bin/a.rs"), 0);
+        assert_eq!(of("crates/solmu-bus/build.rs"), 0);
         assert_eq!(of("crates/solmu-cli/src/a.rs"), 0);
         assert_eq!(of("crates/solmu-bus/tests/a.rs"), 0);
     }

@@ -227,10 +227,10 @@ impl Report {
             ),
             ("syncs", "bare syncs of a file", limits.syncs),
         ] {
-            let ratio = self
-                .ratios
-                .get(key)
-                .map_or_else(|| "-".to_owned(), |ratio| format!("{:.0} %", ratio * 100.0));
+            let ratio = self.ratios.get(key).map_or_else(
+                || "-".to_owned(),
+                |ratio| format!("{} %", number(ratio * 100.0)),
+            );
             rows.add_row([name.to_owned(), number(limit), ratio]);
         }
         Some(rows)
@@ -295,8 +295,8 @@ mod tests {
             "CPU s, solmu 1.00 -",
             "CPU s, all 1.50 0.00",
             "synced publishes 200",
-            "batched inserts of the same mails 8000 10 %",
-            "acknowledged publishes, one a mail 1000 80 %",
+            "batched inserts of the same mails 8000 10.0 %",
+            "acknowledged publishes, one a mail 1000 80.0 %",
             "bare syncs of a file 0.00 -",
         ] {
             assert!(text.contains(part), "{part}\nis not in\n{text}");

@@ -60,12 +60,7 @@ impl MailSender {
     }
 
     async fn try_send(&self, message: &MessageQueued) -> Result<String, SendOutcome> {
-        // An answer to what came another way, from a form, names no account.
-        let account = match message.account.as_str() {
-            "" => self.accounts.default_account(),
-            name => self.accounts.named(name),
-        };
-        let Some(account) = account else {
+        let Some(account) = self.accounts.named(&message.account) else {
             return Err(SendOutcome::failed(
                 "unknown_account",
                 "the account is not configured any more",
@@ -132,6 +127,7 @@ impl Sender for MailSender {
         }
     }
 
+    /// Answers to forms name no account.
     fn default_account(&self) -> String {
         self.accounts
             .default_account()
