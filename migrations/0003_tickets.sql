@@ -151,6 +151,16 @@ CREATE TABLE tickets.quarantine (
 );
 CREATE INDEX quarantine_waiting ON tickets.quarantine (quarantined_at, message_id) WHERE released_at IS NULL;
 
+-- The ids that quarantined messages name: when one of them turns up, the message is filed after all.
+CREATE TABLE tickets.quarantine_key (
+    channel    smallint NOT NULL,
+    account    text     NOT NULL,
+    key        text     NOT NULL,
+    message_id uuid     NOT NULL,
+    PRIMARY KEY (channel, account, key, message_id)
+);
+CREATE INDEX quarantine_key_message ON tickets.quarantine_key (message_id);
+
 -- Delivery reports that came before we knew the id that they name.
 CREATE TABLE tickets.early_report (
     channel     smallint    NOT NULL,

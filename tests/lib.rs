@@ -26,3 +26,5 @@ mod roles;
 mod support;
 #[cfg(test)]
 mod trace;
+#[cfg(test)]
+mod truth;

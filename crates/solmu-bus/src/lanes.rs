@@ -17,6 +17,12 @@ use crate::{
     handler::{Held, Lane},
 };
 
+/// How long a message may be in hand on a leased lane. A new holder does not wait for it.
+const LEASED_WAIT: Duration = Duration::from_mins(1);
+/// How long on a lane that replicas share: what a replica had in hand when it died waits that long for another one.
+/// One that is only slow loses nothing but work, because every effect knows its event.
+const SHARED_WAIT: Duration = Duration::from_secs(10);
+
 /// A bus message and the lane that it came on.
 pub(crate) struct Pulled {
     pub(crate) shard: i32,
@@ -102,7 +108,11 @@ async fn pull(
         durable_name: Some(lane.durable.clone()),
         deliver_policy: start,
         ack_policy: AckPolicy::Explicit,
-        ack_wait: Duration::from_mins(1),
+        ack_wait: if lane.leased {
+            LEASED_WAIT
+        } else {
+            SHARED_WAIT
+        },
         // We dead-letter ourselves, before a message could vanish from every figure.
         max_deliver: -1,
         max_ack_pending: 1_000,

@@ -1,4 +1,4 @@
-//! Closes tickets that have been resolved for long enough, and forgets reports that nobody waited for.
+//! Closes tickets that have been resolved for long enough, and looks after what waits and what is over.
 //!
 //! The time stands on the ticket, so a restart loses nothing; any replica may close, and each ticket is closed once.
 
@@ -18,6 +18,7 @@ use crate::{
     decide::changed_event,
     error::TicketError,
     events::{EventSink, change},
+    file::awaited,
     model,
 };
 
@@ -42,6 +43,12 @@ pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken) {
                 error = &error as &dyn std::error::Error,
                 "cannot close resolved tickets; trying again"
             ),
+        }
+        if let Err(error) = awaited::sweep(&context).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot look through the quarantine; trying again"
+            );
         }
         if tidied.is_none_or(|at| at.elapsed() > TIDY) {
             tidied = Some(Instant::now());

@@ -17,6 +17,16 @@ pub(crate) struct Tally {
     pub(crate) decisions: Vec<[&'static str; 2]>,
 }
 
+impl Tally {
+    /// Adds what a later part of the same work did.
+    pub(crate) fn add(&mut self, mut other: Self) {
+        self.duplicates += other.duplicates;
+        self.filed.append(&mut other.filed);
+        self.quarantined.append(&mut other.quarantined);
+        self.decisions.append(&mut other.decisions);
+    }
+}
+
 /// Metrics of the ticket service.
 #[derive(Debug, Clone)]
 pub(crate) struct TicketMetrics {

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use crate::{context::Context, error::TicketError, events::EventSink, metrics::Tally};
 
 mod attachments;
+pub(crate) mod awaited;
 mod clean;
 mod contact;
 mod load;
@@ -241,7 +242,15 @@ async fn file_messages(
         plan.file(message, (*trace).clone())?;
     }
     write::write(tx, &mut plan, events).await?;
-    Ok(tally_of(&plan))
+    let mut tally = tally_of(&plan);
+    let keys: Vec<_> = plan.keys.iter().map(|(key, _)| key.clone()).collect();
+    let awaited = awaited::take(tx, &keys, now).await?;
+    if !awaited.is_empty() {
+        let traces = vec![TraceContext::current(); awaited.len()];
+        let items: Vec<_> = awaited.iter().zip(&traces).collect();
+        tally.add(Box::pin(file_messages(tx, context, &items, events, now)).await?);
+    }
+    Ok(tally)
 }
 
 /// Files a message that somebody let out of the quarantine, whatever its class; returns its ticket.

@@ -350,9 +350,9 @@ async fn write_quarantine(tx: &mut PgConnection, plan: &Plan<'_>) -> Result<(), 
     .bind(waiting.iter().map(|it| model::small(it.message.automatic_class)).collect::<Vec<_>>())
     .bind(waiting.iter().map(|it| prost::Message::encode_to_vec(it.message)).collect::<Vec<_>>())
     .bind(plan.now.to_sqlx())
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
-    Ok(())
+    super::awaited::write_keys(tx, waiting).await
 }
 
 fn collect_events(plan: &Plan<'_>, events: &mut EventSink<'_>) {

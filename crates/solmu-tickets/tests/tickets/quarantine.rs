@@ -90,3 +90,39 @@ async fn a_bounce_attaches_to_what_did_not_arrive() {
     );
     assert_ne!(world.file(&daemon).await.unwrap().id, ticket.id);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_automatic_reply_that_overtook_joins_when_its_thread_turns_up() {
+    let world = World::new().await;
+    let reply = automatic(
+        answer("auto@c.example", "auto@c.example", &["late@c.example"]),
+        AutomaticClass::OutOfOffice,
+    );
+    assert_eq!(world.file(&reply).await, None);
+    let waiting = "SELECT count(*) FROM tickets.quarantine WHERE released_at IS NULL";
+    assert_eq!(world.count(waiting).await, 1);
+    let ticket = world
+        .file(&mail("late@c.example", "aino@c.example"))
+        .await
+        .unwrap();
+    assert_eq!(world.count(waiting).await, 0);
+    assert_eq!(
+        world
+            .count("SELECT message_count FROM tickets.ticket")
+            .await,
+        2
+    );
+    assert_eq!(
+        world.count("SELECT count(*) FROM tickets.message").await,
+        2,
+        "both are on ticket {}",
+        ticket.id
+    );
+    assert_eq!(
+        world
+            .count("SELECT count(*) FROM tickets.ticket WHERE status = 'new'")
+            .await,
+        1,
+        "and it changed no status"
+    );
+}
