@@ -18,7 +18,7 @@ use solmu_client::proto::routing::v1::{
 };
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
-use crate::support::{Api, Engine, Home, Load, Ports, Sent, Settings, Solmu, Told, until};
+use crate::support::{Api, Engine, Home, Load, Ports, Sent, Settings, Solmu, Told, until, wait};
 
 const SENDERS: usize = 3;
 const PACE: Duration = Duration::from_millis(40);
@@ -150,11 +150,11 @@ async fn what_was_accepted_is_filed_once_whatever_dies() {
     assert!(sent.iter().all(|mail| mail.told == Told::Accepted));
 
     let (postgres, _) = system.home.engine_urls();
-    let pool = PgPoolOptions::new()
-        .max_connections(2)
-        .connect(&postgres)
-        .await
-        .unwrap();
+    let pool = wait("the database is back", async || {
+        let connecting = PgPoolOptions::new().max_connections(2).connect(&postgres);
+        connecting.await.ok()
+    })
+    .await;
     settled(&pool, &sent, capacity).await;
     eprintln!("{} ms: settled", begun.elapsed().as_millis());
     filed_exactly_once(&pool, &sent).await;

@@ -1,15 +1,16 @@
 //! A cluster in small: engines that somebody else runs, the operator's commands on them, and roles in two processes.
 
 use solmu_client::proto::{
-    routing::v1::{
-        Agent, CreateAgentRequest, CreateTeamRequest, Presence, SetPresenceRequest, Team,
-    },
+    routing::v1::{Agent, CreateAgentRequest, ListAgentsRequest, Presence, SetPresenceRequest},
     sla::v1::{Calendar, CreateCalendarRequest, CreatePolicyRequest, Policy, Target},
     ticket::v1::Ticket,
 };
 use solmu_engines::{Durability, EngineConfig, Engines};
 
 use crate::support::{Api, Home, Letter, Ports, Settings, Smtp, Solmu, binary, wait};
+
+/// Seconds to the first response that the test's own policy promises.
+const PROMISED: i32 = 1_234;
 
 /// Engines of a data directory, as a platform team would run them.
 async fn engines(home: &Home) -> Engines {
@@ -126,65 +127,47 @@ fn first_token(home: &Home, target: &[&str]) -> String {
 }
 
 async fn work(tickets: &Api, back: &Api, front: &Solmu) {
-    let (routing, sla) = (back.client.routing(), back.client.sla());
-    let team = Team {
-        display_name: "Support".to_owned(),
-        default: true,
-        ..Team::default()
-    };
-    let team = routing
+    let routing = back.client.routing();
+    // The first agent, who came with the first token, goes home.
+    let first = routing
         .clone()
-        .create_team(CreateTeamRequest { team: Some(team) })
+        .list_agents(ListAgentsRequest {})
         .await
         .unwrap()
-        .into_inner();
-    let calendar = Calendar {
-        display_name: "Always".to_owned(),
-        definition_json: r#"{"tz": "Europe/Helsinki", "always_open": true}"#.to_owned(),
-        ..Calendar::default()
+        .into_inner()
+        .agents
+        .remove(0);
+    let offline = SetPresenceRequest {
+        agent_id: first.id,
+        presence: Presence::Offline.into(),
     };
-    let calendar = CreateCalendarRequest {
-        calendar: Some(calendar),
-    };
-    let calendar = sla
-        .clone()
-        .create_calendar(calendar)
-        .await
-        .unwrap()
-        .into_inner();
-    let target = Target {
-        priority: "normal".to_owned(),
-        first_response_seconds: 3_600,
-        resolution_seconds: 86_400,
-        ..Target::default()
-    };
-    let policy = Policy {
-        display_name: "Default".to_owned(),
-        calendar_id: calendar.id,
-        targets: vec![target],
-        ..Policy::default()
-    };
-    sla.clone()
-        .create_policy(CreatePolicyRequest {
-            policy: Some(policy),
-        })
-        .await
-        .unwrap();
+    routing.clone().set_presence(offline).await.unwrap();
+    promise(back).await;
 
     let mut smtp = Smtp::open(front.ports.smtp).await.unwrap();
     let letter = Letter::new("aino@customer.example", "Nobody is here yet", "Hello?");
     assert_eq!(smtp.send(&letter).await.unwrap().code, 250);
-    let due =
-        |ticket: &Ticket| ticket.first_response_due_time.is_some() && ticket.team_id == team.id;
+    let queued = |ticket: &Ticket| {
+        ticket.first_response_due_time.is_some() && ticket.team_id == first.team_ids[0]
+    };
     let waiting = tickets
-        .ticket("it waits in the team's queue, with a due time", due)
+        .ticket("it waits in the team's queue, with a due time", queued)
         .await;
     assert_eq!(waiting.assignee_id, "");
+    let (created, due) = (
+        waiting.create_time.unwrap(),
+        waiting.first_response_due_time.unwrap(),
+    );
+    assert_eq!(
+        due.seconds - created.seconds,
+        i64::from(PROMISED),
+        "as the new policy says"
+    );
 
     // The queue drains when somebody comes.
     let agent = Agent {
         display_name: "Kaisa".to_owned(),
-        team_ids: vec![team.id.clone()],
+        team_ids: first.team_ids,
         capacity: 5,
         ..Agent::default()
     };
@@ -202,4 +185,43 @@ async fn work(tickets: &Api, back: &Api, front: &Solmu) {
     let owned = tickets.routed("Nobody is here yet").await;
     assert_eq!(owned.assignee_id, agent.id);
     assert!(!owned.assign_reason.is_empty());
+}
+
+/// A policy that stands before the default one.
+async fn promise(api: &Api) {
+    let sla = api.client.sla();
+    let calendar = Calendar {
+        display_name: "Always".to_owned(),
+        definition_json: r#"{"tz": "Europe/Helsinki", "always_open": true}"#.to_owned(),
+        ..Calendar::default()
+    };
+    let calendar = CreateCalendarRequest {
+        calendar: Some(calendar),
+    };
+    let calendar = sla
+        .clone()
+        .create_calendar(calendar)
+        .await
+        .unwrap()
+        .into_inner();
+    let target = Target {
+        priority: "normal".to_owned(),
+        first_response_seconds: PROMISED,
+        resolution_seconds: 86_400,
+        ..Target::default()
+    };
+    let policy = Policy {
+        display_name: "Mail".to_owned(),
+        position: 1,
+        condition: "channel = email".to_owned(),
+        calendar_id: calendar.id,
+        targets: vec![target],
+        ..Policy::default()
+    };
+    sla.clone()
+        .create_policy(CreatePolicyRequest {
+            policy: Some(policy),
+        })
+        .await
+        .unwrap();
 }

@@ -3,7 +3,8 @@
 //! Everything in it is the sender's claim: a form proves nothing, so the address is CLAIMED and opens nobody's history.
 //! Its ids come from the page's nonce and the content: the same post again is the same message, and a corrected one
 //! (the visitor went back, changed a word and sent again) is a second message of the same conversation. With the nonce
-//! alone as id, the correction would be thanked for and lost.
+//! alone as id, the correction would be thanked for and lost. Another e-mail address is another conversation: answers
+//! go to the first one's, so that a mended address would get none and a shared screen's next visitor a stranger's.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -105,7 +106,7 @@ pub(crate) fn message(form: &Form, post: &Submission, received: &Received<'_>) -
         channel: Channel::Form.into(),
         account: form.id().to_owned(),
         external_id,
-        conversation_key: received.nonce.to_owned(),
+        conversation_key: conversation_key(received.nonce, address.as_ref()),
         reply_to: reply_to.collect(),
         sender: Some(Sender {
             display_name: name.clone(),
@@ -138,10 +139,22 @@ pub(crate) fn message(form: &Form, post: &Submission, received: &Received<'_>) -
     }
 }
 
+/// The page's nonce, with a digest of the address: keys stand in subjects and logs.
+fn conversation_key(nonce: &str, address: Option<&EmailAddress>) -> String {
+    address.map_or_else(
+        || nonce.to_owned(),
+        |address| format!("{nonce}.{}", short_digest(address.as_str().as_bytes())),
+    )
+}
+
 /// Sixteen hexadecimal digits of the content, whatever the order of its keys.
 fn fingerprint(fields: &Map<String, Value>) -> String {
     let sorted: std::collections::BTreeMap<_, _> = fields.iter().collect();
     let bytes = serde_json::to_vec(&sorted).expect("JSON values with text keys always encode");
+    short_digest(&bytes)
+}
+
+fn short_digest(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
     let first: [u8; 8] = digest[..8].try_into().expect("SHA-256 has 32 bytes");
     format!("{:016x}", u64::from_be_bytes(first))
@@ -248,6 +261,24 @@ mod tests {
             first.message_id,
             made(json!({"name": "a", "message": "m"}), "other").message_id
         );
+    }
+
+    #[test]
+    fn another_address_is_another_conversation() {
+        let first = made(
+            json!({"name": "a", "email": "a@x.example", "message": "m"}),
+            "n",
+        );
+        let more = made(
+            json!({"name": "a", "email": "A@X.example", "message": "m!"}),
+            "n",
+        );
+        let other = made(
+            json!({"name": "b", "email": "b@x.example", "message": "m"}),
+            "n",
+        );
+        assert_eq!(first.conversation_key, more.conversation_key);
+        assert_ne!(first.conversation_key, other.conversation_key);
     }
 
     #[test]

@@ -26,6 +26,8 @@ use crate::{
 const REFERENCES_MAX: usize = 20;
 /// Longest id that is put into References: a line has 998 octets (RFC 5322 section 2.1.1).
 const ID_MAX: usize = 900;
+/// Longest subject or name, in characters. A word is not folded, and a line has 998 octets with the address beside it.
+const LINE_MAX: usize = 600;
 /// Beginnings of a subject that is an answer already, in the languages of the big clients.
 const ANSWER_PREFIXES: [&str; 8] = ["re:", "vs:", "sv:", "aw:", "antw:", "odp:", "r:", "rif:"];
 
@@ -185,6 +187,7 @@ fn one_line(text: &str) -> String {
     let line: String = text
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
+        .take(LINE_MAX)
         .collect();
     line.trim().to_owned()
 }

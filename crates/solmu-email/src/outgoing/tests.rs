@@ -184,6 +184,20 @@ fn subjects_get_one_re() {
 }
 
 #[test]
+fn no_line_is_longer_than_mail_allows() {
+    let long = "w".repeat(5_000);
+    let message = MessageQueued {
+        subject: long.clone(),
+        recipient_name: long.clone(),
+        text: long,
+        ..queued()
+    };
+    let bytes = built(&message, Vec::new()).0.bytes;
+    let longest = bytes.split(|byte| *byte == b'\n').map(<[u8]>::len).max();
+    assert!(longest < Some(998), "{longest:?}");
+}
+
+#[test]
 fn references_are_short_and_cannot_inject() {
     let mut message = queued();
     message.references = (0..50)

@@ -110,6 +110,7 @@ fn fill_text(pieces: &[Piece], limits: &ParseLimits, mail: &mut ParsedMail) -> b
         })
     };
     let mut text = String::new();
+    let mut is_cut = false;
     for piece in pieces {
         let superseded = piece.html && piece.alternative.is_some() && has_plain(piece.alternative);
         if superseded || piece.content.trim().is_empty() {
@@ -118,7 +119,9 @@ fn fill_text(pieces: &[Piece], limits: &ParseLimits, mail: &mut ParsedMail) -> b
         let content = if piece.html {
             html_to_text(cut(&piece.content, limits.html_bytes))
         } else {
-            clean(cut(&piece.content, limits.text_bytes.saturating_add(1))).into_owned()
+            let first = cut(&piece.content, limits.text_bytes.saturating_add(1));
+            is_cut |= first.len() < piece.content.len();
+            clean(first).into_owned()
         };
         if !text.is_empty() {
             text.push_str("\n\n");
@@ -126,7 +129,7 @@ fn fill_text(pieces: &[Piece], limits: &ParseLimits, mail: &mut ParsedMail) -> b
         text.push_str(content.trim_end());
     }
     let kept = cut(&text, limits.text_bytes);
-    let is_cut = kept.len() < text.len();
+    is_cut |= kept.len() < text.len();
     kept.clone_into(&mut mail.text);
     is_cut
 }

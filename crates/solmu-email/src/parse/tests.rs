@@ -285,6 +285,13 @@ fn over_each_limit_there_is_a_mail_and_a_notice() {
     assert_eq!(listed.text, "ä12345678");
     assert_eq!(listed.notices.len(), 2);
 
+    // Line ends shrink when they are cleaned; what was cut before that is cut all the same.
+    let lines = parse("Subject: s\n\na\nb\nc\nd\ne\nf\ng\nh\n".to_owned());
+    assert_eq!(
+        (lines.text.as_str(), lines.notices.len()),
+        ("a\nb\nc\nd", 1)
+    );
+
     let html = parse(format!(
         "Content-Type: text/html\n\n<p>{}</p>",
         "z".repeat(100)

@@ -14,6 +14,7 @@ use solmu_connector::signature::{self, TELEGRAM_HEADER};
 use super::update;
 use crate::{
     config::Telegram,
+    json,
     webhook::{Webhooks, header, refused},
 };
 
@@ -69,7 +70,7 @@ impl Shared {
             Ok(body) => body,
             Err(status) => return status,
         };
-        let Ok(value) = serde_json::from_slice(&body) else {
+        let Some(value) = json::read(&body) else {
             let kept = self.webhooks.keep(CHANNEL, &["no_json"], &body).await;
             return if kept {
                 StatusCode::OK

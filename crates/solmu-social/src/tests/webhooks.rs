@@ -294,6 +294,31 @@ async fn odd_requests_of_the_vendor_are_kept_and_taken() {
 }
 
 #[tokio::test]
+async fn half_a_character_does_not_cost_the_neighbours() {
+    let world = world_on(None).await;
+    let message = |id: &str, text: &str| {
+        format!(
+            r#"{{"from": "358401", "id": "{id}", "timestamp": "1783000000", "type": "text", "text": {{"body": "{text}"}}}}"#
+        )
+    };
+    let body = format!(
+        r#"{{"object": "whatsapp_business_account", "entry": [{{"id": "1", "changes": [{{"field": "messages", "value":
+            {{"metadata": {{"phone_number_id": "77"}}, "messages": [{}, {}]}}}}]}}]}}"#,
+        message("w.1", "whole"),
+        message("w.2", r"cut \ud83d"),
+    );
+    assert_eq!(world.whatsapp("main", "s", &body).await, StatusCode::OK);
+    let texts: Vec<String> = world
+        .events()
+        .await
+        .0
+        .into_iter()
+        .map(|it| it.text)
+        .collect();
+    assert_eq!(texts, ["whole", "cut \u{fffd}"]);
+}
+
+#[tokio::test]
 async fn an_update_of_telegram_is_on_the_bus_before_the_answer() {
     let world = world_on(None).await;
     let body = json!({"update_id": 1, "message": {"message_id": 7, "from": {"id": 42, "first_name": "Aino"},

@@ -17,6 +17,7 @@ use solmu_connector::signature::{self, META_HEADER, tokens_equal};
 use super::envelope::{self, Route};
 use crate::{
     config::Whatsapp,
+    json,
     webhook::{Webhooks, header, refused},
 };
 
@@ -104,7 +105,7 @@ impl Shared {
             );
             return refused(error);
         }
-        let Ok(value) = serde_json::from_slice(body) else {
+        let Some(value) = json::read(body) else {
             let kept = self.webhooks.keep(CHANNEL, &["no_json"], body).await;
             return if kept {
                 StatusCode::OK

@@ -78,8 +78,11 @@ impl TicketService for Tickets {
     ) -> Answer<proto::Message> {
         let author = author_of(caller(&request)?)?;
         let request = request.into_inner();
-        let status =
-            status_from_proto(request.set_status()).unwrap_or(TicketStatus::WaitingOnCustomer);
+        let status = match request.set_status {
+            0 => TicketStatus::WaitingOnCustomer,
+            _ => status_from_proto(request.set_status())
+                .ok_or_else(|| ApiError::invalid("set_status", "there is no such status"))?,
+        };
         self.write(
             request.ticket_id,
             request.text,
@@ -217,6 +220,7 @@ impl Tickets {
         author: Actor,
         answer: Option<TicketStatus>,
     ) -> Answer<proto::Message> {
+        let text = text.replace('\0', "");
         if text.trim().is_empty() {
             return Err(ApiError::invalid("text", "an empty message cannot be written").into());
         }
@@ -230,7 +234,7 @@ impl Tickets {
         let ticket = self.ticket_id(&ticket).await?;
         let writing = Writing {
             ticket,
-            text: text.replace('\0', ""),
+            text,
             request_id: (!request_id.is_empty()).then_some(request_id),
             author,
             answer,

@@ -323,6 +323,7 @@ async fn requests_that_cannot_be_right_are_refused() {
     for (text, request_id) in [
         ("", ""),
         (" \n", ""),
+        ("\0", ""),
         ("a", "b\0"),
         ("a", &*"x".repeat(200)),
     ] {
@@ -333,6 +334,16 @@ async fn requests_that_cannot_be_right_are_refused() {
             .unwrap_err();
         assert_eq!(bad.code(), Code::InvalidArgument, "{text:?} {request_id:?}");
     }
+    let no_such_status = ReplyToTicketRequest {
+        set_status: 99,
+        ..reply(&ticket, "a", "")
+    };
+    let bad = api
+        .tickets()
+        .reply_to_ticket(api.agent(no_such_status))
+        .await
+        .unwrap_err();
+    assert_eq!(bad.code(), Code::InvalidArgument);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
