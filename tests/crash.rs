@@ -16,7 +16,7 @@ use rand::{Rng as _, SeedableRng as _, rngs::SmallRng, seq::SliceRandom as _};
 use solmu_client::proto::routing::v1::{
     Agent, CreateAgentRequest, ListAgentsRequest, Presence, SetPresenceRequest, UpdateAgentRequest,
 };
-use sqlx::{PgPool, postgres::PgPoolOptions};
+use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
 
 use crate::support::{Api, Engine, Home, Load, Ports, Sent, Settings, Solmu, Told, until, wait};
 
@@ -255,30 +255,54 @@ async fn rampage(system: &mut System, load: &Load, seed: u64) -> BTreeMap<Target
     killed
 }
 
-/// Waits until everything has gone its way: filed, owned as far as there is room, timed, told.
+/// Tickets that are neither owned, with the router and the ticket service of one mind, nor waiting for a reason.
+const ADRIFT: &str = "SELECT ticket.number, coalesce(route.state, 'unknown to the router') FROM tickets.ticket
+    LEFT JOIN routing.ticket AS route ON route.ticket_id = ticket.id
+    WHERE NOT coalesce(CASE WHEN ticket.assignee_id IS NULL
+        THEN route.state = 'waiting' AND route.wait_reason <> ''
+        ELSE route.state = 'assigned' AND route.owner_id = ticket.assignee_id AND ticket.assign_reason <> '' END, false)";
+
+/// How far things have come.
+#[derive(Debug, Default, sqlx::FromRow)]
+struct Progress {
+    filed: i64,
+    tickets: i64,
+    due: i64,
+    owned: i64,
+    adrift: i64,
+}
+
+/// Waits until everything has gone its way: filed, timed, owned as far as there is room, and else waiting.
 async fn settled(pool: &PgPool, sent: &[Sent], capacity: i64) {
     let mails = i64::try_from(sent.len()).unwrap();
-    let mut last = (0, 0, 0, 0);
+    let question = format!(
+        "SELECT (SELECT count(*) FROM tickets.message WHERE author_kind = 1) AS filed,
+                (SELECT count(*) FROM tickets.ticket) AS tickets,
+                (SELECT count(*) FROM tickets.ticket WHERE next_due IS NOT NULL) AS due,
+                (SELECT count(*) FROM tickets.ticket WHERE assignee_id IS NOT NULL) AS owned,
+                (SELECT count(*) FROM ({ADRIFT}) AS adrift) AS adrift"
+    );
+    let mut last = Progress::default();
     let looked = Instant::now();
     loop {
-        let now: Result<(i64, i64, i64, i64), _> = sqlx::query_as(
-            "SELECT (SELECT count(*) FROM tickets.message WHERE author_kind = 1),
-                    (SELECT count(*) FROM tickets.ticket),
-                    (SELECT count(*) FROM tickets.ticket WHERE next_due IS NOT NULL),
-                    (SELECT count(*) FROM tickets.ticket WHERE assignee_id IS NOT NULL)",
-        )
-        .fetch_one(pool)
-        .await;
+        let now = sqlx::query_as(AssertSqlSafe(question.as_str()))
+            .fetch_one(pool)
+            .await;
         // A connection may still be one to a server that was killed.
         last = now.unwrap_or(last);
-        let (filed, tickets, due, owned) = last;
-        if filed >= mails && due == tickets && owned == tickets.min(capacity) {
+        let Progress {
+            filed,
+            tickets,
+            due,
+            owned,
+            adrift,
+        } = last;
+        if filed >= mails && due == tickets && owned == tickets.min(capacity) && adrift == 0 {
             return;
         }
         assert!(
             looked.elapsed() < SETTLE,
-            "after {SETTLE:?}: {filed} of {mails} mails filed, {tickets} tickets, {due} with a due time, {owned} owned of \
-             {capacity} that could be"
+            "{mails} mails, room for {capacity}; after {SETTLE:?}: {last:?}"
         );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -372,16 +396,7 @@ async fn owners_are_right(pool: &PgPool, capacity: i64) {
         loads.iter().map(|(_, most, ..)| most).sum::<i64>(),
         capacity
     );
-    let adrift: Vec<(i64, String)> = sqlx::query_as(
-        "SELECT ticket.number, coalesce(route.state, 'unknown to the router') FROM tickets.ticket
-         LEFT JOIN routing.ticket AS route ON route.ticket_id = ticket.id
-         WHERE NOT coalesce(CASE WHEN ticket.assignee_id IS NULL
-             THEN route.state = 'waiting' AND route.wait_reason <> ''
-             ELSE route.state = 'assigned' AND route.owner_id = ticket.assignee_id AND ticket.assign_reason <> '' END, false)",
-    )
-    .fetch_all(pool)
-    .await
-    .unwrap();
+    let adrift: Vec<(i64, String)> = sqlx::query_as(ADRIFT).fetch_all(pool).await.unwrap();
     assert!(
         adrift.is_empty(),
         "neither owned nor waiting for a reason: {adrift:?}"

@@ -50,7 +50,8 @@ impl Default for OutboundConfig {
     fn default() -> Self {
         Self {
             concurrency: 8,
-            max_attempts: 8,
+            // Some twenty minutes, then hourly: about four days (RFC 5321 section 4.5.4.1 wants four to five).
+            max_attempts: 105,
             first_retry_seconds: 5,
             max_retry_seconds: 3_600,
             send_timeout_seconds: 60,

@@ -176,8 +176,11 @@ fn to_proto(mailbox: &Mailbox) -> ProtoMailbox {
 /// Who wrote. A group that rewrites From names the author in a header of its own; without From the envelope has to do.
 fn sender(known: &Known<'_>) -> Sender {
     let mail = known.mail;
+    // Only of a list: anybody else could hide behind the name of another.
+    let is_list = mail.fields.first("list-id").is_some();
     let original = ["x-original-from", "x-original-sender"]
         .iter()
+        .filter(|_| is_list)
         .find_map(|name| mail.fields.first(name));
     let original = original.and_then(mailbox_of_text);
     let rewritten = original.is_some();

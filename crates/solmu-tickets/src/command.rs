@@ -70,15 +70,21 @@ async fn write_in(
     let now = context.clock.now();
     let mut ticket = lock_one(tx, writing.ticket).await?;
     if let Some(request_id) = &writing.request_id {
-        let known: Option<Uuid> = sqlx::query_scalar(
-            "SELECT id FROM tickets.message WHERE ticket_id = $1 AND request_id = $2",
+        let known: Option<(Uuid, bool)> = sqlx::query_as(
+            "SELECT id, body_text = $3 AND public = $4 FROM tickets.message WHERE ticket_id = $1 AND request_id = $2",
         )
         .bind(ticket.id)
         .bind(request_id)
+        .bind(&writing.text)
+        .bind(writing.answer.is_some())
         .fetch_optional(&mut *tx)
         .await?;
-        if let Some(known) = known {
-            return Ok(known);
+        if let Some((known, same)) = known {
+            return if same {
+                Ok(known)
+            } else {
+                Err(TicketError::RequestIdReused)
+            };
         }
     }
     let id = new_uuid(context.clock.as_ref(), context.rng.as_ref());

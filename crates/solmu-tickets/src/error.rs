@@ -30,6 +30,9 @@ pub enum TicketError {
     /// Another replica opened the same conversation at the same time. Running it again finds what it made.
     #[error("another replica filed the same conversation")]
     Race(#[source] DbError),
+    /// The request id was used for something else on this ticket.
+    #[error("the request id was used for another message of this ticket: take a new one")]
+    RequestIdReused,
     /// There is no such message in the quarantine.
     #[error("there is no message '{0}' in the quarantine")]
     NotQuarantined(String),

@@ -112,7 +112,7 @@ fn verified_senders_are_proven() {
     );
     assert_eq!(made.authenticity.unwrap().verdict(), ProtoVerdict::Verified);
     let rewritten = make(
-        "From: g@c.example\nX-Original-Sender: jane@d.example\n\nx",
+        "From: g@c.example\nList-Id: <g.c.example>\nX-Original-Sender: jane@d.example\n\nx",
         &[],
         Verdict::Verified,
     )
@@ -121,6 +121,16 @@ fn verified_senders_are_proven() {
     assert_eq!(
         (identity.value.as_str(), identity.assurance()),
         ("jane@d.example", Assurance::Claimed)
+    );
+    let hiding = make(
+        "From: mallory@evil.example\nX-Original-From: jane@d.example\n\nx",
+        &[],
+        Verdict::Unverified,
+    )
+    .message;
+    assert_eq!(
+        hiding.sender.unwrap().identities[0].value,
+        "mallory@evil.example"
     );
 }
 

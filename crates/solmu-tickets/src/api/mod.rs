@@ -26,6 +26,10 @@ impl From<TicketError> for ApiError {
                 reason: "ETAG_MISMATCH",
                 message: error.to_string(),
             },
+            error @ TicketError::RequestIdReused => Self::FailedPrecondition {
+                reason: "REQUEST_ID_REUSED",
+                message: error.to_string(),
+            },
             error @ TicketError::NoRecipient(_) => Self::FailedPrecondition {
                 reason: "NO_RECIPIENT",
                 message: error.to_string(),

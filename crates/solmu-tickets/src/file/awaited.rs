@@ -30,6 +30,7 @@ pub(super) async fn write_keys(
 ) -> Result<(), TicketError> {
     let keys: HashSet<(ThreadKey, Uuid)> = waiting
         .iter()
+        .filter(|it| it.awaits)
         .flat_map(|it| keys_of(it.message).into_iter().map(|key| (key, it.id)))
         .collect();
     sqlx::query(
@@ -64,10 +65,11 @@ pub(super) async fn take(
     }
     let stored: Vec<Vec<u8>> = sqlx::query_scalar(
         "WITH hit AS (
-            DELETE FROM tickets.quarantine_key AS waiting
-            USING unnest($1::smallint[], $2::text[], $3::text[]) AS known (channel, account, key)
-            WHERE waiting.channel = known.channel AND waiting.account = known.account AND waiting.key = known.key
-            RETURNING waiting.message_id
+            SELECT DISTINCT message_id FROM tickets.quarantine_key
+            JOIN unnest($1::smallint[], $2::text[], $3::text[]) AS known (channel, account, key)
+                USING (channel, account, key)
+         ), forgotten AS (
+            DELETE FROM tickets.quarantine_key WHERE message_id IN (SELECT message_id FROM hit)
          )
          UPDATE tickets.quarantine SET released_at = $4
          WHERE released_at IS NULL AND message_id IN (SELECT message_id FROM hit) RETURNING message",
@@ -117,14 +119,18 @@ async fn take_known(
     now: jiff::Timestamp,
 ) -> Result<Vec<MessageReceived>, TicketError> {
     let stored: Vec<Vec<u8>> = sqlx::query_scalar(
-        "UPDATE tickets.quarantine SET released_at = $1 WHERE message_id IN (
+        "WITH hit AS (
             SELECT quarantine.message_id FROM tickets.quarantine
             WHERE released_at IS NULL AND EXISTS (
                 SELECT 1 FROM tickets.quarantine_key AS waiting
                 JOIN tickets.thread_key AS known USING (channel, account, key)
                 WHERE waiting.message_id = quarantine.message_id)
             ORDER BY quarantined_at LIMIT $2 FOR UPDATE SKIP LOCKED
-         ) RETURNING message",
+         ), forgotten AS (
+            DELETE FROM tickets.quarantine_key WHERE message_id IN (SELECT message_id FROM hit)
+         )
+         UPDATE tickets.quarantine SET released_at = $1
+         WHERE message_id IN (SELECT message_id FROM hit) RETURNING message",
     )
     .bind(now.to_sqlx())
     .bind(BATCH)

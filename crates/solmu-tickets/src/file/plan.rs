@@ -77,6 +77,8 @@ pub(crate) struct Quarantined<'a> {
     pub(crate) message: &'a MessageReceived,
     pub(crate) sender: String,
     pub(crate) cause: &'static str,
+    /// Whether it may be filed when what it answers turns up.
+    pub(crate) awaits: bool,
     pub(crate) trace: TraceContext,
 }
 
@@ -158,13 +160,19 @@ impl<'a> Plan<'a> {
             .threads
             .place(message, &address, self.public_domains);
         match place {
-            Place::Nowhere if !class.opens_ticket() && !self.released => {
-                let cause = quarantine_cause(class);
+            Place::Nowhere | Place::Unproven(_) if !class.opens_ticket() && !self.released => {
+                let awaits = place == Place::Nowhere;
+                let cause = if awaits {
+                    quarantine_cause(class)
+                } else {
+                    "not_a_participant"
+                };
                 self.quarantined.push(Quarantined {
                     id,
                     message,
                     sender: address,
                     cause,
+                    awaits,
                     trace,
                 });
                 Ok(())

@@ -11,7 +11,7 @@ use solmu_proto::{inbound::v1::MessageReceived, types::v1::Channel};
 use uuid::Uuid;
 
 use super::clean::folded;
-use crate::model::{Ticket, class_from_proto, small};
+use crate::model::{Ticket, small};
 
 /// What a thread key is unique by: channel, account, key.
 pub(crate) type ThreadKey = (i16, String, String);
@@ -101,11 +101,10 @@ impl Threads {
             else {
                 continue;
             };
-            // Automatic mail changes no status and comes from machines that take no part: it only attaches.
-            let needs_part = message.channel() == Channel::Email
-                && class_from_proto(message.automatic_class()).is_human();
-            let proven = !needs_part || self.takes_part(*ticket, address, public_domains);
-            if proven {
+            // Automatic mail, too: anybody can write that header. A bounce of ours is known by its signed id.
+            if message.channel() != Channel::Email
+                || self.takes_part(*ticket, address, public_domains)
+            {
                 return Place::Ticket(self.newest(*ticket));
             }
             unproven.get_or_insert(*ticket);

@@ -339,7 +339,8 @@ async fn write_quarantine(tx: &mut PgConnection, plan: &Plan<'_>) -> Result<(), 
         "INSERT INTO tickets.quarantine (message_id, channel, account, sender, subject, cause_code, automatic_class,
             message, quarantined_at)
          SELECT *, $9 FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[],
-            $7::smallint[], $8::bytea[])",
+            $7::smallint[], $8::bytea[])
+         ON CONFLICT (message_id) DO UPDATE SET released_at = NULL, cause_code = excluded.cause_code",
     )
     .bind(waiting.iter().map(|it| it.id).collect::<Vec<_>>())
     .bind(waiting.iter().map(|it| model::small(it.message.channel)).collect::<Vec<_>>())
