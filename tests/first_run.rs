@@ -114,6 +114,18 @@ fn banner_says_what_a_person_needs(home: &Home, solmu: &Solmu) {
             .mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
+    // Nobody else lists the folder, and nobody else reads what customers sent.
+    for (folder, most) in [("", 0o711), ("objects", 0o700)] {
+        let mode = fs::metadata(home.data().join(folder))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(
+            mode & 0o777 & !most,
+            0,
+            "'{folder}' is open to others: {mode:o}"
+        );
+    }
     for secret in [
         "engines.json",
         "signing-keys",

@@ -76,13 +76,17 @@ impl Smtp {
         self.whole = false;
         let envelope = format!("MAIL FROM:<{from}>\r\nRCPT TO:<{to}>\r\nDATA\r\n");
         self.writer.write_all(envelope.as_bytes()).await?;
-        let replies = [
-            self.reply().await?,
-            self.reply().await?,
-            self.reply().await?,
-        ];
-        if let Some(refusal) = replies.iter().find(|reply| reply.code >= 400) {
-            return Ok(refusal.clone());
+        let mut refusal = None;
+        for _ in 0..3 {
+            let reply = self.reply().await?;
+            // After 421 nothing comes any more.
+            if reply.code == 421 {
+                return Ok(reply);
+            }
+            refusal = refusal.or((reply.code >= 400).then_some(reply));
+        }
+        if let Some(refusal) = refusal {
+            return Ok(refusal);
         }
         self.writer.write_all(bytes).await?;
         self.writer.write_all(b"\r\n.\r\n").await?;

@@ -179,6 +179,7 @@ impl Consumer {
         } else {
             self.handler.handle(&batch, held).await
         };
+        self.tell_of_waiting(&verdicts);
         for (index, origin) in origins.iter().enumerate() {
             let verdict = verdicts.get(index).cloned().unwrap_or_else(|| {
                 Verdict::Retry(Cause {
@@ -322,7 +323,9 @@ impl Consumer {
                 );
                 if attempts < self.spec.max_attempts {
                     self.metrics.events.inc([name, "retry"]);
-                    tracing::warn!(consumer = name, event.id = %delivered.event.id, cause.code, cause = %cause.detail, attempts, "an event failed and will be tried again");
+                    if cause.counts {
+                        tracing::warn!(consumer = name, event.id = %delivered.event.id, cause.code, cause = %cause.detail, attempts, "an event failed and will be tried again");
+                    }
                     return Some(attempts);
                 }
                 (cause, attempts)
@@ -341,6 +344,18 @@ impl Consumer {
                 .or_default()
                 .failed(&origin.key, origin.at, false);
             Some(attempts)
+        }
+    }
+
+    /// What is away makes every event wait: one line for all of them.
+    fn tell_of_waiting(&self, verdicts: &[Verdict]) {
+        let mut passing = verdicts.iter().filter_map(|verdict| match verdict {
+            Verdict::Retry(cause) if !cause.counts => Some(cause),
+            _ => None,
+        });
+        if let Some(cause) = passing.next() {
+            let events = passing.count() + 1;
+            tracing::warn!(consumer = self.spec.name, events, cause.code, cause = %cause.detail, "events have to wait and will be tried again");
         }
     }
 

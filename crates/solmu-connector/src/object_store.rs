@@ -7,7 +7,7 @@
 //! Behind it is the crate `object_store`, whose local folder writes a temporary file, syncs it, renames it and syncs
 //! the folder. S3 and others are one more constructor and a feature of that crate.
 
-use std::{path::Path, sync::Arc};
+use std::{os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use object_store::{
@@ -77,13 +77,17 @@ pub enum ObjectStoreError {
 }
 
 impl ObjectStore {
-    /// Opens a local folder, which is made if it is not there.
+    /// Opens a local folder, which is made if it is not there, closed to others: it holds what customers sent.
     pub fn open_local(folder: &Path) -> Result<Self, ObjectStoreError> {
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| ObjectStoreError::Open {
             folder: folder.display().to_string(),
             source,
         };
-        std::fs::create_dir_all(folder).map_err(|error| failed(error.into()))?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|error| failed(error.into()))?;
         let local = LocalFileSystem::new_with_prefix(folder)
             .map_err(|error| failed(error.into()))?
             .with_fsync(true);

@@ -1,6 +1,6 @@
 //! What a fresh data directory gets: a configuration to edit, somebody to own the tickets, and tokens.
 
-use std::path::Path;
+use std::{os::unix::fs::DirBuilderExt as _, path::Path};
 
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -30,7 +30,11 @@ pub(crate) fn write_config(data: &Path) -> anyhow::Result<bool> {
     if path.exists() {
         return Ok(false);
     }
-    std::fs::create_dir_all(data)
+    // Others may pass through to what is theirs (the engines' user), and list nothing.
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o711)
+        .create(data)
         .with_context(|| format!("cannot make the data directory '{}'", data.display()))?;
     let secret = || {
         let mut bytes = [0; 24];
