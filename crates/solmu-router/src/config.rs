@@ -31,7 +31,7 @@ impl Default for Config {
             tickets_endpoint: String::new(),
             tickets_token: Secret::default(),
             max_events: 500,
-            linger_ms: 5,
+            linger_ms: 10,
             candidates: 5,
         }
     }

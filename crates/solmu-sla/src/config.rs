@@ -29,7 +29,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             batch_events: 500,
-            linger_ms: 5,
+            linger_ms: 10,
             timer_batch: 500,
             clock_poll_ms: 200,
             catch_up_ms: 30_000,

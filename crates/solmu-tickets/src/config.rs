@@ -53,7 +53,7 @@ impl Default for Config {
         Self {
             close_after_days: 7,
             batch_events: 200,
-            linger_ms: 2,
+            linger_ms: 10,
             max_attempts: 6,
             public_mail_domains: public.map(str::to_owned).to_vec(),
             max_page_size: 500,
