@@ -166,11 +166,12 @@ async fn forget_holder(
         .map_err(BusError::apply(&lane.durable))?;
     // What a work queue still has was not acknowledged; it takes no other start.
     let work_queue = stream.cached_info().config.retention == RetentionPolicy::WorkQueue;
-    Ok(match info.ack_floor.stream_sequence {
-        _ if work_queue => DeliverPolicy::All,
-        0 => DeliverPolicy::All,
-        floor => DeliverPolicy::ByStartSequence {
+    let floor = info.ack_floor.stream_sequence;
+    Ok(if work_queue || floor == 0 {
+        DeliverPolicy::All
+    } else {
+        DeliverPolicy::ByStartSequence {
             start_sequence: floor + 1,
-        },
+        }
     })
 }
