@@ -91,12 +91,13 @@ impl Promise {
         })
     }
 
-    /// Whether one of the events is older than what the clocks know, so that [`Promise::replay`] is needed.
+    /// Whether one of the events is not newer than what the clocks know, so that [`Promise::replay`] is needed. Events
+    /// of one instant have an order of their own (see [`sort_events`]), which only a replay can keep.
     pub(crate) fn is_late(&self, events: &[ClockEvent]) -> bool {
         let last = self.clocks.last_event_at();
         events
             .iter()
-            .any(|event| truncate_to_micros(event.at) < last)
+            .any(|event| truncate_to_micros(event.at) <= last)
     }
 
     /// Applies events of which none is late.
