@@ -263,7 +263,7 @@ const ADRIFT: &str = "SELECT ticket.number, coalesce(route.state, 'unknown to th
         ELSE route.state = 'assigned' AND route.owner_id = ticket.assignee_id AND ticket.assign_reason <> '' END, false)";
 
 /// How far things have come.
-#[derive(Debug, Default, sqlx::FromRow)]
+#[derive(Debug, Default)]
 struct Progress {
     filed: i64,
     tickets: i64,
@@ -271,6 +271,13 @@ struct Progress {
     owned: i64,
     adrift: i64,
 }
+solmu_db::from_row!(Progress {
+    filed,
+    tickets,
+    due,
+    owned,
+    adrift
+});
 
 /// Waits until everything has gone its way: filed, timed, owned as far as there is room, and else waiting.
 async fn settled(pool: &PgPool, sent: &[Sent], capacity: i64) {

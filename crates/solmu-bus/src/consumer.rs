@@ -40,6 +40,7 @@ pub async fn run(
         clock,
         metrics,
         orders: BTreeMap::new(),
+        next_batch: Instant::now(),
     };
     let mut failures = 0_u32;
     while !stop.is_cancelled() {
@@ -89,6 +90,8 @@ struct Consumer {
     clock: SharedClock,
     metrics: ConsumerMetrics,
     orders: BTreeMap<(i32, usize), Order>,
+    /// Not before this does the next batch begin, unless it is full.
+    next_batch: Instant,
 }
 
 /// A bus message in work.
@@ -140,6 +143,7 @@ impl Consumer {
                 return;
             };
             let (batch, broken) = self.gather(*first, lanes).await;
+            self.next_batch = Instant::now() + self.spec.linger;
             self.handle(batch, &mine).await;
             if broken {
                 return;
@@ -147,9 +151,10 @@ impl Consumer {
         }
     }
 
-    /// What arrives within the linger time, up to the limit of events.
+    /// What is there, and what comes until the linger time since the last batch is over, up to the limit of events. So a
+    /// message that comes alone waits for nobody, and a steady flow still shares its transactions.
     async fn gather(&self, first: Pulled, lanes: &mut Lanes) -> (Vec<Pulled>, bool) {
-        let deadline = Instant::now() + self.spec.linger;
+        let deadline = self.next_batch;
         let mut count = events_in(&first);
         let mut batch = vec![first];
         while count < self.spec.max_events {

@@ -38,7 +38,7 @@ pub struct ConsumerSpec {
     pub lanes: Box<dyn Fn(i32) -> Vec<Lane> + Send + Sync>,
     /// Events handled in one go at most.
     pub max_events: usize,
-    /// How long to gather after the first message.
+    /// The shortest time between two batches that are not full, in which messages gather.
     pub linger: Duration,
     /// Counted failures before an event is dead-lettered.
     pub max_attempts: u32,

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde_json::json;
 use solmu_bus::envelope::to_proto_time;
-use solmu_connector::{channel_name, object_store::ObjectRef, text};
+use solmu_connector::{channel_name, object_store::ObjectRef};
 use solmu_domain::{contact::EmailAddress, ids::MessageId};
 use solmu_proto::{
     inbound::v1::{
@@ -15,6 +15,7 @@ use solmu_proto::{
     },
     types::v1::{Assurance, AutomaticClass, Channel, Identity, IdentityKind},
 };
+use solmu_text as text;
 
 use crate::session::Session;
 

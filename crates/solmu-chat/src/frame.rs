@@ -156,7 +156,7 @@ fn client_frame(kind: &str, body: Value) -> Result<ClientFrame, Code> {
                 client_msg_id,
                 text,
             } = body_of(body)?;
-            let text = solmu_connector::text::clean(&text).trim().to_owned();
+            let text = solmu_text::clean(&text).trim().to_owned();
             if text.is_empty() || !is_id(&client_msg_id) {
                 return Err(Code::BadMessage);
             }
@@ -185,11 +185,11 @@ fn is_id(text: &str) -> bool {
 impl Hello {
     fn tidy(mut self) -> Self {
         let tidy = |text: &str| {
-            let line = solmu_connector::text::clean(text)
+            let line = solmu_text::clean(text)
                 .split_whitespace()
                 .collect::<Vec<_>>()
                 .join(" ");
-            solmu_connector::text::truncate_chars(&line, VISITOR_MAX).to_owned()
+            solmu_text::truncate_chars(&line, VISITOR_MAX).to_owned()
         };
         self.visitor = Visitor {
             name: tidy(&self.visitor.name),

@@ -41,7 +41,6 @@ pub(crate) struct Reconciler {
     pub(crate) marked: Arc<Notify>,
 }
 
-#[derive(sqlx::FromRow)]
 struct Mark {
     session_id: Uuid,
     inbox: String,
@@ -50,6 +49,14 @@ struct Mark {
     reported_delivered_seq: i64,
     reported_read_seq: i64,
 }
+solmu_db::from_row!(Mark {
+    session_id,
+    inbox,
+    delivered_seq,
+    read_seq,
+    reported_delivered_seq,
+    reported_read_seq
+});
 
 impl Reconciler {
     /// Runs until drained.

@@ -49,7 +49,7 @@ impl ChatSender {
                 "files cannot be sent in a chat",
             );
         }
-        let html = || solmu_connector::text::html_to_text(&message.html);
+        let html = || solmu_text::html_to_text(&message.html);
         let text = if message.text.trim().is_empty() {
             html()
         } else {

@@ -89,7 +89,6 @@ pub(crate) async fn open(
     now: Timestamp,
     days: u32,
 ) -> Result<Result<Session, Closed>, DbError> {
-    #[derive(sqlx::FromRow)]
     struct Row {
         id: Uuid,
         visitor_name: String,
@@ -98,6 +97,14 @@ pub(crate) async fn open(
         last_seq: i64,
         ended: bool,
     }
+    solmu_db::from_row!(Row {
+        id,
+        visitor_name,
+        visitor_email,
+        language,
+        last_seq,
+        ended
+    });
     let row: Option<Row> = sqlx::query_as(
         "UPDATE chat.session SET \
            expires_at = CASE WHEN ended_at IS NULL THEN $4 ELSE expires_at END, \

@@ -39,7 +39,6 @@ pub(crate) enum Stored {
     NoSession,
 }
 
-#[derive(sqlx::FromRow)]
 struct Existing {
     session_id: Uuid,
     client_msg_id: String,
@@ -47,6 +46,13 @@ struct Existing {
     message_id: Uuid,
     pending: Option<Vec<u8>>,
 }
+solmu_db::from_row!(Existing {
+    session_id,
+    client_msg_id,
+    seq,
+    message_id,
+    pending
+});
 
 type Key = (Uuid, String);
 
@@ -281,7 +287,6 @@ pub(crate) async fn after(
     after: i64,
     limit: i64,
 ) -> Result<Vec<Said>, DbError> {
-    #[derive(sqlx::FromRow)]
     struct Row {
         seq: i64,
         inbound: bool,
@@ -290,6 +295,14 @@ pub(crate) async fn after(
         text: String,
         created_at: SqlTimestamp,
     }
+    solmu_db::from_row!(Row {
+        seq,
+        inbound,
+        client_msg_id,
+        author,
+        text,
+        created_at
+    });
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT seq, direction = 'in' AS inbound, client_msg_id, author, text, created_at FROM chat.message \
          WHERE session_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",

@@ -9,6 +9,7 @@ pub mod lease;
 pub mod migrate;
 pub mod outbox;
 pub mod pool;
+mod row;
 
 pub use error::{DbError, HasDbError};
 pub use pool::{Db, DbConfig};

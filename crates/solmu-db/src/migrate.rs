@@ -4,19 +4,67 @@
 //! schema is at least at the version that they were built with. Each migration only expands what the release before
 //! uses, so pods of that release survive it.
 
-use sqlx::migrate::Migrator;
+use std::borrow::Cow;
+
+use sqlx::{
+    AssertSqlSafe, SqlSafeStr as _,
+    migrate::{Migration, MigrationType, Migrator},
+};
 
 use crate::{Db, DbError};
 
-/// Every migration of this build.
-pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
+/// A file of the folder `migrations`.
+#[derive(Debug)]
+pub struct MigrationFile {
+    /// What the name begins with.
+    pub version: i64,
+    /// Name without extension.
+    pub name: &'static str,
+    /// Statements.
+    pub sql: &'static str,
+}
+
+macro_rules! files {
+    ($($version:literal $name:literal,)*) => {
+        [$(MigrationFile {
+            version: $version,
+            name: $name,
+            sql: include_str!(concat!("../../../migrations/", $name, ".sql")),
+        }),*]
+    };
+}
+
+/// Every migration of this build, oldest first. A list and not `sqlx::migrate!`: that macro makes every build compile
+/// the database driver and its cryptography twice.
+pub const HISTORY: &[MigrationFile] = &files![
+    1 "0001_platform",
+    2 "0002_access",
+    3 "0003_tickets",
+    4 "0004_connector",
+    5 "0005_chat",
+    8 "0008_routing",
+    9 "0009_sla",
+];
 
 /// Brings the schema up to this build's version. A second call changes nothing.
 pub async fn migrate(db: &Db) -> Result<(), DbError> {
-    // A newer release may have migrated already; its history is not ours to judge.
+    let migrations: Vec<Migration> = HISTORY
+        .iter()
+        .map(|file| {
+            Migration::new(
+                file.version,
+                Cow::Borrowed(file.name),
+                MigrationType::Simple,
+                AssertSqlSafe(file.sql).into_sql_str(),
+                false,
+            )
+        })
+        .collect();
     let migrator = Migrator {
+        migrations: Cow::Owned(migrations),
+        // A newer release may have migrated already; its history is not ours to judge.
         ignore_missing: true,
-        ..clone_of(&MIGRATIONS)
+        ..Migrator::DEFAULT
     };
     migrator.run(db.pool()).await.map_err(DbError::from)
 }
@@ -24,11 +72,7 @@ pub async fn migrate(db: &Db) -> Result<(), DbError> {
 /// The version that this build needs.
 #[must_use]
 pub fn needed_version() -> i64 {
-    MIGRATIONS
-        .iter()
-        .map(|migration| migration.version)
-        .max()
-        .unwrap_or(0)
+    HISTORY.last().map_or(0, |file| file.version)
 }
 
 /// The version that the database has; 0 when it was never migrated.
@@ -47,9 +91,27 @@ pub async fn current_version(db: &Db) -> Result<i64, DbError> {
     Ok(version.unwrap_or(0))
 }
 
-fn clone_of(migrator: &Migrator) -> Migrator {
-    Migrator {
-        migrations: migrator.migrations.clone(),
-        ..Migrator::DEFAULT
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn the_list_is_the_folder_in_order() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
+        let files: BTreeSet<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.ends_with(".sql"))
+            .collect();
+        let listed: Vec<String> = HISTORY
+            .iter()
+            .map(|file| format!("{}.sql", file.name))
+            .collect();
+        assert_eq!(listed, files.into_iter().collect::<Vec<_>>());
+        for file in HISTORY {
+            assert!(file.name.starts_with(&format!("{:04}_", file.version)));
+        }
     }
 }

@@ -36,7 +36,7 @@ pub struct OutboxEvent {
 }
 
 /// An event that waits for the relay.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsent {
     /// Position in the outbox.
     pub id: i64,
@@ -49,6 +49,13 @@ pub struct Unsent {
     /// Encoded `solmu.bus.v1.Event`.
     pub event: Vec<u8>,
 }
+crate::from_row!(Unsent {
+    id,
+    event_id,
+    family,
+    shard,
+    event
+});
 
 /// How full an outbox is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use std::{
 
 use solmu_domain::signed::Signer;
 
-use crate::{
+use crate::config::{AccountConfig, Config, RelayConfig, Tls};
+use solmu_mime::{
     address::{Address, AddressError},
-    config::{AccountConfig, Config, RelayConfig, Tls},
     reply_address::{ReplyAddress, ReplyAddressError},
 };
 

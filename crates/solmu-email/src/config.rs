@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use solmu_connector::outbound::OutboundConfig;
 use solmu_runtime::config::Secret;
 
-use crate::{parse::ParseLimits, smtp::SmtpLimits};
+use crate::smtp::SmtpLimits;
+use solmu_mime::parse::ParseLimits;
 
 /// The e-mail connector: where mail comes in, whose mail it is, and where answers go out.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

@@ -1,25 +1,18 @@
 //! The e-mail connector: SMTP in, MIME to events, SMTP out, import.
 //!
-//! It knows no ticket. A mail is taken apart ([`parse`]), judged ([`automatic`], [`authenticity`]), made into an event
-//! ([`message`]) and answered with `250` once the bus has it on disk ([`receive`], [`smtp`]). What ties a mail to a
-//! ticket is a signature of ours in an address or a Message-ID ([`reply_address`]); who it belongs to is decided by
+//! It knows no ticket. A mail is taken apart and judged (`solmu-mime`), made into an event ([`message`]) and answered with `250` once the bus has it on disk ([`receive`], [`smtp`]). What ties a mail to a
+//! ticket is a signature of ours in an address or a Message-ID; who it belongs to is decided by
 //! the ticket service.
 
 pub mod accounts;
-pub mod address;
-pub mod authenticity;
-pub mod automatic;
 pub mod config;
 #[cfg(test)]
 mod engine_tests;
 pub mod import;
-pub mod mail;
 pub mod message;
 pub mod metrics;
 pub mod outgoing;
-pub mod parse;
 pub mod receive;
-pub mod reply_address;
 pub mod smtp;
 #[cfg(test)]
 mod testing;

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use solmu_bus::envelope::to_proto_time;
-use solmu_connector::text::language;
 use solmu_domain::{
     contact::EmailAddress,
     ids::{MessageId, TicketId},
@@ -21,9 +20,10 @@ use solmu_proto::{
         Mailbox as ProtoMailbox,
     },
 };
+use solmu_text::language;
 
-use crate::{
-    accounts::Account,
+use crate::accounts::Account;
+use solmu_mime::{
     address::Address,
     authenticity::Verdict,
     automatic::Classified,

@@ -17,13 +17,15 @@ use solmu_proto::types::v1::{Attachment, AutomaticClass};
 
 use crate::{
     accounts::{Account, Accounts},
+    config::Config,
+    message::{Known, delivery_report, recipients_of, to_event},
+    metrics::EmailMetrics,
+};
+use solmu_mime::{
     address::Address,
     authenticity::{Trust, judge},
     automatic::{Classified, Surroundings, classify},
-    config::Config,
     mail::{ParsedAttachment, ParsedMail},
-    message::{Known, delivery_report, recipients_of, to_event},
-    metrics::EmailMetrics,
     parse::{ParseLimits, parse},
 };
 

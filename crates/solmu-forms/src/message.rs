@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use solmu_bus::envelope::to_proto_time;
-use solmu_connector::{channel_name, object_store::ObjectRef, text};
+use solmu_connector::{channel_name, object_store::ObjectRef};
 use solmu_domain::{contact::EmailAddress, ids::MessageId};
 use solmu_proto::{
     inbound::v1::{
@@ -20,6 +20,7 @@ use solmu_proto::{
     },
     types::v1::{Assurance, AutomaticClass, Channel, Identity, IdentityKind, Mailbox},
 };
+use solmu_text as text;
 
 use crate::{
     config::Widget,

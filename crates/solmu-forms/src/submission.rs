@@ -152,7 +152,7 @@ fn drop_hidden(form: &Form, fields: &mut Map<String, Value>) {
 
 /// Line ends as LF, no NUL and no space around.
 fn clean(text: &str) -> String {
-    solmu_connector::text::clean(text).trim().to_owned()
+    solmu_text::clean(text).trim().to_owned()
 }
 
 fn typed_value(field: &Field, typed: &[String]) -> Option<Value> {

@@ -167,8 +167,8 @@ async fn make_template(admin: &mut PgConnection, admin_url: &str, template: &str
 /// The template's name changes with the migrations, so that a kept engine never serves an old schema.
 fn template_name() -> String {
     let mut hash = Sha256::new();
-    for migration in solmu_db::migrate::MIGRATIONS.iter() {
-        hash.update(&migration.checksum);
+    for file in solmu_db::migrate::HISTORY {
+        hash.update(file.sql);
     }
     format!("template_{}", hex::encode(&hash.finalize()[..8]))
 }

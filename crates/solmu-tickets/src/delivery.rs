@@ -27,7 +27,6 @@ fn moves(from: DeliveryState, to: DeliveryState) -> bool {
     }
 }
 
-#[derive(sqlx::FromRow)]
 struct Target {
     id: Uuid,
     ticket_id: Uuid,
@@ -36,6 +35,14 @@ struct Target {
     channel: i16,
     account: String,
 }
+solmu_db::from_row!(Target {
+    id,
+    ticket_id,
+    delivery_state,
+    external_id,
+    channel,
+    account
+});
 
 /// Applies a report. One for an id that we do not know yet is kept until we do.
 pub(crate) async fn apply(

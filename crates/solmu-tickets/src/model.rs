@@ -19,7 +19,7 @@ pub(crate) const COLUMNS: &str = "id, number, subject, status, priority, contact
     first_response_due, next_response_due, resolution_due, next_due, breached, version, routing_version, sla_version, \
     sla_decided_at, message_count, channels, previous_ticket_id, next_ticket_id";
 
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug)]
 pub(crate) struct Row {
     id: Uuid,
     number: i64,
@@ -53,6 +53,39 @@ pub(crate) struct Row {
     previous_ticket_id: Option<Uuid>,
     next_ticket_id: Option<Uuid>,
 }
+solmu_db::from_row!(Row {
+    id,
+    number,
+    subject,
+    status,
+    priority,
+    contact_id,
+    channel,
+    account,
+    recipient,
+    conversation_key,
+    team_id,
+    assignee_id,
+    assign_reason,
+    tags,
+    language,
+    created_at,
+    updated_at,
+    close_at,
+    first_response_due,
+    next_response_due,
+    resolution_due,
+    next_due,
+    breached,
+    version,
+    routing_version,
+    sla_version,
+    sla_decided_at,
+    message_count,
+    channels,
+    previous_ticket_id,
+    next_ticket_id
+});
 
 /// A ticket in memory, inside a transaction that has locked it.
 #[derive(Debug, Clone)]

@@ -14,7 +14,6 @@ use crate::{
 /// Ids of answered messages that an answer names at most; mail clients keep about as many.
 const REFERENCES: i64 = 20;
 
-#[derive(sqlx::FromRow)]
 struct Answered {
     channel: i16,
     account: String,
@@ -23,6 +22,14 @@ struct Answered {
     external_id: String,
     subject: String,
 }
+solmu_db::from_row!(Answered {
+    channel,
+    account,
+    address,
+    author_name,
+    external_id,
+    subject
+});
 
 /// The channel that an answer on a ticket of `channel` goes out on. A form has no way back: it is answered by e-mail.
 pub(crate) const fn answer_channel(channel: Channel) -> Channel {

@@ -7,7 +7,8 @@ use solmu_domain::ids::{EventId, MessageId};
 use solmu_proto::inbound::v1::{DeliveryReported, MessageReceived};
 
 use super::{InboundEvent, IntakeError};
-use crate::{names::channel_name, text};
+use crate::names::channel_name;
+use solmu_text as text;
 
 /// Largest encoded event: a bus message takes 960 KiB, of which the envelope needs a little.
 pub const MAX_EVENT_BYTES: usize = 900 * 1024;

@@ -74,7 +74,7 @@ impl Step {
 }
 
 /// A final state that the bus does not know yet.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub(crate) struct Unreported {
     pub(crate) message_id: Uuid,
     pub(crate) account: String,
@@ -86,6 +86,17 @@ pub(crate) struct Unreported {
     pub(crate) traceparent: String,
     pub(crate) tracestate: String,
 }
+solmu_db::from_row!(Unreported {
+    message_id,
+    account,
+    state,
+    external_id,
+    error_code,
+    error_text,
+    finished_at,
+    traceparent,
+    tracestate
+});
 
 /// Stores messages that came from the bus. One that is there already keeps its row; if it is finished, it is reported
 /// again, because a repeat may mean that the report was lost. No id may be twice in `messages`.
@@ -147,7 +158,6 @@ pub(crate) async fn claim(
     now: Timestamp,
     until: Timestamp,
 ) -> Result<Vec<Claimed>, DbError> {
-    #[derive(sqlx::FromRow)]
     struct Row {
         message_id: Uuid,
         message: Vec<u8>,
@@ -155,6 +165,13 @@ pub(crate) async fn claim(
         tracestate: String,
         attempts: i32,
     }
+    solmu_db::from_row!(Row {
+        message_id,
+        message,
+        traceparent,
+        tracestate,
+        attempts
+    });
     let rows: Vec<Row> = sqlx::query_as(
         "WITH due AS ( \
            SELECT mine.message_id FROM connector.outbound AS mine \

@@ -3,14 +3,12 @@
 use solmu_proto::inbound::v1::MessageReceived;
 
 use super::*;
-use crate::{
-    accounts::Accounts,
+use crate::{accounts::Accounts, config::Config, testing::signer};
+use solmu_mime::{
     authenticity::Verdict,
     automatic::{Surroundings, classify},
-    config::Config,
     parse::{ParseLimits, parse},
     reply_address::message_id_for,
-    testing::signer,
 };
 
 struct Made {

@@ -15,12 +15,8 @@ use solmu_domain::{
 };
 use solmu_proto::{outbound::v1::MessageQueued, types::v1::Attachment};
 
-use crate::{
-    accounts::{Account, Accounts},
-    address::Address,
-    automatic::LOOP_HEADER,
-    reply_address::message_id_for,
-};
+use crate::accounts::{Account, Accounts};
+use solmu_mime::{address::Address, automatic::LOOP_HEADER, reply_address::message_id_for};
 
 /// Ids of References besides the first (RFC 5322 section 3.6.4 sets no limit; mail clients and lines do).
 const REFERENCES_MAX: usize = 20;

@@ -13,10 +13,12 @@ use tokio::{
 use super::*;
 use crate::{
     config::{AccountConfig, Config, RelayConfig, Tls},
+    testing::{Bench, bench, signer},
+};
+use solmu_mime::{
     mail::ParsedMail,
     parse::{ParseLimits, parse},
     reply_address::{own_message, ticket_of_address},
-    testing::{Bench, bench, signer},
 };
 
 const TICKET: &str = "0192f0c1-2e5a-7c3e-9d42-0a1b2c3d4e5f";
@@ -109,7 +111,7 @@ fn a_reply_threads_everywhere() {
         (mail.to[0].name.as_str(), mail.to[0].address.as_str()),
         ("Päivi Mäkinen", "Paivi@c.example")
     );
-    let reply_to = crate::address::Address::parse(&mail.reply_to[0].address).unwrap();
+    let reply_to = solmu_mime::address::Address::parse(&mail.reply_to[0].address).unwrap();
     assert_eq!(
         ticket_of_address(&reply_to, &signer()).unwrap().to_string(),
         TICKET

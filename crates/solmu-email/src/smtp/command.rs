@@ -1,6 +1,6 @@
 //! Command lines (RFC 5321 section 4.1). Liberal in blanks and case, strict in everything that names an address.
 
-use crate::address::{Address, AddressError};
+use solmu_mime::address::{Address, AddressError};
 
 /// A reverse-path or forward-path.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc};
 
 use super::{Command, CommandError, MailParameters, Path, Reply, SmtpLimits};
-use crate::{accounts::Accounts, address::Address};
+use crate::accounts::Accounts;
+use solmu_mime::address::Address;
 
 /// What all sessions share.
 #[derive(Debug, Clone)]

@@ -126,7 +126,7 @@ pub(crate) async fn decided_tickets(
 }
 
 /// A decision as it is shown.
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug)]
 pub(crate) struct Told {
     pub(crate) id: Uuid,
     pub(crate) team_id: Uuid,
@@ -136,6 +136,15 @@ pub(crate) struct Told {
     decided_at: SqlTimestamp,
     pub(crate) outcome: String,
 }
+solmu_db::from_row!(Told {
+    id,
+    team_id,
+    agent_id,
+    rule_id,
+    reason,
+    decided_at,
+    outcome
+});
 
 impl Told {
     pub(crate) fn decided_at(&self) -> Timestamp {

@@ -18,13 +18,19 @@ use crate::{
 };
 
 /// Which version of agents, teams and rules was read. All parts only grow, so two equal stamps mean no change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, sqlx::FromRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Stamp {
     agents: i64,
     agent_versions: i64,
     teams: i64,
     rules: i64,
 }
+solmu_db::from_row!(Stamp {
+    agents,
+    agent_versions,
+    teams,
+    rules
+});
 
 impl Stamp {
     /// Whether agents have changed between the two.
@@ -49,7 +55,6 @@ pub(crate) async fn stamp(tx: &mut PgConnection) -> Result<Stamp, RoundError> {
     .await?)
 }
 
-#[derive(sqlx::FromRow)]
 struct AgentRow {
     id: Uuid,
     display_name: String,
@@ -62,6 +67,18 @@ struct AgentRow {
     last_assigned_at: Option<SqlTimestamp>,
     team_ids: Vec<Uuid>,
 }
+solmu_db::from_row!(AgentRow {
+    id,
+    display_name,
+    capacity,
+    presence,
+    version,
+    load,
+    load_version,
+    last_assigned,
+    last_assigned_at,
+    team_ids
+});
 
 /// All agents, with their stored loads.
 pub(crate) async fn agents_load(tx: &mut PgConnection) -> Result<Vec<(Agent, Load)>, RoundError> {
@@ -103,7 +120,6 @@ pub(crate) async fn team_names(
     Ok(rows.into_iter().map(typed).collect())
 }
 
-#[derive(sqlx::FromRow)]
 struct RuleRow {
     id: Uuid,
     display_name: String,
@@ -113,6 +129,15 @@ struct RuleRow {
     add_tags: Vec<String>,
     version: i64,
 }
+solmu_db::from_row!(RuleRow {
+    id,
+    display_name,
+    tree,
+    team_id,
+    set_priority,
+    add_tags,
+    version
+});
 
 /// Enabled rules in order, compiled. One that no longer fits the fields is left out, loudly: the others still hold.
 pub(crate) async fn rules_load(tx: &mut PgConnection, stamp: Stamp) -> Result<RuleSet, RoundError> {

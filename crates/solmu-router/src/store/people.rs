@@ -9,15 +9,20 @@ use uuid::Uuid;
 use crate::core::desk::Presence;
 
 /// A team as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TeamRow {
     pub(crate) id: Uuid,
     pub(crate) display_name: String,
     pub(crate) is_default: bool,
 }
+solmu_db::from_row!(TeamRow {
+    id,
+    display_name,
+    is_default
+});
 
 /// An agent as they are stored.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub(crate) struct AgentRow {
     pub(crate) id: Uuid,
     pub(crate) display_name: String,
@@ -28,6 +33,16 @@ pub(crate) struct AgentRow {
     pub(crate) load: i64,
     pub(crate) team_ids: Vec<Uuid>,
 }
+solmu_db::from_row!(AgentRow {
+    id,
+    display_name,
+    email,
+    capacity,
+    presence,
+    presence_at,
+    load,
+    team_ids
+});
 
 impl AgentRow {
     pub(crate) fn presence_at(&self) -> Timestamp {

@@ -11,7 +11,7 @@ use sqlx::{PgConnection, PgExecutor, types::Json};
 use uuid::Uuid;
 
 /// A rule as it is stored.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub(crate) struct RuleRow {
     pub(crate) id: Uuid,
     pub(crate) display_name: String,
@@ -23,6 +23,17 @@ pub(crate) struct RuleRow {
     pub(crate) enabled: bool,
     pub(crate) version: i64,
 }
+solmu_db::from_row!(RuleRow {
+    id,
+    display_name,
+    position,
+    condition,
+    team_id,
+    set_priority,
+    add_tags,
+    enabled,
+    version
+});
 
 /// A rule that was checked.
 #[derive(Debug, Clone)]

@@ -12,7 +12,6 @@ use crate::{
     error::RoundError,
 };
 
-#[derive(sqlx::FromRow)]
 struct Row {
     ticket_id: Uuid,
     number: i64,
@@ -40,6 +39,33 @@ struct Row {
     traceparent: String,
     tracestate: String,
 }
+solmu_db::from_row!(Row {
+    ticket_id,
+    number,
+    version,
+    routing_version,
+    status,
+    priority,
+    channel,
+    account,
+    recipient,
+    language,
+    tags,
+    team_id,
+    assignee_id,
+    created_at,
+    next_due,
+    route,
+    state,
+    owner_id,
+    decision_id,
+    waiting_since,
+    wait_reason,
+    rejections,
+    held_until,
+    traceparent,
+    tracestate
+});
 
 impl TryFrom<Row> for Ticket {
     type Error = RoundError;

@@ -118,7 +118,6 @@ pub(crate) async fn calendar_insert(
     Ok(())
 }
 
-#[derive(sqlx::FromRow)]
 struct PolicySqlRow {
     id: Uuid,
     version: i32,
@@ -133,6 +132,20 @@ struct PolicySqlRow {
     next_response_from: Json<NextResponseFrom>,
     remind_before_s: Option<i64>,
 }
+solmu_db::from_row!(PolicySqlRow {
+    id,
+    version,
+    current,
+    position,
+    display_name,
+    condition,
+    tree,
+    calendar_id,
+    targets,
+    pause_on,
+    next_response_from,
+    remind_before_s
+});
 
 impl From<PolicySqlRow> for PolicyRow {
     fn from(row: PolicySqlRow) -> Self {

@@ -20,7 +20,6 @@ macro_rules! columns {
     };
 }
 
-#[derive(sqlx::FromRow)]
 struct ClockRow {
     ticket_id: Uuid,
     ticket_version: i64,
@@ -34,6 +33,19 @@ struct ClockRow {
     resolution_due: Option<SqlTimestamp>,
     breached: bool,
 }
+solmu_db::from_row!(ClockRow {
+    ticket_id,
+    ticket_version,
+    policy_id,
+    policy_version,
+    opening,
+    state,
+    announced,
+    first_response_due,
+    next_response_due,
+    resolution_due,
+    breached
+});
 
 impl From<ClockRow> for Tracked {
     fn from(row: ClockRow) -> Self {

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 use solmu_bus::envelope::to_proto_time;
-use solmu_connector::text;
 use solmu_proto::{
     inbound::v1::{ContentKind, MessageReceived, Sender, Threading},
     types::v1::{Assurance, Attachment, AutomaticClass, Channel, Identity, IdentityKind},
 };
+use solmu_text as text;
 
 use crate::{batch::new_message, json};
 

@@ -6,12 +6,10 @@ use std::{collections::HashMap, time::Duration};
 
 use reqwest::Client;
 use serde_json::{Value, json};
-use solmu_connector::{
-    outbound::{SendOutcome, Sender},
-    text,
-};
+use solmu_connector::outbound::{SendOutcome, Sender};
 use solmu_proto::outbound::v1::MessageQueued;
 use solmu_runtime::config::Secret;
+use solmu_text as text;
 
 use crate::{
     config::Telegram,

@@ -8,11 +8,11 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use solmu_bus::envelope::to_proto_time;
-use solmu_connector::text;
 use solmu_proto::{
     inbound::v1::{ContentKind, MessageReceived, Sender, Threading},
     types::v1::{Assurance, Attachment, AutomaticClass, Identity, IdentityKind},
 };
+use solmu_text as text;
 
 use super::envelope::Change;
 use crate::{batch::new_message, json};

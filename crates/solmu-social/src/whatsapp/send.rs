@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use solmu_connector::{
     http::{Reached, reached},
     outbound::{SendOutcome, Sender},
-    text,
 };
 use solmu_proto::outbound::v1::MessageQueued;
 use solmu_runtime::config::Secret;
+use solmu_text as text;
 
 use super::vendor_error::{self, Action};
 use crate::{config::Whatsapp, json as read, parts::send_parts};

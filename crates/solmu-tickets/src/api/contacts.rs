@@ -69,7 +69,6 @@ fn schema() -> Schema {
         ))
 }
 
-#[derive(sqlx::FromRow)]
 struct Row {
     id: Uuid,
     display_name: String,
@@ -77,6 +76,13 @@ struct Row {
     created_at: SqlTimestamp,
     ticket_count: i64,
 }
+solmu_db::from_row!(Row {
+    id,
+    display_name,
+    language,
+    created_at,
+    ticket_count
+});
 
 fn select() -> QueryBuilder<Postgres> {
     QueryBuilder::new(

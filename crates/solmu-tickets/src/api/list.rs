@@ -156,7 +156,6 @@ async fn views(pool: &PgPool, tickets: Vec<Ticket>) -> Result<Vec<proto::Ticket>
         .collect())
 }
 
-#[derive(sqlx::FromRow)]
 struct MessageRow {
     id: Uuid,
     ticket_id: Uuid,
@@ -177,6 +176,26 @@ struct MessageRow {
     external_id: String,
     notices: Vec<String>,
 }
+solmu_db::from_row!(MessageRow {
+    id,
+    ticket_id,
+    sequence,
+    channel,
+    author_kind,
+    author_id,
+    author_name,
+    public,
+    body_text,
+    body_html,
+    attachments,
+    created_at,
+    automatic_class,
+    delivery_state,
+    delivery_error,
+    sender_verified,
+    external_id,
+    notices
+});
 
 impl From<MessageRow> for proto::Message {
     fn from(row: MessageRow) -> Self {

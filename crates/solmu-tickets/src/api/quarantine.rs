@@ -13,7 +13,6 @@ use uuid::Uuid;
 use super::page;
 use crate::{context::Context, error::TicketError, events::EventSink, file::release_message};
 
-#[derive(sqlx::FromRow)]
 struct Waiting {
     message_id: Uuid,
     channel: i16,
@@ -24,6 +23,16 @@ struct Waiting {
     automatic_class: i16,
     quarantined_at: SqlTimestamp,
 }
+solmu_db::from_row!(Waiting {
+    message_id,
+    channel,
+    account,
+    sender,
+    subject,
+    cause_code,
+    automatic_class,
+    quarantined_at
+});
 
 /// A page of what waits, oldest first.
 pub(crate) async fn list(

@@ -191,7 +191,7 @@ impl World {
 }
 
 /// What tests look at of a ticket.
-#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Ticket {
     pub(crate) id: Uuid,
     pub(crate) number: i64,
@@ -212,6 +212,26 @@ pub(crate) struct Ticket {
     pub(crate) previous_ticket_id: Option<Uuid>,
     pub(crate) next_ticket_id: Option<Uuid>,
 }
+solmu_db::from_row!(Ticket {
+    id,
+    number,
+    subject,
+    recipient,
+    status,
+    priority,
+    contact_id,
+    team_id,
+    assignee_id,
+    assign_reason,
+    tags,
+    breached,
+    version,
+    routing_version,
+    message_count,
+    channels,
+    previous_ticket_id,
+    next_ticket_id
+});
 
 pub(crate) fn identity(kind: IdentityKind, value: &str, assurance: Assurance) -> Identity {
     Identity {

@@ -1,6 +1,6 @@
 //! Which parts are the text, which are attachments.
 
-use solmu_connector::text::{clean, html_to_text, sanitise_html};
+use solmu_text::{clean, html_to_text, sanitise_html};
 
 use super::{
     ParseLimits,

@@ -280,5 +280,4 @@ fn utf16_end(text: &str, max: usize) -> Option<usize> {
 }
 
 #[cfg(test)]
-#[path = "text_tests.rs"]
 mod tests;
