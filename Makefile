@@ -13,7 +13,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: tools
 tools: ## Brings PostgreSQL and nats-server into .tools, unless usable ones are on the machine
@@ -49,6 +49,11 @@ check: ## Runs every check that is no test: format, clippy, rules, proto, depend
 	@$(CARGO) xtask buf
 	@$(CARGO) xtask deny
 	@$(CARGO) xtask check
+
+.PHONY: check-mail
+check-mail: tools ## Sends and fetches mail through Postfix, Dovecot and swaks; needs root and these packages
+	@$(CARGO) build --quiet -p solmu
+	@python3 tests/peers/mail.py $(TARGET)/debug/solmu
 
 .PHONY: fix
 fix: ## Repairs what a program can: format, generated code, configuration docs

@@ -10,7 +10,10 @@ CREATE TABLE connector.outbound (
     channel          text        NOT NULL,
     account          text        NOT NULL,
     conversation_key text        NOT NULL,
-    state            text        NOT NULL CHECK (state IN ('queued', 'sending', 'sent', 'unknown', 'failed')),
+    -- What shares a limit: for mail the recipient's domain; empty where nothing is limited.
+    lane             text        NOT NULL DEFAULT '',
+    state            text        NOT NULL
+                                 CHECK (state IN ('queued', 'sending', 'sent', 'delivered', 'unknown', 'failed')),
     -- Encoded solmu.outbound.v1.MessageQueued; cleared once the state is final, so that no body stays here.
     message          bytea,
     traceparent      text        NOT NULL DEFAULT '',
@@ -29,7 +32,7 @@ CREATE TABLE connector.outbound (
     -- Whether the bus has the report of the final state.
     reported         boolean     NOT NULL DEFAULT false,
     CHECK ((state = 'sending') = (claimed_until IS NOT NULL)),
-    CHECK ((state IN ('sent', 'unknown', 'failed')) = (finished_at IS NOT NULL)),
+    CHECK ((state IN ('sent', 'delivered', 'unknown', 'failed')) = (finished_at IS NOT NULL)),
     CHECK (state NOT IN ('queued', 'sending') OR message IS NOT NULL)
 );
 

@@ -8,7 +8,10 @@ use solmu_client::proto::{
     contact::v1::ListContactsRequest,
     routing::v1::{CreateTeamRequest, SetPresenceRequest},
     sla::v1::CreateCalendarRequest,
-    ticket::v1::{BatchGetRoutingTextsRequest, ListTicketsRequest, ReleaseQuarantinedRequest},
+    ticket::v1::{
+        BatchGetRoutingTextsRequest, BlockSenderRequest, ListBlockedSendersRequest,
+        ListTicketsRequest, ReleaseQuarantinedRequest, UnblockSenderRequest,
+    },
 };
 use tonic::{
     Code, Request,
@@ -128,25 +131,23 @@ async fn roles_are_kept_apart(home: &Home, solmu: &Solmu) {
             .tickets()
             .release_quarantined(ReleaseQuarantinedRequest::default())
     );
+    denied!(
+        service
+            .tickets()
+            .block_sender(BlockSenderRequest::default())
+    );
+    denied!(
+        service
+            .tickets()
+            .unblock_sender(UnblockSenderRequest::default())
+    );
     // Another agent's presence is not theirs to set.
     let other = SetPresenceRequest {
         agent_id: "0192f0c1-2e5a-7c3e-9d42-0a1b2c3d4e5f".to_owned(),
         presence: 1,
     };
     denied!(agent.routing().set_presence(other));
-
-    for client in [&admin, &agent, &service] {
-        client
-            .tickets()
-            .list_tickets(ListTicketsRequest::default())
-            .await
-            .unwrap();
-        client
-            .contacts()
-            .list_contacts(ListContactsRequest::default())
-            .await
-            .unwrap();
-    }
+    every_role_reads([&admin, &agent, &service]).await;
     assert!(
         !admin
             .access()
@@ -157,6 +158,26 @@ async fn roles_are_kept_apart(home: &Home, solmu: &Solmu) {
             .tokens
             .is_empty()
     );
+}
+
+async fn every_role_reads(clients: [&solmu_client::Client; 3]) {
+    for client in clients {
+        client
+            .tickets()
+            .list_tickets(ListTicketsRequest::default())
+            .await
+            .unwrap();
+        client
+            .tickets()
+            .list_blocked_senders(ListBlockedSendersRequest::default())
+            .await
+            .unwrap();
+        client
+            .contacts()
+            .list_contacts(ListContactsRequest::default())
+            .await
+            .unwrap();
+    }
 }
 
 async fn revoked_tokens_stop_at_once(home: &Home, solmu: &Solmu) {

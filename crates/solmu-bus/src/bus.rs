@@ -133,6 +133,11 @@ impl Bus {
         self.client.connection_state() == async_nats::connection::State::Connected
     }
 
+    /// Whether JetStream answers. A server that hangs keeps its connections, so [`Bus::is_connected`] is not enough.
+    pub async fn answers(&self) -> bool {
+        self.is_connected() && self.jetstream.query_account().await.is_ok()
+    }
+
     /// The settings.
     #[must_use]
     pub fn config(&self) -> &BusConfig {

@@ -29,8 +29,8 @@ mod samples;
 /// Every type with its bytes in this release. A type that gets fields is added again, with a higher number.
 fn current() -> Vec<Golden> {
     vec![
-        golden(1, &samples::message_received()),
-        golden(1, &samples::delivery_reported()),
+        golden(2, &samples::message_received()),
+        golden(2, &samples::delivery_reported()),
         golden(1, &samples::ticket_opened()),
         golden(1, &samples::message_added()),
         golden(1, &samples::ticket_changed()),
@@ -43,7 +43,7 @@ fn current() -> Vec<Golden> {
         golden(1, &samples::due_times_decided()),
         golden(1, &samples::warned()),
         golden(1, &samples::breached()),
-        golden(1, &samples::message_queued()),
+        golden(2, &samples::message_queued()),
     ]
 }
 

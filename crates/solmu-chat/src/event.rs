@@ -44,6 +44,7 @@ pub(crate) fn message(session: &Session, spoken: &Spoken<'_>) -> MessageReceived
         assurance: Assurance::Proven.into(),
         attested_by: "session-token".to_owned(),
         scope: session.inbox.clone(),
+        ..Identity::default()
     }];
     if let Ok(address) = EmailAddress::parse(&session.visitor.email) {
         identities.push(Identity {
@@ -52,7 +53,7 @@ pub(crate) fn message(session: &Session, spoken: &Spoken<'_>) -> MessageReceived
             raw: session.visitor.email.clone(),
             assurance: Assurance::Claimed.into(),
             attested_by: "chat-visitor".to_owned(),
-            scope: String::new(),
+            ..Identity::default()
         });
     }
     let raw = json!({"client_msg_id": spoken.client_msg_id, "text": spoken.text})
@@ -79,6 +80,7 @@ pub(crate) fn message(session: &Session, spoken: &Spoken<'_>) -> MessageReceived
         authenticity: Some(Authenticity {
             verdict: Verdict::Verified.into(),
             method: "session-token".to_owned(),
+            ..Authenticity::default()
         }),
         automatic_class: AutomaticClass::Human.into(),
         raw: Some(RawOriginal {

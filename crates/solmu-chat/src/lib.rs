@@ -71,6 +71,13 @@ pub enum Error {
     BadProxy(#[from] BadNetwork),
 }
 
+/// Says what cannot work in the configuration, before anything is started.
+pub fn check(config: &Config) -> Result<(), Error> {
+    config.check()?;
+    Proxies::parse(&config.trusted_proxies)?;
+    Ok(())
+}
+
 /// Starts the role: its loops, and its routes under `/chat`.
 ///
 /// The server must give requests their `ConnectInfo<SocketAddr>`; without it, all visitors share one address limit.

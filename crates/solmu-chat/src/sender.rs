@@ -28,7 +28,9 @@ impl Sender for ChatSender {
         let outcome = self.store(message).await;
         self.metrics.outbound(match &outcome {
             SendOutcome::Sent { .. } => "accepted",
-            SendOutcome::Retry { .. } | SendOutcome::Unknown { .. } => "unavailable",
+            SendOutcome::Retry { .. }
+            | SendOutcome::Throttled { .. }
+            | SendOutcome::Unknown { .. } => "unavailable",
             SendOutcome::Failed { .. } => "failed",
         });
         outcome

@@ -96,6 +96,24 @@ fn render(contacts: &[Contact], now: Timestamp) -> Table {
     rows
 }
 
+/// What there is to know before one writes to them: addresses that mail came back from.
+pub(crate) fn undeliverable(contact: &Contact, now: Timestamp) -> Vec<String> {
+    let marked = contact.identities.iter().filter_map(|identity| {
+        let since = words::time(identity.undeliverable_time.as_ref())?;
+        let mut text = format!(
+            "mail to {} comes back, last {}",
+            words::short(&identity.value, 60),
+            words::relative(now, since)
+        );
+        if !identity.undeliverable_cause.is_empty() {
+            text.push_str(": ");
+            text.push_str(&words::short(&identity.undeliverable_cause, 100));
+        }
+        Some(text)
+    });
+    marked.collect()
+}
+
 /// One contact with its identities, each with its evidence.
 fn card(contact: &Contact, now: Timestamp) -> String {
     let seen = words::time(contact.create_time.as_ref())
@@ -109,8 +127,12 @@ fn card(contact: &Contact, now: Timestamp) -> String {
             words::short(&identity.attested_by, 30),
         ]);
     }
+    let mut remarks = undeliverable(contact, now).join("\n  remark      ");
+    if !remarks.is_empty() {
+        remarks = format!("\n  remark      {remarks}");
+    }
     format!(
-        "{}\n  id          {}\n  first seen  {seen}\n  tickets     {}\n\n{}",
+        "{}\n  id          {}\n  first seen  {seen}\n  tickets     {}{remarks}\n\n{}",
         words::short(&contact.display_name, 80),
         contact.id,
         contact.ticket_count,
@@ -145,6 +167,16 @@ mod tests {
             text.contains("phone +358401234567 proven whatsapp"),
             "{text}"
         );
+        assert!(!text.contains("remark"), "{text}");
+        let mut marked = contact.clone();
+        marked.identities[0].undeliverable_time = Some(prost_types::Timestamp {
+            seconds: -60,
+            nanos: 0,
+        });
+        marked.identities[0].undeliverable_cause = "5.1.1: no such\u{1b} user".to_owned();
+        let text = flat(&card(&marked, Timestamp::UNIX_EPOCH));
+        let remark = "remark mail to +358401234567 comes back, last 1 min ago: 5.1.1: no such user";
+        assert!(text.contains(remark), "{text}");
         let list = flat(&render(&[contact], Timestamp::UNIX_EPOCH).trim_fmt());
         assert!(list.contains("Aino +358401234567"), "{list}");
     }

@@ -12,6 +12,7 @@ mod bench;
 mod connect;
 mod contact;
 mod demo;
+mod email;
 mod http;
 mod local;
 mod output;
@@ -33,6 +34,7 @@ pub use bench::{BenchCommand, IngestArgs};
 pub use connect::ConnectOptions;
 pub use contact::ContactCommand;
 pub use demo::DemoArgs;
+pub use email::EmailCommand;
 pub use quarantine::QuarantineCommand;
 pub use rule::{RuleCommand, RuleCreateArgs};
 pub use team::TeamCommand;
@@ -65,6 +67,9 @@ pub enum Command {
     /// Messages that opened no ticket and wait for a decision
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
+    /// Mail files: how they are read
+    #[command(subcommand)]
+    Email(EmailCommand),
     /// Send real messages through every channel and show what becomes of them
     Demo(DemoArgs),
     /// Measure a running system
@@ -83,6 +88,7 @@ pub async fn run(command: Command, options: ConnectOptions) -> anyhow::Result<()
         Command::Rule(command) => rule::run(&session, command).await,
         Command::Token(command) => token::run(&session, command, &SystemClock).await,
         Command::Quarantine(command) => quarantine::run(&session, command, &SystemClock).await,
+        Command::Email(command) => email::run(command),
         Command::Demo(arguments) => Box::pin(demo::run(&session, arguments, &SystemClock)).await,
         Command::Bench(command) => Box::pin(bench::run(&session, command)).await,
     };
@@ -113,6 +119,7 @@ mod tests {
             "solmu ticket list --filter status=open --limit 5 --json",
             "solmu ticket show #1001",
             "solmu ticket reply 1001 hello there",
+            "solmu ticket reply 1001 hello --force",
             "solmu ticket assign #1001 --agent Liisa --team Support",
             "solmu ticket status #1001 waiting-on-customer",
             "solmu ticket watch --cursor abc",
@@ -121,6 +128,10 @@ mod tests {
             "solmu rule create vip --condition channel=email --team Support --priority high",
             "solmu token create ci --role service",
             "solmu quarantine list",
+            "solmu quarantine block @spam.example --reason advertising",
+            "solmu quarantine unblock @spam.example",
+            "solmu quarantine blocked --limit 5 --json",
+            "solmu email parse a.eml b.eml --own help@desk.example",
             "solmu demo --json",
             "solmu bench ingest --messages 1000 --connections 8",
         ] {

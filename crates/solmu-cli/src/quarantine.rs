@@ -1,4 +1,5 @@
-//! `solmu quarantine`: messages that opened no ticket and wait, visibly, for somebody to decide.
+//! `solmu quarantine`: messages that opened no ticket and wait, visibly, for somebody to decide, and senders whose
+//! messages always do.
 
 use clap::Subcommand;
 use comfy_table::Table;
@@ -6,13 +7,14 @@ use jiff::Timestamp;
 use solmu_client::Client;
 use solmu_domain::clock::Clock;
 use solmu_proto::ticket::v1::{
-    ListQuarantineRequest, QuarantinedMessage, ReleaseQuarantinedRequest,
+    BlockSenderRequest, BlockedSender, ListBlockedSendersRequest, ListQuarantineRequest,
+    QuarantinedMessage, ReleaseQuarantinedRequest, UnblockSenderRequest,
 };
 
 use crate::{
     connect::Session,
     output::table,
-    views::{QuarantinedView, TicketView},
+    views::{BlockedSenderView, QuarantinedView, TicketView},
     words,
 };
 
@@ -29,6 +31,25 @@ pub enum QuarantineCommand {
     Release {
         /// Id of the message
         message_id: String,
+    },
+    /// Let every further message of a sender wait
+    Block {
+        /// An address, or "@domain" for everybody of a domain
+        pattern: String,
+        /// Why, for colleagues
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// End a block; what waits stays until it is released
+    Unblock {
+        /// As `blocked` shows it
+        pattern: String,
+    },
+    /// Senders whose messages wait
+    Blocked {
+        /// Show at most so many
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
     },
 }
 
@@ -61,7 +82,86 @@ pub(crate) async fn run(
                 format!("It is ticket #{} now.", ticket.number),
             )
         }
+        QuarantineCommand::Block { pattern, reason } => {
+            block(session, &client, pattern, reason).await
+        }
+        QuarantineCommand::Unblock { pattern } => unblock(session, &client, pattern).await,
+        QuarantineCommand::Blocked { limit } => {
+            let blocked = blocked(session, &client, limit).await?;
+            let views: Vec<_> = blocked.iter().map(BlockedSenderView::from).collect();
+            session.out.rows(
+                &views,
+                &render_blocked(&blocked, clock.now()),
+                "Nobody is blocked.",
+            )
+        }
     }
+}
+
+async fn block(
+    session: &Session,
+    client: &Client,
+    pattern: String,
+    reason: String,
+) -> anyhow::Result<()> {
+    let blocked = client
+        .tickets()
+        .block_sender(BlockSenderRequest { pattern, reason })
+        .await
+        .map_err(|status| session.explain(status))?
+        .into_inner();
+    session.out.either(
+        &BlockedSenderView::from(&blocked),
+        format!(
+            "What comes from {} waits in the quarantine now.",
+            words::short(&blocked.pattern, 80)
+        ),
+    )
+}
+
+async fn unblock(session: &Session, client: &Client, pattern: String) -> anyhow::Result<()> {
+    let request = UnblockSenderRequest {
+        pattern: pattern.clone(),
+    };
+    client
+        .tickets()
+        .unblock_sender(request)
+        .await
+        .map_err(|status| session.explain(status))?;
+    session.out.either(
+        &serde_json::json!({"pattern": pattern, "blocked": false}),
+        "The block is gone. What waits stays until it is released.",
+    )
+}
+
+/// Senders whose messages wait, at most `limit`.
+async fn blocked(
+    session: &Session,
+    client: &Client,
+    limit: usize,
+) -> anyhow::Result<Vec<BlockedSender>> {
+    let mut senders = Vec::new();
+    let mut page_token = String::new();
+    while senders.len() < limit {
+        let page_size = i32::try_from((limit - senders.len()).min(500)).unwrap_or(500);
+        let request = ListBlockedSendersRequest {
+            page_size,
+            page_token,
+        };
+        let page = client
+            .tickets()
+            .list_blocked_senders(request)
+            .await
+            .map_err(|status| session.explain(status))?
+            .into_inner();
+        senders.extend(page.senders);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    senders.truncate(limit);
+    Ok(senders)
 }
 
 /// What waits, at most `limit` messages.
@@ -117,6 +217,20 @@ fn render(waiting: &[QuarantinedMessage], now: Timestamp) -> Table {
     rows
 }
 
+fn render_blocked(senders: &[BlockedSender], now: Timestamp) -> Table {
+    let mut rows = table(&["Sender", "Since", "Reason", "By"]);
+    for sender in senders {
+        let since = words::time(sender.create_time.as_ref());
+        rows.add_row([
+            words::short(&sender.pattern, 60),
+            since.map_or_else(|| "-".to_owned(), |at| words::relative(now, at)),
+            words::short(&sender.reason, 60),
+            words::short(&sender.created_by, 40),
+        ]);
+    }
+    rows
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,6 +253,25 @@ mod tests {
         let text = flat(&render(&[message], Timestamp::from_second(5).unwrap()).trim_fmt());
         assert!(
             text.ends_with("5 s ago email a@b.example Out of office auto reply to nothing known m"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_block_says_why() {
+        let sender = BlockedSender {
+            pattern: "@spam.example".to_owned(),
+            reason: "advertising\u{1b}".to_owned(),
+            created_by: "agent-7".to_owned(),
+            create_time: Some(prost_types::Timestamp {
+                seconds: 0,
+                nanos: 0,
+            }),
+        };
+        let now = Timestamp::from_second(5).unwrap();
+        let text = flat(&render_blocked(&[sender], now).trim_fmt());
+        assert!(
+            text.ends_with("@spam.example 5 s ago advertising agent-7"),
             "{text}"
         );
     }

@@ -5,6 +5,7 @@ use solmu_proto::{
     access::v1::Role,
     routing::v1::Presence,
     sla::v1::Metric,
+    ticket::v1::ticket_link,
     types::v1::{
         Assurance, AutomaticClass, Channel, DeliveryState, IdentityKind, Priority, TicketStatus,
         actor::Kind,
@@ -48,6 +49,8 @@ keys! {
     role: Role, "ROLE_";
     /// `first_response`, `next_response`, `resolution`.
     metric: Metric, "METRIC_";
+    /// `mentions`, `mentioned_by`, `same_thread`.
+    link: ticket_link::Kind, "KIND_";
 }
 
 /// A key as words: "waiting on customer".

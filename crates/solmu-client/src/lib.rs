@@ -10,7 +10,7 @@
 //! use solmu_client::{Client, ClientError, proto::ticket::v1::ListTicketsRequest};
 //!
 //! # async fn example() -> Result<(), ClientError> {
-//! let client = Client::connect("http://127.0.0.1:7310", "slm_...")?;
+//! let client = Client::connect("http://127.0.0.1:7310", "solmu_...")?;
 //! let request = ListTicketsRequest { filter: "status = open".to_owned(), ..Default::default() };
 //! let page = client.tickets().list_tickets(request).await?.into_inner();
 //! for ticket in page.tickets {

@@ -26,7 +26,7 @@ pub use event::MAX_EVENT_BYTES;
 /// How events gather.
 #[derive(Debug, Clone, Copy)]
 pub struct IntakeConfig {
-    /// How long the first event of a commit waits for others.
+    /// The shortest time between two commits that are not full, in which events gather.
     pub linger: Duration,
     /// Events of one commit at most.
     pub max_events: usize,
@@ -41,7 +41,7 @@ pub struct IntakeConfig {
 impl Default for IntakeConfig {
     fn default() -> Self {
         Self {
-            linger: Duration::from_millis(2),
+            linger: Duration::from_millis(8),
             max_events: 500,
             max_bytes: 4 * 1024 * 1024,
             max_commits: 2,

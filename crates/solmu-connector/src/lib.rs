@@ -9,11 +9,13 @@ pub mod http;
 pub mod intake;
 pub mod limit;
 mod names;
+pub mod oauth;
 pub mod object_store;
 pub mod outbound;
 pub mod raw;
-pub mod signature;
 
 pub use intake::{InboundEvent, Intake, IntakeConfig, IntakeError};
 pub use names::channel_name;
+pub use oauth::{OauthConfig, OauthError, TokenSource};
 pub use object_store::ObjectStore;
+pub use solmu_secret::signature;

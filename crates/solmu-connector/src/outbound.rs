@@ -7,9 +7,13 @@
 //!
 //! The bus message is acknowledged when the row is stored; retries wait in the row, not on the bus, so they survive a
 //! restart and may take hours. Every replica sends; `FOR UPDATE SKIP LOCKED` shares the work, and of one conversation
-//! only the oldest unfinished message is taken.
+//! only the oldest unfinished message is taken. What shares a limit on the other side is a lane ([`Sender::lane`]):
+//! each process takes no more of a lane than its limits allow, and a lane that is throttled rests alone.
 
 mod consumer;
+mod deliveries;
+mod lanes;
+mod state;
 mod store;
 mod worker;
 
@@ -21,10 +25,14 @@ use solmu_bus::{consumer as bus_consumer, metrics::ConsumerMetrics};
 use solmu_db::lease::{self, LeaseGroup};
 use solmu_proto::{outbound::v1::MessageQueued, types::v1::Channel};
 use solmu_runtime::Runtime;
-use solmu_telemetry::metrics::{Counter, Metrics, Unit};
+use solmu_telemetry::metrics::{Counter, Gauge, Metrics, Unit};
 use tokio::sync::Notify;
 
 use crate::{intake::Intake, names::channel_name};
+
+pub use deliveries::Deliveries;
+pub use lanes::LaneLimits;
+pub use worker::is_bad_address;
 
 /// How messages are sent and tried again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -89,6 +97,13 @@ pub enum SendOutcome {
         /// For people; no personal data.
         text: String,
     },
+    /// It certainly did not take it, because it wants fewer messages of this lane: the whole lane rests.
+    Throttled {
+        /// Stable code.
+        code: String,
+        /// For people; no personal data.
+        text: String,
+    },
     /// It certainly did not take it, and never will.
     Failed {
         /// Stable code.
@@ -135,6 +150,7 @@ impl SendOutcome {
         match self {
             Self::Sent { .. } => "sent",
             Self::Retry { .. } => "retry",
+            Self::Throttled { .. } => "throttled",
             Self::Failed { .. } => "failed",
             Self::Unknown { .. } => "unknown",
         }
@@ -151,12 +167,23 @@ pub trait Sender: Send + Sync + 'static {
     fn default_account(&self) -> String {
         String::new()
     }
+
+    /// What the message shares limits with, e.g. the domain of its recipient. Stored with the message.
+    fn lane(&self, _message: &MessageQueued) -> String {
+        String::new()
+    }
+
+    /// The limits of a lane. Asked each time, so that a changed configuration counts for stored messages too.
+    fn lane_limits(&self, _lane: &str) -> LaneLimits {
+        LaneLimits::default()
+    }
 }
 
 /// Metrics of the way out.
 #[derive(Debug, Clone)]
 pub(crate) struct OutboundMetrics {
     pub(crate) attempts: Counter<2>,
+    pub(crate) resting: Gauge<1>,
 }
 
 impl OutboundMetrics {
@@ -167,6 +194,12 @@ impl OutboundMetrics {
                 "attempts to send a message to a customer, by what became of them",
                 Unit::Count,
                 ["channel", "outcome"],
+            ),
+            resting: metrics.gauge(
+                "solmu_outbound_resting_lanes",
+                "recipient domains that asked for fewer messages and get none now",
+                Unit::Count,
+                ["channel"],
             ),
         }
     }
@@ -180,7 +213,7 @@ pub fn start(
     config: OutboundConfig,
     sender: impl Sender,
 ) {
-    let wake = Arc::new(Notify::new());
+    let (wake, sender) = (Arc::new(Notify::new()), Arc::new(sender));
     let group = LeaseGroup::new(
         format!("outbound.{}", channel_name(channel)),
         1,
@@ -196,7 +229,7 @@ pub fn start(
         runtime.db.clone(),
         runtime.clock.clone(),
         channel,
-        sender.default_account(),
+        Arc::clone(&sender),
         Arc::clone(&wake),
     );
     let consuming = bus_consumer::run(
@@ -217,7 +250,7 @@ pub fn start(
         intake: intake.clone(),
         channel,
         config,
-        sender: Arc::new(sender),
+        sender,
         wake,
         metrics: OutboundMetrics::new(&runtime.metrics),
     };

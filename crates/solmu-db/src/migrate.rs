@@ -44,6 +44,8 @@ pub const HISTORY: &[MigrationFile] = &files![
     5 "0005_chat",
     8 "0008_routing",
     9 "0009_sla",
+    10 "0010_email",
+    11 "0011_mail",
 ];
 
 /// Brings the schema up to this build's version. A second call changes nothing.
@@ -102,8 +104,9 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
         let files: BTreeSet<String> = std::fs::read_dir(folder)
             .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.ends_with(".sql"))
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
+            .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
             .collect();
         let listed: Vec<String> = HISTORY
             .iter()

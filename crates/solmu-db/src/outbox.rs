@@ -74,7 +74,6 @@ pub(crate) struct Sql {
     sent: &'static str,
     purge: &'static str,
     backlog: &'static str,
-    notify: &'static str,
 }
 
 macro_rules! sql_of {
@@ -89,17 +88,22 @@ macro_rules! sql_of {
             ),
             inbox_purge: concat!("DELETE FROM ", $schema, ".inbox WHERE seen_at < $1"),
             add: concat!(
-                "INSERT INTO ",
+                "WITH added AS (INSERT INTO ",
                 $schema,
                 ".outbox (event_id, family, shard, event, created_at) ",
                 "SELECT event_id, family, shard, event, $5 ",
                 "FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::bytea[]) ",
-                "WITH ORDINALITY AS row (event_id, family, shard, event, place) ORDER BY place"
+                "WITH ORDINALITY AS row (event_id, family, shard, event, place) ORDER BY place) ",
+                "SELECT pg_notify('",
+                $schema,
+                "_outbox', '')"
             ),
             take: concat!(
                 "SELECT id, event_id, family, shard, event FROM ",
                 $schema,
-                ".outbox WHERE sent_at IS NULL ORDER BY id LIMIT $1"
+                ".outbox AS waiting WHERE sent_at IS NULL ",
+                "AND NOT EXISTS (SELECT FROM unnest($2::bigint[]) AS known (id) WHERE known.id = waiting.id) ",
+                "ORDER BY id LIMIT $1"
             ),
             sent: concat!(
                 "UPDATE ",
@@ -112,7 +116,6 @@ macro_rules! sql_of {
                 $schema,
                 ".outbox WHERE sent_at IS NULL"
             ),
-            notify: concat!("NOTIFY ", $schema, "_outbox"),
         }
     };
 }
@@ -184,21 +187,26 @@ pub async fn add(
         .bind(now.to_sqlx())
         .execute(&mut *tx)
         .await?;
-    sqlx::query(owner.sql().notify).execute(&mut *tx).await?;
     Ok(())
 }
 
-/// The oldest `limit` rows that wait, in order.
-pub async fn take(pool: &PgPool, owner: Owner, limit: i64) -> Result<Vec<Unsent>, DbError> {
+/// The oldest `limit` rows that wait, in order, but for those that are `known` to be acknowledged and not marked yet.
+pub async fn take(
+    connection: &mut PgConnection,
+    owner: Owner,
+    known: &[i64],
+    limit: i64,
+) -> Result<Vec<Unsent>, DbError> {
     Ok(sqlx::query_as(owner.sql().take)
         .bind(limit)
-        .fetch_all(pool)
+        .bind(known)
+        .fetch_all(connection)
         .await?)
 }
 
 /// Marks rows as acknowledged by the bus.
 pub async fn mark_sent(
-    pool: &PgPool,
+    connection: &mut PgConnection,
     owner: Owner,
     ids: &[i64],
     now: Timestamp,
@@ -206,7 +214,7 @@ pub async fn mark_sent(
     sqlx::query(owner.sql().sent)
         .bind(ids)
         .bind(now.to_sqlx())
-        .execute(pool)
+        .execute(connection)
         .await?;
     Ok(())
 }

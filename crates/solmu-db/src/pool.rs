@@ -13,6 +13,10 @@ use crate::error::{DbError, HasDbError};
 /// How often a colliding transaction is run before its error is the answer.
 const ATTEMPTS: u32 = 8;
 
+/// A connection that was idle for longer than this is tried before it is used. One that came back a moment ago was tried
+/// then: another round trip for every statement would buy nothing.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// How to reach PostgreSQL.
 #[derive(Debug, Clone)]
 pub struct DbConfig {
@@ -46,6 +50,15 @@ impl Db {
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
             .acquire_timeout(config.acquire_timeout)
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > FRESH {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_lazy_with(options);
         Ok(Self { pool })
     }

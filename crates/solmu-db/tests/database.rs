@@ -74,19 +74,27 @@ async fn outbox_keeps_order_until_sent_and_purged() {
         .await
         .unwrap();
     tx.commit().await.unwrap();
-    let unsent = outbox::take(pool, Owner::Sla, 2).await.unwrap();
+    let mut relay = pool.acquire().await.unwrap();
+    let unsent = outbox::take(&mut relay, Owner::Sla, &[], 2).await.unwrap();
     assert_eq!(
         unsent.iter().map(|row| row.event[0]).collect::<Vec<_>>(),
         [1, 2]
     );
     let ids: Vec<i64> = unsent.iter().map(|row| row.id).collect();
-    outbox::mark_sent(pool, Owner::Sla, &ids, now)
+    let known = &ids[..1];
+    let rest = outbox::take(&mut relay, Owner::Sla, known, 9)
         .await
         .unwrap();
     assert_eq!(
-        outbox::take(pool, Owner::Sla, 9).await.unwrap()[0].event,
-        [3]
+        rest.iter().map(|row| row.event[0]).collect::<Vec<_>>(),
+        [2, 3],
+        "what is known to be out is not taken again"
     );
+    outbox::mark_sent(&mut relay, Owner::Sla, &ids, now)
+        .await
+        .unwrap();
+    let rest = outbox::take(&mut relay, Owner::Sla, &[], 9).await.unwrap();
+    assert_eq!(rest[0].event, [3]);
     let backlog = outbox::backlog(pool, Owner::Sla).await.unwrap();
     assert_eq!((backlog.pending, backlog.oldest), (1, Some(now)));
     let later = now + jiff::SignedDuration::from_secs(1);

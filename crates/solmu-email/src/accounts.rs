@@ -9,7 +9,11 @@ use std::{
 
 use solmu_domain::signed::Signer;
 
-use crate::config::{AccountConfig, Config, RelayConfig, Tls};
+use crate::{
+    config::{AccountConfig, Config, RelayConfig, Tls},
+    mailbox::{self, MailboxProblem},
+    outgoing::{Outgoing, OutgoingConfig},
+};
 use solmu_mime::{
     address::{Address, AddressError},
     reply_address::{ReplyAddress, ReplyAddressError},
@@ -68,9 +72,34 @@ pub enum ConfigError {
     /// A password that would go over the network in the clear.
     #[error("{0}: a password needs 'tls' unless the relay is on this machine")]
     PasswordInTheClear(String),
+    /// Settings of a relay's login that cannot be so.
+    #[error("{place}: {problem}")]
+    Login {
+        /// Whose relay.
+        place: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// What an account says about its outgoing mail cannot be so.
+    #[error("account '{account}': {problem}")]
+    Outgoing {
+        /// The account.
+        account: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// Command lines that must be taken would be refused.
     #[error("'smtp.max_command_bytes' must be at least 512")]
     ShortCommands,
+    /// Senders cannot be verified as configured.
+    #[error("{0}")]
+    Authenticity(String),
+    /// Settings of the SMTP server that cannot be so.
+    #[error("'{0}': {1}")]
+    Smtp(&'static str, &'static str),
+    /// A mailbox that cannot be read as configured.
+    #[error(transparent)]
+    Mailbox(#[from] MailboxProblem),
     /// A limit of zero.
     #[error("'{0}' must be more than zero")]
     Zero(&'static str),
@@ -110,6 +139,10 @@ pub struct Account {
     pub reply: ReplyAddress,
     /// Where its answers go out.
     pub relay: Option<RelayConfig>,
+    /// The relay is its own and not the one of all.
+    pub own_relay: bool,
+    /// How its mail looks.
+    pub outgoing: Outgoing,
 }
 
 /// All mailboxes.
@@ -135,6 +168,7 @@ impl Accounts {
         for account in &config.accounts {
             builder.account(account, config.relay.as_ref(), signer);
         }
+        builder.mailboxes(config);
         builder.finish(&config.hostname)
     }
 
@@ -196,6 +230,10 @@ impl Builder {
             ("smtp.max_message_bytes", smtp.max_message_bytes),
             ("smtp.max_recipients", smtp.max_recipients),
             ("smtp.max_connections", smtp.max_connections),
+            (
+                "smtp.max_connections_per_address",
+                smtp.max_connections_per_address,
+            ),
             ("smtp.max_hops", smtp.max_hops),
             ("parse.parts", config.parse.parts),
             ("parse.header_bytes", config.parse.header_bytes),
@@ -205,6 +243,11 @@ impl Builder {
                 self.errors.push(ConfigError::Zero(name));
             }
         }
+        let problems = config.authenticity.problems().into_iter();
+        self.errors.extend(problems.map(ConfigError::Authenticity));
+        let problems = smtp.problems().into_iter();
+        self.errors
+            .extend(problems.map(|(key, why)| ConfigError::Smtp(key, why)));
         // RFC 5321 section 4.5.3.1.4.
         if smtp.max_command_bytes < 512 {
             self.errors.push(ConfigError::ShortCommands);
@@ -248,12 +291,15 @@ impl Builder {
         };
         let relay = config.relay.clone().or_else(|| shared.cloned());
         let display_name = config.display_name.clone();
+        let outgoing = self.outgoing(name, &config.outgoing);
         let account = Arc::new(Account {
             name: name.clone(),
             addresses,
             display_name,
             reply,
             relay,
+            own_relay: config.relay.is_some(),
+            outgoing,
         });
         self.add(account, &base, config.default);
     }
@@ -274,6 +320,11 @@ impl Builder {
                 self.errors.push(ConfigError::DuplicateAddress(address));
             }
         }
+        // Accounts may share a bounce domain: whose mail it was is in the return path.
+        if let Some(bounce) = account.outgoing.bounce_address() {
+            let own = Arc::clone(&account);
+            self.by_address.entry(bounce.normalised()).or_insert(own);
+        }
         if default {
             if let Some(other) = &self.default {
                 self.errors.push(ConfigError::TwoDefaults(
@@ -284,6 +335,28 @@ impl Builder {
             self.default = Some(Arc::clone(&account));
         }
         self.list.push(account);
+    }
+
+    fn outgoing(&mut self, account: &str, config: &OutgoingConfig) -> Outgoing {
+        Outgoing::new(config).unwrap_or_else(|errors| {
+            self.errors
+                .extend(errors.into_iter().map(|error| ConfigError::Outgoing {
+                    account: account.to_owned(),
+                    problem: with_causes(&error),
+                }));
+            Outgoing::default()
+        })
+    }
+
+    fn mailboxes(&mut self, config: &Config) {
+        let has_default =
+            config.accounts.len() == 1 || config.accounts.iter().any(|account| account.default);
+        let is_account = |name: &str| {
+            let named = config.accounts.iter().any(|account| account.name == name);
+            if name.is_empty() { has_default } else { named }
+        };
+        let problems = mailbox::problems(&config.mailboxes, is_account).into_iter();
+        self.errors.extend(problems.map(ConfigError::Mailbox));
     }
 
     fn address(&mut self, account: &str, text: &str) -> Option<Address> {
@@ -307,16 +380,23 @@ impl Builder {
                 .push(ConfigError::RelayWithoutHost(place.to_owned()));
         }
         let has_password = !relay.password.expose().is_empty();
-        if relay.username.is_empty() == has_password {
+        let half = relay.username.is_empty() == has_password && relay.oauth.is_none();
+        if half {
             self.errors
                 .push(ConfigError::HalfCredentials(place.to_owned()));
         }
+        let problems = oauth_problems(relay).into_iter();
+        self.errors
+            .extend(problems.map(|problem| ConfigError::Login {
+                place: place.to_owned(),
+                problem,
+            }));
         let local = relay.host == "localhost"
             || relay
                 .host
                 .parse::<IpAddr>()
                 .is_ok_and(|address| address.is_loopback());
-        if has_password && relay.tls == Tls::None && !local {
+        if (has_password || relay.oauth.is_some()) && relay.tls == Tls::None && !local {
             self.errors
                 .push(ConfigError::PasswordInTheClear(place.to_owned()));
         }
@@ -344,6 +424,36 @@ impl Builder {
             hostname,
         })
     }
+}
+
+/// What is wrong with a login by access token.
+fn oauth_problems(relay: &RelayConfig) -> Vec<String> {
+    let Some(oauth) = &relay.oauth else {
+        return Vec::new();
+    };
+    let mut problems: Vec<String> = oauth
+        .errors()
+        .iter()
+        .map(|error| format!("oauth: {error}"))
+        .collect();
+    if relay.username.is_empty() {
+        problems.push("'oauth' needs 'username': the address of the mailbox".to_owned());
+    }
+    if !relay.password.is_empty() {
+        problems.push("'oauth' and 'password' exclude each other".to_owned());
+    }
+    problems
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }
 
 #[cfg(test)]

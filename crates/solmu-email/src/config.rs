@@ -4,10 +4,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use solmu_connector::outbound::OutboundConfig;
+use solmu_connector::{OauthConfig, outbound::OutboundConfig};
+use solmu_mailauth::DkimConfig;
 use solmu_runtime::config::Secret;
 
-use crate::smtp::SmtpLimits;
+use crate::authenticity::AuthenticityConfig;
+use crate::hooks::WebhooksConfig;
+use crate::mailbox::MailboxConfig;
+use crate::outgoing::{DomainLimits, Notify, OutgoingConfig};
+use crate::smtp::SmtpConfig;
 use solmu_mime::parse::ParseLimits;
 
 /// The e-mail connector: where mail comes in, whose mail it is, and where answers go out.
@@ -23,16 +28,28 @@ pub struct Config {
     /// Relay of accounts that have none of their own. Without one, answers wait.
     pub relay: Option<RelayConfig>,
     /// Name under which our own mail exchanger writes Authentication-Results (RFC 8601). Without it no sender is
-    /// verified.
+    /// verified, unless Solmu does it itself (`authenticity`). Empty for an exchanger that writes no name (Microsoft
+    /// 365).
     pub authserv_id: Option<String>,
     /// Received headers that our own exchangers write above its Authentication-Results.
     pub trusted_hops: usize,
+    /// How senders are verified.
+    pub authenticity: AuthenticityConfig,
+    /// Keys that sign our mail by DKIM. Without one, the relay has to sign.
+    pub dkim: Vec<DkimConfig>,
     /// How answers are sent and tried again.
     pub outbound: OutboundConfig,
-    /// Limits of the SMTP server.
-    pub smtp: SmtpLimits,
+    /// Largest mail that is sent, in bytes, with its files as they go over the line (a third larger than on disk). A
+    /// larger one fails before anything is connected. Gmail takes 25 MiB, Microsoft 365 by default 35.
+    pub max_outgoing_bytes: usize,
+    /// Limits and doors of the SMTP server.
+    pub smtp: SmtpConfig,
     /// Limits of taking mails apart.
     pub parse: ParseLimits,
+    /// Webhooks of mail providers.
+    pub webhooks: WebhooksConfig,
+    /// Mailboxes that are read over IMAP.
+    pub mailboxes: Vec<MailboxConfig>,
 }
 
 impl Default for Config {
@@ -50,9 +67,14 @@ impl Default for Config {
             relay: None,
             authserv_id: None,
             trusted_hops: 1,
+            authenticity: AuthenticityConfig::default(),
+            dkim: Vec::new(),
             outbound: OutboundConfig::default(),
-            smtp: SmtpLimits::default(),
+            max_outgoing_bytes: 25 * 1024 * 1024,
+            smtp: SmtpConfig::default(),
             parse: ParseLimits::default(),
+            webhooks: WebhooksConfig::default(),
+            mailboxes: Vec::new(),
         }
     }
 }
@@ -73,6 +95,8 @@ pub struct AccountConfig {
     pub reply_address: Option<String>,
     /// Relay of this account.
     pub relay: Option<RelayConfig>,
+    /// Templates, return path and marks of the mail that this account sends.
+    pub outgoing: OutgoingConfig,
 }
 
 /// How a connection to the relay is protected.
@@ -102,8 +126,21 @@ pub struct RelayConfig {
     pub username: String,
     /// Password of the user.
     pub password: Secret,
-    /// Connections at the same time.
+    /// Log in with access tokens instead of a password (XOAUTH2); `username` is the mailbox. Microsoft 365: host
+    /// `smtp.office365.com`, port 587, `starttls`, scope `https://outlook.office.com/SMTP.Send offline_access` with a
+    /// refresh token, or `https://outlook.office365.com/.default` with the application's own secret. Gmail: host
+    /// `smtp.gmail.com`, port 465, `implicit`, scope `https://mail.google.com/`.
+    pub oauth: Option<OauthConfig>,
+    /// Connections at the same time. Microsoft 365 takes 3 for each mailbox.
     pub connections: usize,
+    /// Mails over one connection before a new one is made; 0 for no limit.
+    pub mails_per_connection: usize,
+    /// Limits for each recipient domain.
+    pub limits: DomainLimits,
+    /// Which delivery reports are asked for, where the relay offers them (RFC 3461): `success`, `failure`, `delay`. With
+    /// `success` a mail becomes "delivered", and each answer brings a report onto its ticket. Without `failure` bounces
+    /// come as each server likes. Empty: nothing is asked for.
+    pub notify: Vec<Notify>,
     /// Milliseconds to wait for the relay's answer to a command.
     pub timeout_ms: u64,
     /// Milliseconds to wait for its answer after the mail; after that nobody knows whether it has the mail. RFC 5321
@@ -119,7 +156,11 @@ impl Default for RelayConfig {
             tls: Tls::default(),
             username: String::new(),
             password: Secret::default(),
-            connections: 4,
+            oauth: None,
+            connections: 6,
+            mails_per_connection: 100,
+            limits: DomainLimits::default(),
+            notify: vec![Notify::Failure, Notify::Delay],
             timeout_ms: 60_000,
             data_timeout_ms: 600_000,
         }

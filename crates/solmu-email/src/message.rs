@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
 use solmu_bus::envelope::to_proto_time;
 use solmu_domain::{
     contact::EmailAddress,
@@ -12,29 +11,30 @@ use solmu_domain::{
 };
 use solmu_proto::{
     inbound::v1::{
-        Authenticity, ContentKind, DeliveryReported, MessageReceived, Sender, Threading,
-        authenticity::Verdict as ProtoVerdict,
+        ContentKind, DeliveryReported, MessageReceived, Protection as ProtoProtection, Sender,
+        Threading,
     },
-    types::v1::{
-        Assurance, AutomaticClass, Channel, DeliveryState, Identity, IdentityKind,
-        Mailbox as ProtoMailbox,
-    },
+    types::v1::{Assurance, Channel, Identity, IdentityKind, Mailbox as ProtoMailbox},
 };
 use solmu_text::language;
 
-use crate::accounts::Account;
+use crate::{
+    accounts::Account,
+    authenticity,
+    outgoing::{marker, reports},
+};
 use solmu_mime::{
     address::Address,
-    authenticity::Verdict,
+    authenticity::{Findings, Verdict},
     automatic::Classified,
-    mail::{Mailbox, ParsedMail},
+    mail::{Mailbox, ParsedMail, Protection},
+    quotes,
     reply_address::{own_message, ticket_of_address},
+    threading::{conversation_key, external_id, subject_ticket_numbers},
 };
 
 /// Name of the channel in ids; the same that the intake uses.
 const CHANNEL: &str = "email";
-/// Bytes of an external id; a longer Message-ID is replaced by its digest, so that it fits an index.
-const EXTERNAL_ID_MAX: usize = 500;
 /// Headers in which mail servers leave the address that a mail was delivered to.
 const DELIVERY_HEADERS: [&str; 5] = [
     "delivered-to",
@@ -52,7 +52,7 @@ pub struct Known<'a> {
     /// Its class.
     pub classified: &'a Classified,
     /// Who it is from, as far as that is certain.
-    pub verdict: Verdict,
+    pub findings: &'a Findings,
     /// Envelope recipients of this account; empty where no envelope is known.
     pub recipients: &'a [Address],
     /// Envelope sender, if it is known and not null.
@@ -67,6 +67,7 @@ pub fn to_event(known: &Known<'_>, account: &Account, signer: &Signer) -> Messag
     let mail = known.mail;
     let external_id = external_id(mail);
     let message_id = MessageId::of_inbound(CHANNEL, &account.name, &external_id);
+    let offsets = quotes::find(&mail.text).in_characters(&mail.text);
     MessageReceived {
         message_id: message_id.to_string(),
         channel: Channel::Email.into(),
@@ -84,7 +85,7 @@ pub fn to_event(known: &Known<'_>, account: &Account, signer: &Signer) -> Messag
         attachments: Vec::new(),
         sent_time: mail.date.map(to_proto_time),
         received_time: Some(to_proto_time(known.received)),
-        authenticity: Some(authenticity(known.verdict)),
+        authenticity: Some(authenticity::to_proto(known.findings)),
         automatic_class: known.classified.class.into(),
         automatic_reason: known.classified.reason.to_owned(),
         threading: Some(threading(known, signer)),
@@ -93,6 +94,9 @@ pub fn to_event(known: &Known<'_>, account: &Account, signer: &Signer) -> Messag
         notices: mail.notices.clone(),
         content_kind: ContentKind::Message.into(),
         fields_json: String::new(),
+        quote_offset: offset(offsets.quote),
+        signature_offset: offset(offsets.signature),
+        protection: protection(mail.protection).into(),
     }
 }
 
@@ -104,66 +108,22 @@ pub fn delivery_report(
     account: &Account,
     signer: &Signer,
 ) -> Option<DeliveryReported> {
-    let bounce = known.classified.bounce.as_ref()?;
-    let external_id = bounce.message_id.clone()?;
-    let own = own_message(&external_id, signer)?;
-    let failed = matches!(
-        bounce.class,
-        AutomaticClass::BounceHard | AutomaticClass::BounceSoft
-    );
-    failed.then(|| DeliveryReported {
-        message_id: own.message.to_string(),
-        channel: Channel::Email.into(),
-        account: account.name.clone(),
-        external_id,
-        state: DeliveryState::Failed.into(),
-        report_time: Some(to_proto_time(known.received)),
-        error_code: bounce.status.clone(),
-        error_text: bounce.diagnostic.clone(),
-    })
+    reports::of(known, account, signer)
 }
 
-/// The Message-ID, or a fingerprint that is the same for each delivery of a mail without one.
-fn external_id(mail: &ParsedMail) -> String {
-    match &mail.message_id {
-        Some(id) if id.len() <= EXTERNAL_ID_MAX => id.clone(),
-        Some(id) => format!("sha256:{}", hex::encode(Sha256::digest(id))),
-        None => fingerprint(mail),
-    }
+/// A text is far shorter than what a 32-bit number counts; were it not, nothing would be folded.
+fn offset(at: Option<usize>) -> Option<u32> {
+    at.and_then(|at| u32::try_from(at).ok())
 }
 
-/// SHA-256 over date, sender, subject and body. Headers that a server adds on the way are not part of it.
-fn fingerprint(mail: &ParsedMail) -> String {
-    let mut digest = Sha256::new();
-    let date = mail.fields.first("date").unwrap_or_default();
-    let from = mail
-        .from
-        .first()
-        .map(|from| from.address.to_lowercase())
-        .unwrap_or_default();
-    for part in [
-        date,
-        &from,
-        &mail.subject,
-        mail.text.trim_end(),
-        mail.html.trim_end(),
-    ] {
-        digest.update((part.len() as u64).to_be_bytes());
-        digest.update(part);
+fn protection(protection: Protection) -> ProtoProtection {
+    match protection {
+        Protection::None => ProtoProtection::None,
+        Protection::PgpSigned => ProtoProtection::PgpSigned,
+        Protection::PgpEncrypted => ProtoProtection::PgpEncrypted,
+        Protection::SmimeSigned => ProtoProtection::SmimeSigned,
+        Protection::SmimeEncrypted => ProtoProtection::SmimeEncrypted,
     }
-    for attachment in &mail.attachments {
-        digest.update(Sha256::digest(&attachment.bytes));
-    }
-    format!("sha256:{}", hex::encode(digest.finalize()))
-}
-
-/// The oldest ancestor that the mail names: messages of one thread share it whatever their order of arrival.
-fn conversation_key(mail: &ParsedMail, external_id: &str) -> String {
-    mail.references
-        .first()
-        .or_else(|| mail.in_reply_to.first())
-        .cloned()
-        .unwrap_or_else(|| external_id.to_owned())
 }
 
 fn to_proto(mailbox: &Mailbox) -> ProtoMailbox {
@@ -204,7 +164,7 @@ fn sender(known: &Known<'_>) -> Sender {
     let Some(author) = author else {
         return Sender::default();
     };
-    let proven = known.verdict == Verdict::Verified && !rewritten;
+    let proven = known.findings.verdict == Verdict::Verified && !rewritten;
     let identity = normalised(&author.address).map(|value| Identity {
         kind: IdentityKind::Email.into(),
         value,
@@ -216,7 +176,7 @@ fn sender(known: &Known<'_>) -> Sender {
         }
         .into(),
         attested_by: if proven { "dmarc" } else { "from-header" }.to_owned(),
-        scope: String::new(),
+        ..Identity::default()
     });
     let name = if author.name.is_empty() {
         mail.from.first().map(|from| from.name.clone())
@@ -282,17 +242,6 @@ pub(crate) fn recipients_of(mail: &ParsedMail) -> impl Iterator<Item = Address> 
     delivery_headers(mail).chain(written)
 }
 
-fn authenticity(verdict: Verdict) -> Authenticity {
-    let (verdict, method) = match verdict {
-        Verdict::Verified => (ProtoVerdict::Verified, "authentication-results"),
-        Verdict::Unverified => (ProtoVerdict::Unverified, "none"),
-    };
-    Authenticity {
-        verdict: verdict.into(),
-        method: method.to_owned(),
-    }
-}
-
 fn threading(known: &Known<'_>, signer: &Signer) -> Threading {
     let mail = known.mail;
     let bounced = known
@@ -306,6 +255,7 @@ fn threading(known: &Known<'_>, signer: &Signer) -> Threading {
         references: mail.references.iter().rev().cloned().collect(),
         signed_ticket_ids: signed_tickets(known, bounced.as_deref(), signer),
         bounced_message_id: bounced.unwrap_or_default(),
+        subject_ticket_numbers: subject_ticket_numbers(&mail.subject),
     }
 }
 
@@ -327,9 +277,14 @@ fn signed_tickets(known: &Known<'_>, bounced: Option<&str>, signer: &Signer) -> 
     let by_id = ids
         .filter_map(|id| own_message(id, signer))
         .map(|own| own.ticket);
+    // Last, because a quoted mail of another ticket brings its mark along.
+    let by_mark = [&mail.text, &mail.html]
+        .into_iter()
+        .flat_map(|text| marker::tickets_in(text, signer));
     let mut seen: HashSet<TicketId> = HashSet::new();
     by_address
         .chain(by_id)
+        .chain(by_mark)
         .filter(|ticket| seen.insert(*ticket))
         .map(|ticket| ticket.to_string())
         .collect()

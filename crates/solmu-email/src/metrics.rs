@@ -7,12 +7,18 @@ use solmu_telemetry::metrics::{Counter, Gauge, Metrics, Unit};
 pub struct EmailMetrics {
     /// Mails by class.
     pub classified: Counter<1>,
+    /// Mails by who looked at the sender, and what came of it.
+    pub senders: Counter<2>,
     /// Answers to mails over SMTP, by the first digit.
     pub replies: Counter<1>,
     /// Open SMTP connections.
     pub connections: Gauge<0>,
     /// Refused connections and recipients, by why.
     pub refused: Counter<1>,
+    /// TLS handshakes of SMTP connections, by outcome.
+    pub handshakes: Counter<1>,
+    /// Readings of a certificate that changed, by outcome.
+    pub certificate_reloads: Counter<1>,
 }
 
 impl EmailMetrics {
@@ -25,6 +31,12 @@ impl EmailMetrics {
                 "mails taken apart, by who or what wrote them",
                 Unit::Count,
                 ["class"],
+            ),
+            senders: metrics.counter(
+                "solmu_email_senders_total",
+                "mails by who looked at the sender, and what came of it",
+                Unit::Count,
+                ["method", "verdict"],
             ),
             replies: metrics.counter(
                 "solmu_email_smtp_mails_total",
@@ -43,6 +55,18 @@ impl EmailMetrics {
                 "SMTP connections and commands that were refused, by why",
                 Unit::Count,
                 ["why"],
+            ),
+            handshakes: metrics.counter(
+                "solmu_email_smtp_tls_total",
+                "TLS handshakes of SMTP connections, by outcome",
+                Unit::Count,
+                ["outcome"],
+            ),
+            certificate_reloads: metrics.counter(
+                "solmu_email_smtp_certificate_reloads_total",
+                "changed certificates of the SMTP server that were read, by outcome",
+                Unit::Count,
+                ["outcome"],
             ),
         }
     }

@@ -4,26 +4,29 @@
 //! Files go to the store before the event goes to the bus: an event that names a file which is not there would be a
 //! promise broken, a file without an event is swept up later.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
 use solmu_connector::{
-    InboundEvent, Intake, IntakeError, ObjectStore, object_store::ObjectStoreError, raw,
+    InboundEvent, Intake, IntakeError, ObjectStore, object_store::ObjectStoreError,
+    outbound::Deliveries, raw,
 };
 use solmu_domain::{clock::SharedClock, signed::Signer};
 use solmu_proto::types::v1::{Attachment, AutomaticClass};
 
 use crate::{
     accounts::{Account, Accounts},
+    authenticity::Authenticity,
     config::Config,
     message::{Known, delivery_report, recipients_of, to_event},
     metrics::EmailMetrics,
+    outgoing::verp,
 };
 use solmu_mime::{
     address::Address,
-    authenticity::{Trust, judge},
+    authenticity::{Findings, Trust, judge},
     automatic::{Classified, Surroundings, classify},
     mail::{ParsedAttachment, ParsedMail},
     parse::{ParseLimits, parse},
@@ -88,6 +91,21 @@ pub struct Incoming {
     pub fallback: Option<Arc<Account>>,
     /// Received headers of ours that stand on top.
     pub own_hops: usize,
+    /// The connection that it came in over; `None` where we did not take it from a stranger by SMTP: over LMTP a server
+    /// of ours stands between, and so it does for everything that is fetched.
+    pub connection: Option<ConnectionFacts>,
+}
+
+/// What a connection of ours says about its other end. With the envelope sender this is what SPF looks at (RFC 7208
+/// section 2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionFacts {
+    /// Address of the other end.
+    pub peer: IpAddr,
+    /// Name that the other end gave itself in HELO or EHLO; as sent, so not to be believed.
+    pub helo: String,
+    /// Whether the mail came over TLS.
+    pub tls: bool,
 }
 
 /// Takes mails in. Cheap to clone.
@@ -95,6 +113,9 @@ pub struct Incoming {
 pub struct Receiver<A> {
     shared: Arc<Shared>,
     intake: Arc<A>,
+    deliveries: Option<Deliveries>,
+    /// Of a mail provider: the only name under which Authentication-Results count; none if empty.
+    header_of: Option<Arc<str>>,
 }
 
 impl<A> Clone for Receiver<A> {
@@ -102,6 +123,8 @@ impl<A> Clone for Receiver<A> {
         Self {
             shared: Arc::clone(&self.shared),
             intake: Arc::clone(&self.intake),
+            deliveries: self.deliveries.clone(),
+            header_of: self.header_of.clone(),
         }
     }
 }
@@ -114,8 +137,7 @@ struct Shared {
     clock: SharedClock,
     metrics: EmailMetrics,
     limits: ParseLimits,
-    authserv_id: Option<String>,
-    trusted_hops: usize,
+    authenticity: Authenticity,
     max_hops: usize,
 }
 
@@ -140,6 +162,8 @@ impl<A: Accept> Receiver<A> {
     /// A receiver with the limits of `config`.
     #[must_use]
     pub fn new(parts: ReceiverParts<A>, config: &Config) -> Self {
+        let authenticity =
+            Authenticity::new(config, parts.accounts.hostname(), parts.metrics.clone());
         let shared = Shared {
             accounts: parts.accounts,
             signer: parts.signer,
@@ -147,13 +171,31 @@ impl<A: Accept> Receiver<A> {
             clock: parts.clock,
             metrics: parts.metrics,
             limits: config.parse.clone(),
-            authserv_id: config.authserv_id.clone(),
-            trusted_hops: config.trusted_hops,
+            authenticity,
             max_hops: config.smtp.max_hops,
         };
         Self {
             shared: Arc::new(shared),
             intake: Arc::new(parts.intake),
+            deliveries: None,
+            header_of: None,
+        }
+    }
+
+    /// Lets the memory of what was sent know what reports say.
+    #[must_use]
+    pub fn with_deliveries(mut self, deliveries: Deliveries) -> Self {
+        self.deliveries = Some(deliveries);
+        self
+    }
+
+    /// A receiver for mail that a provider took in for us: no exchanger of ours has seen it, so a header that bears our
+    /// exchanger's name was written by the sender. Only the provider's own `authserv_id` counts; none if empty.
+    #[must_use]
+    pub fn for_provider(&self, authserv_id: &str) -> Self {
+        Self {
+            header_of: Some(authserv_id.into()),
+            ..self.clone()
         }
     }
 
@@ -176,6 +218,28 @@ impl<A: Accept> Receiver<A> {
         self.hand_in(events).await
     }
 
+    /// As [`Self::receive`], with an outcome for each account that the mail is for: one account's failure is not told
+    /// as another's. What concerns the mail itself fails for all.
+    #[tracing::instrument(name = "email.receive_each", parent = None, skip_all, fields(mail.bytes = incoming.raw.len()))]
+    pub async fn receive_each(&self, incoming: Incoming) -> Result<Vec<AccountOutcome>, Refusal> {
+        let mut by_account: Vec<(String, Vec<InboundEvent>)> = Vec::new();
+        for event in self.prepare(incoming).await? {
+            let account = match &event {
+                InboundEvent::Message(message) => &message.account,
+                InboundEvent::Delivery(report) => &report.account,
+            };
+            match by_account.iter_mut().find(|(name, _)| name == account) {
+                Some((_, events)) => events.push(event),
+                None => by_account.push((account.clone(), vec![event])),
+            }
+        }
+        let handing_in = by_account.into_iter().map(|(account, events)| async move {
+            let outcome = self.hand_in(events).await;
+            AccountOutcome { account, outcome }
+        });
+        Ok(join_all(handing_in).await)
+    }
+
     /// Takes a mail apart and keeps its files; what comes back has to be handed in.
     pub async fn prepare(&self, incoming: Incoming) -> Result<Vec<InboundEvent>, Refusal> {
         let mut mail = self.shared.take_apart(&incoming.raw).await?;
@@ -183,7 +247,11 @@ impl<A: Accept> Receiver<A> {
         if hops > self.shared.max_hops {
             return Err(Refusal::Loop { hops });
         }
-        let deliveries = self.shared.deliveries(&mail, &incoming)?;
+        let findings = match &self.header_of {
+            Some(authserv_id) => provider_findings(&mail, authserv_id),
+            None => Box::pin(self.shared.authenticity.of(&mail, &incoming)).await,
+        };
+        let deliveries = self.shared.deliveries(&mail, &incoming, &findings)?;
         let attachments = self
             .shared
             .keep_files(std::mem::take(&mut mail.attachments))
@@ -208,20 +276,52 @@ impl<A: Accept> Receiver<A> {
 
     /// Hands events in, in their order.
     pub async fn hand_in(&self, events: Vec<InboundEvent>) -> Result<(), Refusal> {
+        let reports: Vec<_> = events
+            .iter()
+            .filter_map(|event| match event {
+                InboundEvent::Delivery(report) => Some(report.clone()),
+                InboundEvent::Message(_) => None,
+            })
+            .collect();
         self.intake
             .accept_all(events)
             .await
             .map_err(|error| match error {
                 IntakeError::TooLarge => Refusal::TooLarge,
                 IntakeError::Unavailable => Refusal::Unavailable(error),
-            })
+            })?;
+        if let Some(deliveries) = &self.deliveries {
+            for report in reports {
+                deliveries.note(&report).await;
+            }
+        }
+        Ok(())
     }
+}
+
+/// What became of a mail for one account.
+#[derive(Debug)]
+pub struct AccountOutcome {
+    /// Name of the account.
+    pub account: String,
+    /// `Ok` means that the bus has it on disk.
+    pub outcome: Result<(), Refusal>,
 }
 
 /// A mail as one account gets it.
 struct Delivery {
     message: solmu_proto::inbound::v1::MessageReceived,
     report: Option<solmu_proto::inbound::v1::DeliveryReported>,
+}
+
+/// What a provider's own header says of the sender. It stands below the one Received header that the provider wrote.
+fn provider_findings(mail: &ParsedMail, authserv_id: &str) -> Findings {
+    const PROVIDER_HOPS: usize = 1;
+    let trust = Trust {
+        authserv_id: Some(authserv_id).filter(|id| !id.is_empty()),
+        trusted_hops: PROVIDER_HOPS,
+    };
+    judge(mail, trust)
 }
 
 fn store_refusal(error: ObjectStoreError) -> Refusal {
@@ -247,22 +347,24 @@ impl Shared {
             is_own: &|address| self.accounts.is_own(address),
             signer: &self.signer,
         };
-        let classified = classify(mail, &around);
+        let classified = verp::judged(
+            classify(mail, &around),
+            &incoming.recipients,
+            incoming.mail_from.as_deref(),
+            &self.signer,
+        );
         self.metrics.classified.inc([class_label(classified.class)]);
         classified
     }
 
     /// One event for each account that the mail is for: the account is part of the unique key.
-    fn deliveries(&self, mail: &ParsedMail, incoming: &Incoming) -> Result<Vec<Delivery>, Refusal> {
+    fn deliveries(
+        &self,
+        mail: &ParsedMail,
+        incoming: &Incoming,
+        findings: &Findings,
+    ) -> Result<Vec<Delivery>, Refusal> {
         let classified = self.classify(mail, incoming);
-        let trusted_hops = self.trusted_hops + incoming.own_hops;
-        let verdict = judge(
-            mail,
-            Trust {
-                authserv_id: self.authserv_id.as_deref(),
-                trusted_hops,
-            },
-        );
         let received = self.clock.now();
         let by_account = self.by_account(mail, incoming);
         if by_account.is_empty() {
@@ -272,7 +374,7 @@ impl Shared {
             let known = Known {
                 mail,
                 classified: &classified,
-                verdict,
+                findings,
                 recipients,
                 mail_from: incoming.mail_from.as_deref(),
                 received,

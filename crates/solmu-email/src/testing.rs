@@ -23,11 +23,38 @@ use crate::{
 pub(crate) struct Desk {
     accepted: Mutex<Vec<InboundEvent>>,
     refuse: Mutex<Option<IntakeError>>,
+    refused_account: Mutex<Option<(String, IntakeError)>>,
 }
 
 impl Desk {
     pub(crate) fn refuse_with(&self, error: Option<IntakeError>) {
         *self.refuse.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+
+    /// From now on refuses what is for `account`, and takes the rest.
+    pub(crate) fn refuse_account(&self, account: &str, error: IntakeError) {
+        let mut refused = self
+            .refused_account
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *refused = Some((account.to_owned(), error));
+    }
+
+    /// Why `events` are refused, if they are.
+    fn refusal(&self, events: &[InboundEvent]) -> Option<IntakeError> {
+        let all = *self.refuse.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = self
+            .refused_account
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Some((account, error)) = refused.as_ref() else {
+            return all;
+        };
+        let is_for_it = |event: &InboundEvent| match event {
+            InboundEvent::Message(message) => message.account == *account,
+            InboundEvent::Delivery(report) => report.account == *account,
+        };
+        all.or_else(|| events.iter().any(is_for_it).then_some(*error))
     }
 
     pub(crate) fn events(&self) -> Vec<InboundEvent> {
@@ -52,7 +79,7 @@ pub(crate) struct FakeIntake(pub(crate) Arc<Desk>);
 
 impl Accept for FakeIntake {
     async fn accept_all(&self, events: Vec<InboundEvent>) -> Result<(), IntakeError> {
-        if let Some(error) = *self.0.refuse.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(error) = self.0.refusal(&events) {
             return Err(error);
         }
         self.0
@@ -75,7 +102,15 @@ pub(crate) struct Bench {
     pub(crate) store: ObjectStore,
     pub(crate) metrics: EmailMetrics,
     pub(crate) clock: Arc<FakeClock>,
-    _folder: tempfile::TempDir,
+    config: Config,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    /// A folder that lives as long as the value.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
 }
 
 pub(crate) fn bench(config: &Config) -> Bench {
@@ -100,8 +135,24 @@ pub(crate) fn bench(config: &Config) -> Bench {
         store,
         metrics,
         clock,
-        _folder: folder,
+        config: config.clone(),
+        folder,
     }
+}
+
+/// The receiver of a bench before another intake.
+pub(crate) fn receiver_with<A: Accept>(bench: &Bench, intake: A) -> Receiver<A> {
+    let accounts =
+        Arc::new(Accounts::new(&bench.config, &signer()).expect("a valid configuration"));
+    let parts = ReceiverParts {
+        accounts,
+        signer: signer(),
+        store: bench.store.clone(),
+        intake,
+        clock: Arc::clone(&bench.clock) as _,
+        metrics: bench.metrics.clone(),
+    };
+    Receiver::new(parts, &bench.config)
 }
 
 /// A folder of samples of others, or `None` with a line that says so.

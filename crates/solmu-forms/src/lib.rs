@@ -86,6 +86,13 @@ pub enum Error {
 /// Highest `body_limit_bytes`: the original travels inside the event, besides the fields made of it.
 pub const MAX_BODY_LIMIT: usize = 200_000;
 
+/// Says what cannot work in the configuration, before anything is started.
+pub fn check(config: &Config) -> Result<(), Error> {
+    compile(config)?;
+    Proxies::parse(&config.trusted_proxies)?;
+    Ok(())
+}
+
 /// Starts the role: its routes under `/forms`.
 ///
 /// The server must give requests their `ConnectInfo<SocketAddr>`; without it, all visitors share one address limit.
@@ -124,8 +131,8 @@ struct Ambient {
     accept: Accept,
 }
 
-/// Checks the configuration and makes everything ready.
-fn service(config: &Config, ambient: Ambient) -> Result<Service, Error> {
+/// The forms by their ids.
+fn compile(config: &Config) -> Result<BTreeMap<String, Form>, Error> {
     if !(1_000..=MAX_BODY_LIMIT).contains(&config.body_limit_bytes) {
         return Err(Error::BadBodyLimit(config.body_limit_bytes));
     }
@@ -136,10 +143,15 @@ fn service(config: &Config, ambient: Ambient) -> Result<Service, Error> {
             return Err(Error::Twice(earlier.id().to_owned()));
         }
     }
+    Ok(forms)
+}
+
+/// Checks the configuration and makes everything ready.
+fn service(config: &Config, ambient: Ambient) -> Result<Service, Error> {
     let limits = &config.rate_limits;
     let time = |rate: Rate| Duration::from_secs(rate.seconds.into());
     Ok(Service {
-        forms,
+        forms: compile(config)?,
         pages: Pages::new(),
         signer: ambient.signer,
         proxies: Proxies::parse(&config.trusted_proxies)?,

@@ -94,7 +94,7 @@ pub(crate) fn message(form: &Form, post: &Submission, received: &Received<'_>) -
         raw: text_of(&form.definition.email_field).to_owned(),
         assurance: Assurance::Claimed.into(),
         attested_by: "form-field".to_owned(),
-        scope: String::new(),
+        ..Identity::default()
     });
     let reply_to = address.iter().map(|address| Mailbox {
         name: name.clone(),
@@ -122,6 +122,7 @@ pub(crate) fn message(form: &Form, post: &Submission, received: &Received<'_>) -
         authenticity: Some(Authenticity {
             verdict: Verdict::Unverified.into(),
             method: "none".to_owned(),
+            ..Authenticity::default()
         }),
         automatic_class: AutomaticClass::Human.into(),
         raw: Some(RawOriginal {

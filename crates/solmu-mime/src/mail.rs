@@ -65,6 +65,31 @@ pub struct ParsedAttachment {
     pub bytes: Vec<u8>,
 }
 
+/// How the original is signed or encrypted. Signatures are not checked and nothing is decrypted: the parts are kept as
+/// files for whoever has the keys.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Protection {
+    /// Neither.
+    #[default]
+    None,
+    /// OpenPGP signature (RFC 3156), also within the text.
+    PgpSigned,
+    /// OpenPGP encryption, also within the text.
+    PgpEncrypted,
+    /// S/MIME signature (RFC 8551).
+    SmimeSigned,
+    /// S/MIME encryption.
+    SmimeEncrypted,
+}
+
+impl Protection {
+    /// Whether the content cannot be read here.
+    #[must_use]
+    pub const fn is_encrypted(self) -> bool {
+        matches!(self, Self::PgpEncrypted | Self::SmimeEncrypted)
+    }
+}
+
 /// A part that a machine wrote for a machine (RFC 3464, RFC 8098, RFC 5965).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
@@ -111,6 +136,8 @@ pub struct ParsedMail {
     pub content_type: String,
     /// Parameter `report-type` of a `multipart/report`, lower case.
     pub report_type: String,
+    /// How the original is signed or encrypted.
+    pub protection: Protection,
     /// What the reader must be told.
     pub notices: Vec<String>,
 }

@@ -10,7 +10,7 @@ use crate::error::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where the ticket service's gRPC API is, e.g. `http://tickets:8081`. Needed for rules that look at words or at the
+    /// Where the ticket service's gRPC API is, e.g. `http://tickets:7310`. Needed for rules that look at words or at the
     /// sender; empty: such rules cannot be saved.
     pub tickets_endpoint: String,
     /// Bearer token of role service for that API.
@@ -18,7 +18,7 @@ pub struct Config {
     /// Events that one transaction decides on at most.
     #[schemars(range(min = 1))]
     pub max_events: usize,
-    /// How long to gather events after the first one, in milliseconds.
+    /// The shortest time between two transactions that are not full, in which events gather, in milliseconds.
     pub linger_ms: u64,
     /// How many agents a decision names as considered, at most.
     #[schemars(range(min = 1))]
@@ -38,7 +38,8 @@ impl Default for Config {
 }
 
 impl Config {
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    /// Refuses what cannot work.
+    pub fn check(&self) -> Result<(), Error> {
         for (name, value) in [
             ("max_events", self.max_events),
             ("candidates", self.candidates),

@@ -11,7 +11,6 @@ mod docs;
 mod error;
 mod probe;
 mod schema;
-mod secret;
 mod source;
 
 use std::path::Path;
@@ -22,7 +21,7 @@ use serde::{Serialize, de::DeserializeOwned};
 pub use docs::markdown;
 pub use error::{ConfigError, ConfigErrors};
 pub use schema::{open_objects, schema};
-pub use secret::Secret;
+pub use solmu_secret::Secret;
 
 use schema::SchemaView;
 use source::Tree;
@@ -66,11 +65,15 @@ pub fn load<T: DeserializeOwned + JsonSchema>(sources: &Sources<'_>) -> Result<T
     tree.settle_texts(&|table| probe::accepts::<T>(table));
     tree.read_secret_files(&view, &mut errors);
     probe::missing(&view, &tree, &mut errors);
-    match tree.to_value().try_into::<T>() {
+    let read = tree.to_value().try_into::<T>();
+    if read.is_err() {
+        probe::all::<T>(&view, &tree, &mut errors);
+    }
+    probe::ranges(&view, &tree, &mut errors);
+    match read {
         Ok(config) if errors.is_empty() => Ok(config),
         Ok(_) => Err(ConfigErrors::new(errors)),
         Err(error) => {
-            probe::all::<T>(&view, &tree, &mut errors);
             if errors.is_empty() {
                 // Nothing alone is to blame; the text says where, and there is no value in it that is refused.
                 errors.push(ConfigError::new(

@@ -233,10 +233,10 @@ pub fn watch_engines(runtime: &Runtime, serves: bool) {
                 }
                 Err(_) => postgres.not_ready("postgres does not answer in time"),
             }
-            if bus.is_connected() {
-                nats.ready();
-            } else {
-                nats.not_ready("nats is not connected");
+            match tokio::time::timeout(PATIENCE, bus.answers()).await {
+                Ok(true) => nats.ready(),
+                Ok(false) => nats.not_ready("nats is not connected"),
+                Err(_) => nats.not_ready("nats does not answer in time"),
             }
             let pause = if postgres.is_ready() && nats.is_ready() {
                 POLL

@@ -22,7 +22,7 @@ use solmu_telemetry::{
     Metrics,
     metrics::{Counter, Gauge, Unit},
 };
-use sqlx::postgres::PgListener;
+use sqlx::{PgConnection, Postgres, pool::PoolConnection, postgres::PgListener};
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, MissedTickBehavior},
@@ -35,6 +35,9 @@ use crate::runtime::Runtime;
 const BATCH: i64 = 500;
 /// The safety tick, should a notification get lost.
 const TICK: Duration = Duration::from_secs(1);
+/// After how many acknowledged rows they are marked, and how long the first of them waits for that at most. Marking
+/// each round would cost a transaction and a sync for each few events.
+const MARK: (usize, Duration) = (256, Duration::from_millis(100));
 /// How long acknowledged rows are kept.
 const KEEP: SignedDuration = SignedDuration::from_mins(10);
 /// How long the inbox beside the outbox knows which events were done: longer than any stream keeps them, dead letters
@@ -150,6 +153,28 @@ struct Relay {
     metrics: RelayMetrics,
     wake: Arc<Notify>,
     held: watch::Receiver<Held>,
+    acknowledged: Acknowledged,
+    /// Kept from round to round: the pool tries each connection that comes back, which costs more than a round's query.
+    connection: Option<PoolConnection<Postgres>>,
+}
+
+/// Rows that the bus has but that are not marked yet. Should the process end before, they go out a second time, and
+/// consumers drop the repeat by its id.
+#[derive(Debug, Default)]
+struct Acknowledged {
+    ids: Vec<i64>,
+    mark_at: Option<Instant>,
+}
+
+impl Acknowledged {
+    fn add(&mut self, ids: Vec<i64>) {
+        self.ids.extend(ids);
+        self.mark_at.get_or_insert_with(|| Instant::now() + MARK.1);
+    }
+
+    fn is_due(&self) -> bool {
+        self.ids.len() >= MARK.0 || self.mark_at.is_some_and(|at| at <= Instant::now())
+    }
 }
 
 /// Relays the outbox of `owner` until the process stops. Any number of processes may call this; one works.
@@ -165,6 +190,8 @@ pub fn start(runtime: &Runtime, owner: Owner) {
         metrics: RelayMetrics::register(&runtime.metrics),
         wake: Arc::clone(runtime.outbox.of(owner)),
         held: lease::keep(&runtime.db, group, &runtime.background, release.clone()),
+        acknowledged: Acknowledged::default(),
+        connection: None,
     };
     let stop = runtime.shutdown.stop.clone();
     let listening = listen(
@@ -192,9 +219,12 @@ impl Relay {
                 () = self.wake.notified() => false,
                 // Taking over the lease is a reason to look, too. Without the keeper there is nothing left to do.
                 changed = self.held.changed() => if changed.is_err() { break } else { true },
+                () = sleep_until(self.acknowledged.mark_at) => false,
                 _ = tick.tick() => true,
             };
             if !self.is_ours() {
+                self.mark_or_warn().await;
+                self.connection = None;
                 self.forget_gauges();
                 continue;
             }
@@ -223,6 +253,7 @@ impl Relay {
         {
             self.failed(&error);
         }
+        self.mark_or_warn().await;
         self.forget_gauges();
     }
 
@@ -231,14 +262,41 @@ impl Relay {
     }
 
     /// Rounds until nothing waits or the lease is gone.
-    async fn drain(&self) -> Result<(), RoundError> {
+    async fn drain(&mut self) -> Result<(), RoundError> {
         while self.is_ours() && self.round().await? {}
+        if self.acknowledged.is_due() {
+            self.mark().await?;
+        }
         Ok(())
     }
 
+    /// Marks what the bus has acknowledged.
+    async fn mark(&mut self) -> Result<(), RoundError> {
+        if !self.acknowledged.ids.is_empty() {
+            let connection = connect(&mut self.connection, &self.db).await?;
+            let ids = &self.acknowledged.ids;
+            outbox::mark_sent(connection, self.owner, ids, self.clock.now()).await?;
+        }
+        self.acknowledged = Acknowledged::default();
+        Ok(())
+    }
+
+    /// The last chance to mark; what it misses goes out a second time.
+    async fn mark_or_warn(&mut self) {
+        if let Err(error) = self.mark().await {
+            self.failed(&error);
+        }
+        self.acknowledged = Acknowledged::default();
+    }
+
     /// One round. Returns whether there may be more.
-    async fn round(&self) -> Result<bool, RoundError> {
-        let rows = outbox::take(self.db.pool(), self.owner, BATCH).await?;
+    async fn round(&mut self) -> Result<bool, RoundError> {
+        if self.acknowledged.ids.len() >= MARK.0 {
+            self.mark().await?;
+        }
+        let connection = connect(&mut self.connection, &self.db).await?;
+        let known = &self.acknowledged.ids;
+        let rows = outbox::take(connection, self.owner, known, BATCH).await?;
         let full = i64::try_from(rows.len()).is_ok_and(|count| count == BATCH);
         let (mut ids, mut events, mut stuck) = (Vec::new(), Vec::new(), 0_u32);
         for row in rows {
@@ -267,14 +325,16 @@ impl Relay {
             return Ok(false);
         }
         self.bus.publish_encoded(events).await?;
-        outbox::mark_sent(self.db.pool(), self.owner, &ids, self.clock.now()).await?;
         self.metrics
             .published
             .add([self.owner.schema()], ids.len() as u64);
+        self.acknowledged.add(ids);
         Ok(full)
     }
 
-    fn failed(&self, error: &RoundError) {
+    fn failed(&mut self, error: &RoundError) {
+        // It may be what is broken.
+        self.connection = None;
         self.metrics
             .failures
             .inc([self.owner.schema(), error.label()]);
@@ -328,6 +388,25 @@ impl Relay {
         self.metrics.pending.remove(owner);
         self.metrics.oldest_age.remove(owner);
         self.metrics.stuck.remove(owner);
+    }
+}
+
+/// The connection of the last round, or a new one.
+async fn connect<'c>(
+    connection: &'c mut Option<PoolConnection<Postgres>>,
+    db: &Db,
+) -> Result<&'c mut PgConnection, DbError> {
+    let kept = match connection.take() {
+        Some(kept) => kept,
+        None => db.pool().acquire().await?,
+    };
+    Ok(connection.insert(kept))
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -160,11 +160,9 @@ async fn what_cannot_go_stays_and_blocks_nobody() {
     .await;
 }
 
-#[tokio::test]
-async fn acknowledged_rows_are_kept_for_ten_minutes() {
-    let harness = Harness::new().await;
-    let runtime = runtime(&harness, "one");
-    let relay = Relay {
+/// A relay in our hands, which holds its outbox.
+fn relay(runtime: &Runtime) -> Relay {
+    Relay {
         owner: OWNER,
         db: runtime.db.clone(),
         bus: runtime.bus.clone(),
@@ -172,9 +170,51 @@ async fn acknowledged_rows_are_kept_for_ten_minutes() {
         metrics: RelayMetrics::register(&runtime.metrics),
         wake: Arc::default(),
         held: watch::channel(Held::from([(0, 1)])).1,
-    };
+        acknowledged: Acknowledged::default(),
+        connection: None,
+    }
+}
+
+#[tokio::test]
+async fn what_is_out_is_marked_later_and_not_sent_again() {
+    let harness = Harness::new().await;
+    let runtime = runtime(&harness, "one");
+    let mut relay = relay(&runtime);
+    let published = || runtime.metrics.encode();
     add(&harness.db, vec![event(1)], harness.clock.now()).await;
     relay.drain().await.unwrap();
+    assert_eq!(pending(&harness.db).await, 1, "not marked yet");
+    add(&harness.db, vec![event(2)], harness.clock.now()).await;
+    relay.drain().await.unwrap();
+    assert!(
+        published().contains("solmu_outbox_published_total{owner=\"tickets\"} 2"),
+        "each went out once: {}",
+        published()
+    );
+    relay.mark().await.unwrap();
+    assert_eq!(pending(&harness.db).await, 0);
+}
+
+#[tokio::test]
+async fn many_rows_are_marked_on_the_way() {
+    let harness = Harness::new().await;
+    let runtime = runtime(&harness, "one");
+    let mut relay = relay(&runtime);
+    let rows = MARK.0 + 10;
+    let events = (0..rows).map(|number| event(number as u64)).collect();
+    add(&harness.db, events, harness.clock.now()).await;
+    relay.drain().await.unwrap();
+    assert_eq!(pending(&harness.db).await, 0);
+}
+
+#[tokio::test]
+async fn acknowledged_rows_are_kept_for_ten_minutes() {
+    let harness = Harness::new().await;
+    let runtime = runtime(&harness, "one");
+    let mut relay = relay(&runtime);
+    add(&harness.db, vec![event(1)], harness.clock.now()).await;
+    relay.drain().await.unwrap();
+    relay.mark().await.unwrap();
     let rows = || async {
         let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM tickets.outbox");
         count.fetch_one(harness.db.pool()).await.unwrap()

@@ -13,7 +13,8 @@ use crate::Error;
 pub struct Config {
     /// Ticket events that one transaction takes at most, 1 to 5,000.
     pub batch_events: usize,
-    /// How long the first event of a batch waits for others, in milliseconds, at most 1,000.
+    /// The shortest time between two transactions that are not full, in which events gather, in milliseconds, at most
+    /// 1,000.
     pub linger_ms: u64,
     /// Tickets whose timers one transaction fires at most, 1 to 5,000.
     pub timer_batch: u32,

@@ -54,6 +54,7 @@ pub(crate) fn new_message(channel: Channel, account: &str) -> MessageReceived {
         authenticity: Some(Authenticity {
             verdict: Verdict::Verified.into(),
             method: "webhook-signature".to_owned(),
+            ..Authenticity::default()
         }),
         ..MessageReceived::default()
     }

@@ -30,6 +30,17 @@ use telegram::TelegramSender;
 use webhook::{WebhookMetrics, Webhooks};
 use whatsapp::WhatsappSender;
 
+/// Says what cannot work in the configuration, before anything is started.
+pub fn check(config: &Config) -> Result<(), Error> {
+    if !config.whatsapp.checked()?.is_empty() {
+        client("whatsapp", &config.whatsapp.base_url)?;
+    }
+    if !config.telegram.checked()?.is_empty() {
+        client("telegram", &config.telegram.base_url)?;
+    }
+    Ok(())
+}
+
 /// Starts the connectors that have accounts, and returns their webhooks.
 ///
 /// Fails, before anything runs, when an account could not verify its webhooks.

@@ -42,6 +42,7 @@ pub(crate) async fn send_parts<F: Future<Output = SendOutcome>>(
 fn partly(sent: usize, all: usize, cause: &SendOutcome) -> SendOutcome {
     let code = match cause {
         SendOutcome::Retry { code, .. }
+        | SendOutcome::Throttled { code, .. }
         | SendOutcome::Failed { code, .. }
         | SendOutcome::Unknown { code, .. } => code,
         SendOutcome::Sent { .. } => "",

@@ -4,6 +4,8 @@
 //! character in two makes text that cannot be stored. Each has one function here, so that no connector does it in its
 //! own way.
 
+pub mod json;
+
 use std::{borrow::Cow, sync::LazyLock};
 
 use ammonia::Builder;
@@ -29,22 +31,28 @@ pub const MAX_HTML_BYTES: usize = 1024 * 1024;
 /// tags would hold a core for half a minute. Newsletters stay below a hundred.
 const MAX_HTML_DEPTH: usize = 400;
 
+/// Bytes that the HTML writer may look at for characters that it escapes. For each `&` and no-break space it searches
+/// the rest of that text (html5ever 0.40): half a megabyte of nothing else would take a minute in a debug build.
+const MAX_ESCAPE_COST: usize = 1_000_000_000;
+
 /// Removes NUL, which PostgreSQL refuses, and makes CRLF and lone CR to LF.
 #[must_use]
 pub fn clean(text: &str) -> Cow<'_, str> {
-    if !text.bytes().any(|byte| byte == 0 || byte == b'\r') {
+    let has_nul = text.contains('\0');
+    if !has_nul && !text.contains('\r') {
         return Cow::Borrowed(text);
     }
     let mut cleaned = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(char) = chars.next() {
-        match char {
-            '\0' => {}
-            '\r' => {
-                chars.next_if_eq(&'\n');
-                cleaned.push('\n');
-            }
-            other => cleaned.push(other),
+    for (index, part) in text.split('\r').enumerate() {
+        let mut part = part;
+        if index > 0 {
+            cleaned.push('\n');
+            part = part.strip_prefix('\n').unwrap_or(part);
+        }
+        if has_nul {
+            cleaned.extend(part.split('\0'));
+        } else {
+            cleaned.push_str(part);
         }
     }
     Cow::Owned(cleaned)
@@ -76,7 +84,7 @@ pub fn sanitise_html(html: &str) -> String {
         builder
     });
     let html = clean(truncate_bytes(html, MAX_HTML_BYTES));
-    if is_too_deep(&html) {
+    if is_too_deep(&html) || is_too_costly(&html) {
         return format!("<pre>{}</pre>", ammonia::clean_text(&bare_text(&html)));
     }
     let html = if html.contains(REMOTE_MARK) {
@@ -90,7 +98,7 @@ pub fn sanitise_html(html: &str) -> String {
         .replace(&format!(" src=\"{REMOTE_MARK}"), " data-src=\"")
 }
 
-/// The plain text of an HTML body: quotes as `>`, lists as `*`, links without their addresses.
+/// The plain text of an HTML body: quotes as `>`, lists as `*`, links without their addresses, a line a table cell.
 ///
 /// Falls back to the bare text where the HTML cannot be laid out (nested too deeply).
 #[must_use]
@@ -101,10 +109,26 @@ pub fn html_to_text(html: &str) -> String {
     }
     let laid_out = html2text::config::plain_no_decorate()
         .no_link_wrapping()
+        // Tables of mail are layout: drawn as tables they would be rules and blanks around a few words.
+        .raw_mode(true)
         .allow_width_overflow()
         .string_from_read(html.as_bytes(), TEXT_WIDTH);
     let text = laid_out.unwrap_or_else(|_| bare_text(html));
     clean(text.trim()).into_owned()
+}
+
+/// Whether the texts between tags hold so many characters to escape that writing them takes longer than
+/// [`MAX_ESCAPE_COST`] allows.
+fn is_too_costly(html: &str) -> bool {
+    let mut cost = 0_usize;
+    for part in html.split('<') {
+        let escaped = part
+            .bytes()
+            .filter(|byte| matches!(byte, b'&' | 0xc2))
+            .count();
+        cost = cost.saturating_add(escaped.saturating_mul(part.len()));
+    }
+    cost > MAX_ESCAPE_COST
 }
 
 /// Whether tags that can nest are open deeper than [`MAX_HTML_DEPTH`], counted without parsing.

@@ -50,6 +50,14 @@ fn html_becomes_readable_text() {
 }
 
 #[test]
+fn tables_are_read_cell_by_cell() {
+    let text = html_to_text(
+        "<table><tr><td><table><tr><td>Hei</td><td>Aino</td></tr></table></td></tr><tr><td>loppu</td></tr></table>",
+    );
+    assert_eq!(text, "Hei\nAino\nloppu");
+}
+
+#[test]
 fn deep_html_neither_panics_nor_loses_the_text() {
     for (open, close, depth) in [
         ("<table><tr><td>", "</td></tr></table>", 60),
@@ -111,4 +119,13 @@ fn split_loses_nothing_and_keeps_the_limit() {
     assert!(parts[0].ends_with(' '));
     assert_eq!(split("short", 40), ["short"]);
     assert!(split("", 40).is_empty());
+}
+
+/// The serializer of html5ever 0.40 looks at the rest of a text for each `&` in it.
+#[test]
+fn a_text_of_nothing_but_entities_is_written_at_once() {
+    let html = sanitise_html(&"<p>&amp;x\u{a0}".repeat(2_000));
+    assert!(html.starts_with("<p>&amp;x&nbsp;</p>"), "{html}");
+    let long = sanitise_html(&"&amp;x".repeat(170_000));
+    assert!(long.starts_with("<pre>&amp;x"), "{}", &long[..40]);
 }

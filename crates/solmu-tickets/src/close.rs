@@ -18,7 +18,7 @@ use crate::{
     decide::changed_event,
     error::TicketError,
     events::{EventSink, change},
-    file::awaited,
+    file::{awaited, budget},
     model,
 };
 
@@ -29,6 +29,8 @@ const BATCH: i64 = 200;
 const TIDY: Duration = Duration::from_hours(1);
 /// A report that nobody wanted for so long is about a message that is not ours.
 const KEEP_REPORTS: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// A bucket that nobody spent from for so long is full, whatever its cap.
+const KEEP_BUDGETS: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// How long the bus keeps inbound events after they were filed, so that they can be looked at.
 const KEEP_FILED: SignedDuration = SignedDuration::from_hours(72);
 
@@ -72,6 +74,13 @@ async fn tidy(context: &Context) -> Result<(), TicketError> {
     sqlx::query("DELETE FROM tickets.early_report WHERE reported_at < $1")
         .bind(before.to_sqlx())
         .execute(context.db.pool())
+        .await?;
+    let full = now.saturating_sub(KEEP_BUDGETS).unwrap_or(Timestamp::MIN);
+    context
+        .db
+        .tx("ticket.purge_budgets", |tx| {
+            Box::pin(async move { budget::purge(tx, full).await })
+        })
         .await?;
     let filed_before = now.saturating_sub(KEEP_FILED).unwrap_or(Timestamp::MIN);
     match context.bus.reap("INBOUND", filed_before).await {

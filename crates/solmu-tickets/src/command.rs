@@ -9,7 +9,7 @@ use solmu_domain::{
     ticket::{Priority, Status},
 };
 use solmu_proto::{
-    outbound::v1::MessageQueued,
+    outbound::v1::{MessageQueued, Purpose},
     ticket::v1 as proto,
     types::v1::{Actor, AutomaticClass, DeliveryState, actor::Kind},
 };
@@ -35,6 +35,8 @@ pub(crate) struct Writing {
     pub(crate) author: Actor,
     /// Where the ticket stands afterwards; `None` for an internal note.
     pub(crate) answer: Option<Status>,
+    /// An answer goes out although mail to that address came back.
+    pub(crate) forced: bool,
 }
 
 /// A change of fields.
@@ -104,12 +106,13 @@ async fn write_in(
     ticket.touch(now, ticket.status != status_before);
     let mut queued = None;
     if writing.answer.is_some() {
-        let envelope = recipient::address(tx, &ticket).await?;
+        let envelope = recipient::address(tx, &ticket, writing.forced).await?;
         ticket.add_channel(envelope.channel());
         queued = Some(MessageQueued {
             message_id: id.to_string(),
             text: writing.text.clone(),
             create_time: Some(to_proto_time(now)),
+            purpose: Purpose::Reply.into(),
             ..envelope
         });
     }

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::file::acknowledge::TemplateError;
+
 /// The ticket service: files messages, keeps contacts and tickets.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -17,10 +19,127 @@ pub struct Config {
     pub max_attempts: u32,
     /// Mail domains that many people share: a common domain makes nobody a colleague of a participant.
     pub public_mail_domains: Vec<String>,
+    /// Mail domains of your own agents: a mail from there whose sender is verified (DMARC) may answer on any ticket.
+    pub agent_mail_domains: Vec<String>,
+    /// Caps on automatic mail, so that two responders cannot talk to each other for ever.
+    pub loops: Loops,
+    /// The automatic "we have got your message" on new tickets.
+    pub acknowledgement: Acknowledgement,
+    /// When an address counts as one that takes no mail.
+    pub bounces: Bounces,
     /// Tickets in a page of a list at most.
     pub max_page_size: u32,
     /// Open watch streams at most.
     pub max_watchers: usize,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A template of the acknowledgement.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// Everybody with a mailbox there would be an agent.
+    #[error("'{0}' is one of public_mail_domains: it cannot be one of agent_mail_domains")]
+    PublicAgentDomain(String),
+}
+
+impl Config {
+    /// What cannot work, so that it is said at start and not when a customer writes.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.acknowledgement.check()?;
+        let mut agents = self.agent_mail_domains.iter();
+        match agents.find(|domain| self.public_mail_domains.contains(domain)) {
+            Some(domain) => Err(ConfigError::PublicAgentDomain(domain.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// So many messages in so many seconds: a bucket of tokens that refills evenly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cap {
+    /// Messages at once at most. 0 stops them all.
+    pub messages: u32,
+    /// Seconds in which an empty bucket is full again.
+    pub seconds: u32,
+}
+
+/// Caps on automatic mail. What comes in over a cap waits in the quarantine with the cause `loop`; what would go out
+/// over one is not sent.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Loops {
+    /// Acknowledgements on one ticket to one address.
+    pub acknowledgements_per_ticket: Cap,
+    /// Automatic messages of ours to one address, over all tickets.
+    pub automatic_to_address: Cap,
+    /// Automatic messages of one address that join one ticket.
+    pub automatic_from_address: Cap,
+    /// Automatic messages that join one ticket, from whatever address.
+    pub automatic_on_ticket: Cap,
+}
+
+impl Default for Loops {
+    fn default() -> Self {
+        let cap = |messages, seconds| Cap { messages, seconds };
+        Self {
+            acknowledgements_per_ticket: cap(1, 24 * 3_600),
+            automatic_to_address: cap(10, 3 * 3_600),
+            automatic_from_address: cap(5, 600),
+            automatic_on_ticket: cap(60, 3_600),
+        }
+    }
+}
+
+/// The automatic acknowledgement of a mail that opened a ticket. It goes to people only: never to automatic mail,
+/// lists, senders whose checks failed, addresses of ours or such as take no mail.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Acknowledgement {
+    /// Whether it is sent.
+    pub enabled: bool,
+    /// Template of the subject, with `{{number}}`, `{{subject}}` and `{{name}}`. Subject and name are left out where
+    /// they hold a link: a stranger wrote them, and the answer may go to somebody else.
+    pub subject: String,
+    /// Template of the text, with the same values.
+    pub text: String,
+    /// A mail that was sent longer ago is not acknowledged, so that an import writes to nobody. In hours.
+    pub max_age_hours: u32,
+}
+
+impl Default for Acknowledgement {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            subject: "[#{{number}}] We have got your message{% if subject %}: {{subject}}{% endif %}"
+                .to_owned(),
+            text: "Hello{% if name %} {{name}}{% endif %},\n\nwe have got your message. Its number is #{{number}}. \
+                   We will answer as soon as we can; answer this mail if you want to add something.\n"
+                .to_owned(),
+            max_age_hours: 24,
+        }
+    }
+}
+
+/// When an address counts as one that takes no mail. A refusal for good always does; a delivery ends it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bounces {
+    /// Failures for the time being (4.x.x, mailbox full) of different messages after which an address counts so.
+    pub soft_failures: u32,
+    /// Days within which they count.
+    pub soft_days: u32,
+}
+
+impl Default for Bounces {
+    fn default() -> Self {
+        Self {
+            soft_failures: 3,
+            soft_days: 7,
+        }
+    }
 }
 
 impl Default for Config {
@@ -56,8 +175,41 @@ impl Default for Config {
             linger_ms: 10,
             max_attempts: 6,
             public_mail_domains: public.map(str::to_owned).to_vec(),
+            agent_mail_domains: Vec::new(),
+            loops: Loops::default(),
+            acknowledgement: Acknowledgement::default(),
+            bounces: Bounces::default(),
             max_page_size: 500,
             max_watchers: 200,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_work_is_said() {
+        Config::default().check().unwrap();
+        let public_agents = Config {
+            agent_mail_domains: vec!["gmail.com".to_owned()],
+            ..Config::default()
+        };
+        assert!(
+            public_agents
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("gmail.com")
+        );
+        let mistyped = Config {
+            acknowledgement: Acknowledgement {
+                subject: "{{ unknown }}".to_owned(),
+                ..Acknowledgement::default()
+            },
+            ..Config::default()
+        };
+        assert!(mistyped.check().is_err());
     }
 }

@@ -27,6 +27,16 @@ pub enum TicketError {
     /// There is nothing to answer: the requester cannot be reached on this channel.
     #[error("the requester cannot be reached: {0}")]
     NoRecipient(&'static str),
+    /// Mail to the requester's address comes back.
+    #[error("the address '{address}' takes no mail: {cause} ({since})")]
+    Undeliverable {
+        /// Where the answer would have gone.
+        address: String,
+        /// When it was found out last.
+        since: jiff::Timestamp,
+        /// What the last report said.
+        cause: String,
+    },
     /// Another replica opened the same conversation at the same time. Running it again finds what it made.
     #[error("another replica filed the same conversation")]
     Race(#[source] DbError),

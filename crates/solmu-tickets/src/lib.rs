@@ -4,6 +4,7 @@
 //! services, and tells what happened in events that carry ids and states, never a body.
 
 mod api;
+pub mod blocks;
 mod close;
 mod command;
 mod config;
@@ -16,6 +17,7 @@ mod events;
 mod file;
 mod metrics;
 mod model;
+mod reach;
 mod recipient;
 
 use std::{sync::Arc, time::Duration};
@@ -33,8 +35,9 @@ use solmu_runtime::{Parts, Runtime, relay};
 use tokio::sync::{Semaphore, watch};
 use tonic::service::Routes;
 
-pub use config::Config;
+pub use config::{Acknowledgement, Bounces, Cap, Config, ConfigError, Loops};
 pub use error::TicketError;
+pub use file::acknowledge::TemplateError;
 
 use crate::{
     api::{contacts::Contacts, tickets::Tickets},

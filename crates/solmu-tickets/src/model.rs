@@ -236,6 +236,7 @@ impl Ticket {
             etag: self.etag(),
             previous_ticket_id: text(self.previous_ticket_id),
             account: self.account.clone(),
+            links: Vec::new(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Whom an answer goes to, and what ties it to what it answers.
 
+use solmu_db::SqlTimestamp;
 use solmu_proto::{
     outbound::v1::MessageQueued,
     types::v1::{Assurance, AutomaticClass, Channel, Identity, IdentityKind, actor::Kind},
@@ -8,7 +9,9 @@ use sqlx::PgConnection;
 
 use crate::{
     error::TicketError,
+    file::as_recipient,
     model::{Ticket, small},
+    reach,
 };
 
 /// Ids of answered messages that an answer names at most; mail clients keep about as many.
@@ -19,16 +22,18 @@ struct Answered {
     account: String,
     address: String,
     author_name: String,
-    external_id: String,
+    message_id_header: String,
     subject: String,
+    created_at: SqlTimestamp,
 }
 solmu_db::from_row!(Answered {
     channel,
     account,
     address,
     author_name,
-    external_id,
-    subject
+    message_id_header,
+    subject,
+    created_at
 });
 
 /// The channel that an answer on a ticket of `channel` goes out on. A form has no way back: it is answered by e-mail.
@@ -43,15 +48,18 @@ pub(crate) const fn answer_channel(channel: Channel) -> Channel {
 ///
 /// An unverified sender who joined a ticket is not answered in the requester's place: only messages of the ticket's
 /// own contact count, and those that a person wrote before what their responder sent. An answer by e-mail to a form
-/// leaves the account empty: the connector takes its default one.
+/// leaves the account empty: the connector takes its default one. An address that takes no mail is an error at once,
+/// unless `forced`.
 pub(crate) async fn address(
     tx: &mut PgConnection,
     ticket: &Ticket,
+    forced: bool,
 ) -> Result<MessageQueued, TicketError> {
     let channel = answer_channel(ticket.channel);
     let answered: Option<Answered> = sqlx::query_as(
-        "SELECT channel, account, address, author_name, external_id, subject FROM tickets.message
-         WHERE ticket_id = $1 AND author_kind = $5 AND public AND channel IN ($2, $3) AND author_id = $4
+        "SELECT channel, account, address, author_name,
+            coalesce(nullif(message_id_header, ''), external_id) AS message_id_header, subject, created_at
+         FROM tickets.message WHERE ticket_id = $1 AND author_kind = $5 AND public AND channel IN ($2, $3) AND author_id = $4
          ORDER BY (automatic_class <= $6) DESC, sequence DESC LIMIT 1",
     )
     .bind(ticket.id)
@@ -66,9 +74,12 @@ pub(crate) async fn address(
         "they wrote no message on this channel",
     ))?;
     let recipient = identity_of(tx, ticket, &answered).await?;
+    if !forced {
+        reach::check(tx, &recipient, answered.created_at).await?;
+    }
     let references: Vec<String> = sqlx::query_scalar(
-        "SELECT external_id FROM (
-            SELECT external_id, sequence FROM tickets.message
+        "SELECT id FROM (
+            SELECT coalesce(nullif(message_id_header, ''), external_id) AS id, sequence FROM tickets.message
             WHERE ticket_id = $1 AND public AND external_id <> '' AND channel = $2 ORDER BY sequence DESC LIMIT $3
          ) AS last ORDER BY sequence",
     )
@@ -80,7 +91,7 @@ pub(crate) async fn address(
     // An id of the form's own means nothing to a mail client, and its account is none of the e-mail connector's.
     let same_channel = answered.channel == small(channel.into());
     let (account, in_reply_to) = if same_channel {
-        (answered.account, answered.external_id)
+        (answered.account, answered.message_id_header)
     } else {
         Default::default()
     };
@@ -124,8 +135,8 @@ async fn identity_of(
             value,
             raw,
             assurance: assurance.into(),
-            attested_by: String::new(),
             scope,
+            ..Identity::default()
         });
     let fitting: Vec<Identity> = identities
         .filter(|identity| identity.kind() == wanted)
@@ -134,7 +145,7 @@ async fn identity_of(
         .iter()
         .find(|identity| identity.value == answered.address);
     if let Some(identity) = exact.or(fitting.first()) {
-        return Ok(identity.clone());
+        return Ok(as_recipient(identity.clone()));
     }
     if answered.address.is_empty() {
         return Err(TicketError::NoRecipient(

@@ -144,4 +144,10 @@ pub(crate) struct ImportFlags {
     /// Account for mail whose recipients are not ours [default: the default account]
     #[arg(long, value_name = "NAME")]
     pub(crate) account: Option<String>,
+    /// Only count what would be read: nothing is handed in, and no engines are needed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Forget what earlier runs have done and begin anew; mail that is there already has no second effect
+    #[arg(long)]
+    pub(crate) restart: bool,
 }

@@ -133,9 +133,55 @@ pub(crate) fn read(
     load(&sources).map_err(|errors| anyhow::anyhow!("{errors}"))
 }
 
+/// Asks every service what cannot work, so that it is said before anything is started, all at once.
+pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
+    let answers: [(&str, anyhow::Result<()>); 7] = [
+        (
+            "email",
+            solmu_email::check(&config.email).map_err(Into::into),
+        ),
+        ("chat", solmu_chat::check(&config.chat).map_err(Into::into)),
+        (
+            "social",
+            solmu_social::check(&config.social).map_err(Into::into),
+        ),
+        (
+            "forms",
+            solmu_forms::check(&config.forms).map_err(Into::into),
+        ),
+        ("tickets", config.tickets.check().map_err(Into::into)),
+        ("router", config.router.check().map_err(Into::into)),
+        ("sla", config.sla.check().map_err(Into::into)),
+    ];
+    let problems: Vec<String> = answers
+        .into_iter()
+        .filter_map(|(section, answer)| Some(format!("{section}: {:#}", answer.err()?)))
+        .collect();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(anyhow::anyhow!(
+        "the configuration cannot be used:\n  {}",
+        problems.join("\n  ")
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_no_service_can_use_is_said_all_at_once() {
+        let mut config = Config::default();
+        check(&config).unwrap();
+        config.email.accounts.clear();
+        config.chat.limits.frame_bytes = 1;
+        let said = check(&config).unwrap_err().to_string();
+        assert!(
+            said.contains("email: ") && said.contains("chat: "),
+            "{said}"
+        );
+    }
 
     #[test]
     fn every_key_is_known_and_unknown_ones_are_errors() {

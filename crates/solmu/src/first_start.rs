@@ -47,7 +47,7 @@ pub(crate) fn write_config(data: &Path) -> anyhow::Result<bool> {
 
 [nats]
 # One process on one machine: more partitions would only cost disk syncs.
-partitions = 4
+partitions = 1
 
 [email]
 listen = "127.0.0.1:2525"

@@ -74,7 +74,8 @@ pub(crate) fn config(data: &Path, file: Option<&Path>, task: ConfigTask) -> anyh
             );
         }
         ConfigTask::Check => {
-            config::read(data, file, &Target::default(), &[])?;
+            let config = config::read(data, file, &Target::default(), &[])?;
+            config::check(&config)?;
             println!("the configuration is good");
         }
         ConfigTask::Print => {

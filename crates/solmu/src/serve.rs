@@ -40,6 +40,7 @@ pub(crate) async fn serve(
         println!("  first start: wrote {}", data.join(config::FILE).display());
     }
     let mut config = config::read(data, file, &flags.target, &flags.set)?;
+    config::check(&config)?;
     let mut signals = Signals::listen()?;
     let telemetry = solmu_telemetry::init(&config.telemetry)?;
     let (addresses, engines) = engines::start(&config, data).await?;

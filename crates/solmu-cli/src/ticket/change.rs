@@ -28,6 +28,7 @@ pub(super) async fn reply(
     meant: &str,
     text: &str,
     status: Option<StatusArg>,
+    force: bool,
 ) -> anyhow::Result<()> {
     let client = session.client()?;
     let ticket = super::fetch(session, &client, meant).await?;
@@ -38,6 +39,7 @@ pub(super) async fn reply(
         set_status: status
             .map_or(TicketStatus::Unspecified, TicketStatus::from)
             .into(),
+        force,
     };
     let message = client
         .tickets()

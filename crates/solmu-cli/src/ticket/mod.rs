@@ -54,6 +54,9 @@ pub enum TicketCommand {
         /// Status afterwards [default: waiting-on-customer]
         #[arg(long)]
         status: Option<StatusArg>,
+        /// Send it although mail to the customer's address came back
+        #[arg(long)]
+        force: bool,
     },
     /// Add a note that the customer does not see
     Note {
@@ -168,7 +171,8 @@ pub(crate) async fn run(
             ticket,
             text,
             status,
-        } => change::reply(session, &ticket, &text.join(" "), status).await,
+            force,
+        } => change::reply(session, &ticket, &text.join(" "), status, force).await,
         TicketCommand::Note { ticket, text } => {
             change::note(session, &ticket, &text.join(" ")).await
         }

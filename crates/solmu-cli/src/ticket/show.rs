@@ -1,22 +1,26 @@
 //! `solmu ticket show`: all that is known of one ticket.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use jiff::{SignedDuration, Timestamp};
 use solmu_client::Client;
 use solmu_domain::clock::Clock;
 use solmu_proto::{
+    contact::v1::{Contact, GetContactRequest},
     routing::v1::{Decision, ExplainRoutingRequest},
     sla::v1::{Clock as SlaClock, ExplainTicketRequest},
-    ticket::v1::{ListMessagesRequest, Message, Ticket},
+    ticket::v1::{ListMessagesRequest, Message, Ticket, TicketLink},
     types::v1::{Actor, AutomaticClass, DeliveryState, actor::Kind},
 };
 
 use super::list::{channels, owner};
 use crate::{
     connect::Session,
+    contact::undeliverable,
     roster::Roster,
-    views::{ClockView, DecisionView, MessageView, TicketDetailView, TicketView},
+    views::{
+        ClockView, ContactView, DecisionView, LinkView, MessageView, TicketDetailView, TicketView,
+    },
     words,
 };
 
@@ -24,6 +28,16 @@ pub(super) async fn run(session: &Session, meant: &str, clock: &dyn Clock) -> an
     let client = session.client()?;
     let ticket = super::fetch(session, &client, meant).await?;
     let messages = messages_of(session, &client, &ticket.id).await?;
+    let contact = match contact_of(&client, &ticket.contact_id).await {
+        Ok(contact) => Some(contact),
+        Err(status) => {
+            session.out.progress(format!(
+                "The contact is not known: {:#}",
+                session.explain(status)
+            ));
+            None
+        }
+    };
     // Router and SLA service may run elsewhere or be down: the ticket is shown all the same, with a remark.
     let decisions = match decisions_of(&client, &ticket.id).await {
         Ok(decisions) => decisions,
@@ -48,6 +62,8 @@ pub(super) async fn run(session: &Session, meant: &str, clock: &dyn Clock) -> an
     if session.out.is_json() {
         return session.out.object(&TicketDetailView {
             ticket: TicketView::from(&ticket),
+            links: ticket.links.iter().map(LinkView::from).collect(),
+            contact: contact.as_ref().map(ContactView::from),
             messages: messages.iter().map(MessageView::from).collect(),
             decisions: decisions.iter().map(DecisionView::from).collect(),
             clocks: clocks.iter().map(ClockView::from).collect(),
@@ -57,6 +73,7 @@ pub(super) async fn run(session: &Session, meant: &str, clock: &dyn Clock) -> an
     session.out.line(
         Page {
             ticket,
+            contact,
             messages,
             decisions,
             clocks,
@@ -95,6 +112,13 @@ pub(crate) async fn messages_of(
     }
 }
 
+async fn contact_of(client: &Client, contact_id: &str) -> Result<Contact, tonic::Status> {
+    let request = GetContactRequest {
+        id: contact_id.to_owned(),
+    };
+    Ok(client.contacts().get_contact(request).await?.into_inner())
+}
+
 async fn decisions_of(client: &Client, ticket_id: &str) -> Result<Vec<Decision>, tonic::Status> {
     let request = ExplainRoutingRequest {
         ticket_id: ticket_id.to_owned(),
@@ -122,6 +146,7 @@ async fn clocks_of(client: &Client, ticket_id: &str) -> Result<Vec<SlaClock>, to
 /// The page for people.
 struct Page {
     ticket: Ticket,
+    contact: Option<Contact>,
     messages: Vec<Message>,
     decisions: Vec<Decision>,
     clocks: Vec<SlaClock>,
@@ -156,6 +181,13 @@ impl Page {
         field("status", &words::spoken(&words::status(ticket.status)));
         field("priority", &words::priority(ticket.priority));
         field("contact", &words::short(&ticket.contact_name, 80));
+        for remark in self
+            .contact
+            .iter()
+            .flat_map(|it| undeliverable(it, self.now))
+        {
+            field("", &remark);
+        }
         field("channels", &channels(ticket));
         field("owner", &owner(ticket, &self.roster));
         if !ticket.assign_reason.is_empty() {
@@ -180,6 +212,9 @@ impl Page {
         }
         if !ticket.previous_ticket_id.is_empty() {
             field("follows", &ticket.previous_ticket_id);
+        }
+        if !ticket.links.is_empty() {
+            field("links", &links(&ticket.links));
         }
         field("id", &ticket.id);
         head
@@ -295,8 +330,24 @@ impl Page {
     }
 }
 
+/// "mentions #1001, #1002; same thread #1003".
+fn links(links: &[TicketLink]) -> String {
+    let mut by_kind: BTreeMap<i32, Vec<String>> = BTreeMap::new();
+    for link in links {
+        let numbers = by_kind.entry(link.kind).or_default();
+        numbers.push(format!("#{}", link.ticket_number));
+    }
+    let kinds = by_kind.iter().map(|(kind, numbers)| {
+        let kind = words::spoken(&words::link(*kind));
+        format!("{kind} {}", numbers.join(", "))
+    });
+    kinds.collect::<Vec<_>>().join("; ")
+}
+
 #[cfg(test)]
 mod tests {
+    use solmu_proto::types::v1::Identity;
+
     use super::*;
 
     #[test]
@@ -352,6 +403,7 @@ mod tests {
         };
         let page = Page {
             ticket,
+            contact: None,
             messages: vec![customer, answer],
             decisions: vec![decision],
             clocks: vec![clock],
@@ -365,6 +417,47 @@ mod tests {
             "  50 s ago: applied to the queue of: least loaded of 2\n",
             "  1  Aino, email, 1 min ago (sender not verified)\n       Hei,\n\n       missä tilaus?\n",
             "  2  agent, email, 10 s ago (sent)\n       Matkalla",
+        ] {
+            assert!(text.contains(part), "{part}\nis not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_head_warns_of_an_address_and_names_what_is_linked() {
+        let link = |(ticket_number, kind)| TicketLink {
+            ticket_number,
+            kind,
+            ..TicketLink::default()
+        };
+        let identity = Identity {
+            value: "aino@c.example".to_owned(),
+            undeliverable_time: Some(prost_types::Timestamp {
+                seconds: 940,
+                nanos: 0,
+            }),
+            undeliverable_cause: "5.1.1".to_owned(),
+            ..Identity::default()
+        };
+        let page = Page {
+            ticket: Ticket {
+                contact_name: "Aino".to_owned(),
+                links: [(9, 3), (8, 1), (4, 1)].map(link).to_vec(),
+                ..Ticket::default()
+            },
+            contact: Some(Contact {
+                identities: vec![identity],
+                ..Contact::default()
+            }),
+            messages: Vec::new(),
+            decisions: Vec::new(),
+            clocks: Vec::new(),
+            roster: Roster::default(),
+            now: Timestamp::from_second(1_000).unwrap(),
+        };
+        let text = page.render();
+        for part in [
+            "  contact   Aino\n            mail to aino@c.example comes back, last 1 min ago: 5.1.1\n",
+            "  links     mentions #8, #4; same thread #9\n",
         ] {
             assert!(text.contains(part), "{part}\nis not in\n{text}");
         }

@@ -4,7 +4,8 @@
 mod people;
 mod tickets;
 
-pub(crate) use people::{AgentView, ContactView, RuleView, TeamView, TokenView};
+pub(crate) use people::{AgentView, BlockedSenderView, ContactView, RuleView, TeamView, TokenView};
 pub(crate) use tickets::{
-    ChangeView, ClockView, DecisionView, MessageView, QuarantinedView, TicketDetailView, TicketView,
+    ChangeView, ClockView, DecisionView, LinkView, MessageView, QuarantinedView, TicketDetailView,
+    TicketView,
 };

@@ -6,6 +6,7 @@ use solmu_proto::{
     access::v1::Token,
     contact::v1::Contact,
     routing::v1::{Agent, Rule, Team},
+    ticket::v1::BlockedSender,
 };
 
 use crate::words;
@@ -29,6 +30,8 @@ pub(crate) struct IdentityView {
     pub(crate) assurance: String,
     pub(crate) attested_by: String,
     pub(crate) scope: String,
+    pub(crate) undeliverable_time: Option<Timestamp>,
+    pub(crate) undeliverable_cause: String,
 }
 
 impl From<&Contact> for ContactView {
@@ -39,6 +42,8 @@ impl From<&Contact> for ContactView {
             assurance: words::assurance(identity.assurance),
             attested_by: identity.attested_by.clone(),
             scope: identity.scope.clone(),
+            undeliverable_time: words::time(identity.undeliverable_time.as_ref()),
+            undeliverable_cause: identity.undeliverable_cause.clone(),
         });
         Self {
             id: contact.id.clone(),
@@ -47,6 +52,26 @@ impl From<&Contact> for ContactView {
             ticket_count: contact.ticket_count,
             create_time: words::time(contact.create_time.as_ref()),
             identities: identities.collect(),
+        }
+    }
+}
+
+/// A sender whose messages wait in the quarantine.
+#[derive(Debug, Serialize)]
+pub(crate) struct BlockedSenderView {
+    pub(crate) pattern: String,
+    pub(crate) reason: String,
+    pub(crate) created_by: String,
+    pub(crate) create_time: Option<Timestamp>,
+}
+
+impl From<&BlockedSender> for BlockedSenderView {
+    fn from(blocked: &BlockedSender) -> Self {
+        Self {
+            pattern: blocked.pattern.clone(),
+            reason: blocked.reason.clone(),
+            created_by: blocked.created_by.clone(),
+            create_time: words::time(blocked.create_time.as_ref()),
         }
     }
 }

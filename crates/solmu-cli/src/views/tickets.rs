@@ -5,9 +5,10 @@ use serde::Serialize;
 use solmu_proto::{
     routing::v1::Decision,
     sla::v1::Clock,
-    ticket::v1::{Message, QuarantinedMessage, Ticket, WatchTicketsResponse},
+    ticket::v1::{Message, QuarantinedMessage, Ticket, TicketLink, WatchTicketsResponse},
 };
 
+use super::ContactView;
 use crate::words;
 
 /// A ticket.
@@ -190,9 +191,30 @@ impl From<&Clock> for ClockView {
 #[derive(Debug, Serialize)]
 pub(crate) struct TicketDetailView {
     pub(crate) ticket: TicketView,
+    pub(crate) links: Vec<LinkView>,
+    /// Absent if it could not be read.
+    pub(crate) contact: Option<ContactView>,
     pub(crate) messages: Vec<MessageView>,
     pub(crate) decisions: Vec<DecisionView>,
     pub(crate) clocks: Vec<ClockView>,
+}
+
+/// Another ticket that has to do with one.
+#[derive(Debug, Serialize)]
+pub(crate) struct LinkView {
+    pub(crate) ticket_id: String,
+    pub(crate) ticket_number: i64,
+    pub(crate) kind: String,
+}
+
+impl From<&TicketLink> for LinkView {
+    fn from(link: &TicketLink) -> Self {
+        Self {
+            ticket_id: link.ticket_id.clone(),
+            ticket_number: link.ticket_number,
+            kind: words::link(link.kind),
+        }
+    }
 }
 
 /// A change that was watched.

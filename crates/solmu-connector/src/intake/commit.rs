@@ -118,6 +118,8 @@ struct Gatherer {
     bytes: usize,
     /// Partition keys of commits that are under way.
     busy: HashSet<u64>,
+    /// Not before this does the next commit begin, unless it is full.
+    next_commit: Instant,
     closed: bool,
 }
 
@@ -136,6 +138,7 @@ impl Gatherer {
             waiting: VecDeque::new(),
             bytes: 0,
             busy: HashSet::new(),
+            next_commit: Instant::now(),
             closed: false,
         }
     }
@@ -171,13 +174,13 @@ impl Gatherer {
         self.busy.retain(|key| !keys.contains(key));
     }
 
-    /// When the first that could go has waited long enough.
+    /// When the first that could go may go: at once after a pause, else so much later than the last commit.
     fn deadline(&self) -> Option<Instant> {
         let free = self
             .waiting
             .iter()
             .find(|waiting| waiting.keys.iter().all(|key| !self.busy.contains(key)));
-        free.map(|waiting| waiting.since + self.config.linger)
+        free.map(|waiting| waiting.since.max(self.next_commit))
     }
 
     fn is_due(&self, now: Instant) -> bool {
@@ -226,6 +229,7 @@ impl Gatherer {
             return None;
         }
         self.busy.extend(&commit.keys);
+        self.next_commit = now + self.config.linger;
         Some(commit)
     }
 }

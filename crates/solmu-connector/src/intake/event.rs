@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use prost::Message as _;
 use solmu_bus::{Event, envelope::to_proto_time};
 use solmu_domain::ids::{EventId, MessageId};
-use solmu_proto::inbound::v1::{DeliveryReported, MessageReceived};
+use solmu_proto::{
+    inbound::v1::{DeliveryReported, MessageReceived},
+    types::v1::Channel,
+};
 
 use super::{InboundEvent, IntakeError};
 use crate::names::channel_name;
@@ -39,10 +42,7 @@ impl InboundEvent {
 
 fn prepare_message(mut message: MessageReceived, now: Timestamp) -> Result<Event, IntakeError> {
     let channel = channel_name(message.channel());
-    let id = EventId::stable(
-        "inbound",
-        &[channel, &message.account, &message.external_id],
-    );
+    let id = message_event_id(channel, &message);
     message.message_id =
         MessageId::of_inbound(channel, &message.account, &message.external_id).to_string();
     message
@@ -54,6 +54,23 @@ fn prepare_message(mut message: MessageReceived, now: Timestamp) -> Result<Event
         return Err(IntakeError::TooLarge);
     }
     Ok(Event::new(id, now, &message))
+}
+
+/// One id however often the message is delivered. The id of a mail is written by its sender, so what it says counts,
+/// too: another mail under the same Message-ID reaches the ticket service, which tells the two apart.
+fn message_event_id(channel: &str, message: &MessageReceived) -> EventId {
+    let mut parts = vec![channel, &message.account, &message.external_id];
+    let sent = message
+        .sent_time
+        .map(|at| at.to_string())
+        .unwrap_or_default();
+    if message.channel() == Channel::Email {
+        let identities = message.sender.iter().flat_map(|sender| &sender.identities);
+        parts.extend([message.subject.as_str(), &message.text, &sent]);
+        parts.extend(message.attachments.iter().map(|it| it.sha256.as_str()));
+        parts.extend(identities.map(|it| it.value.as_str()));
+    }
+    EventId::stable("inbound", &parts)
 }
 
 /// Reports are told apart by all that they say: the vendor may send each state once more, or several states at once.
@@ -68,6 +85,7 @@ fn report_id(report: &DeliveryReported) -> EventId {
             &report.external_id,
             state,
             &report.error_code,
+            &report.address,
         ],
     )
 }

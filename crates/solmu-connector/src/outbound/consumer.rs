@@ -12,15 +12,18 @@ use solmu_proto::{outbound::v1::MessageQueued, types::v1::Channel};
 use solmu_telemetry::TraceContext;
 use tokio::sync::Notify;
 
-use super::store::{self, NewMessage};
+use super::{
+    Sender,
+    store::{self, NewMessage},
+};
 use crate::names::channel_name;
 
 /// Stores messages to send and wakes the worker.
-pub(super) struct Enqueue {
+pub(super) struct Enqueue<S> {
     db: Db,
     clock: SharedClock,
     channel: Channel,
-    default_account: String,
+    sender: Arc<S>,
     wake: Arc<Notify>,
 }
 
@@ -55,19 +58,19 @@ const fn consumer_name(channel: Channel) -> &'static str {
     }
 }
 
-impl Enqueue {
+impl<S: Sender> Enqueue<S> {
     pub(super) fn new(
         db: Db,
         clock: SharedClock,
         channel: Channel,
-        default_account: String,
+        sender: Arc<S>,
         wake: Arc<Notify>,
     ) -> Self {
         Self {
             db,
             clock,
             channel,
-            default_account,
+            sender,
             wake,
         }
     }
@@ -76,8 +79,9 @@ impl Enqueue {
         let mut read: Vec<Result<NewMessage, Cause>> = batch.iter().map(read).collect();
         for new in read.iter_mut().flatten() {
             if new.message.account.is_empty() {
-                new.message.account.clone_from(&self.default_account);
+                new.message.account = self.sender.default_account();
             }
+            new.lane = self.sender.lane(&new.message);
         }
         let mut seen = HashSet::new();
         let new: Vec<NewMessage> = read
@@ -122,6 +126,7 @@ fn read(delivered: &Delivered) -> Result<NewMessage, Cause> {
     };
     Ok(NewMessage {
         id: id.as_uuid(),
+        lane: String::new(),
         message,
         trace,
     })
@@ -135,7 +140,7 @@ fn cause(code: &'static str) -> Cause {
     }
 }
 
-impl Handler for Enqueue {
+impl<S: Sender> Handler for Enqueue<S> {
     fn handle<'a>(
         &'a self,
         batch: &'a [Delivered],

@@ -1,8 +1,8 @@
 //! Rows of `connector.outbound`: the memory of what was sent.
 //!
-//! Every function takes the resource first and the time as an argument. Rows go `queued -> sending -> sent`, `failed` or
-//! `unknown`; `sending -> queued` is a retry. Reports to the bus are a flag of the row, so that a crash between the
-//! vendor's answer and the report loses neither.
+//! Every function takes the resource first and the time as an argument. Which state follows which is said in
+//! [`super::state`]; each statement names the states that it may leave. Reports to the bus are a flag of the row, so
+//! that a crash between the vendor's answer and the report loses neither.
 
 use std::time::Duration;
 
@@ -13,10 +13,20 @@ use solmu_proto::outbound::v1::MessageQueued;
 use solmu_telemetry::TraceContext;
 use uuid::Uuid;
 
+use super::{
+    lanes::{Openings, UNKNOWN_ROOM},
+    state::Event,
+};
+
+/// Where lanes are limited, due messages that are looked at for each one that is taken: among them, each lane gets its
+/// turn. What a full lane hides is seen by the next look, which leaves that lane out.
+const LOOKED_AT: i64 = 4;
+
 /// A message that is to be sent.
 #[derive(Debug, Clone)]
 pub(crate) struct NewMessage {
     pub(crate) id: Uuid,
+    pub(crate) lane: String,
     pub(crate) message: MessageQueued,
     pub(crate) trace: TraceContext,
 }
@@ -28,6 +38,7 @@ pub(crate) struct Claimed {
     /// Nothing if the stored bytes are no message.
     pub(crate) message: Option<MessageQueued>,
     pub(crate) trace: TraceContext,
+    pub(crate) lane: String,
     /// This attempt's number, from 1.
     pub(crate) attempt: u32,
 }
@@ -54,12 +65,12 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    fn state(&self) -> &'static str {
+    fn event(&self) -> Event {
         match self {
-            Self::Sent { .. } => "sent",
-            Self::Retry { .. } => "queued",
-            Self::Failed { .. } => "failed",
-            Self::Unknown { .. } => "unknown",
+            Self::Sent { .. } => Event::Taken,
+            Self::Retry { .. } => Event::PutOff,
+            Self::Failed { .. } => Event::Refused,
+            Self::Unknown { .. } => Event::Lost,
         }
     }
 
@@ -115,6 +126,7 @@ pub(crate) async fn enqueue(
         .iter()
         .map(|new| new.message.conversation_key.as_str())
         .collect();
+    let lanes: Vec<&str> = messages.iter().map(|new| new.lane.as_str()).collect();
     let bodies: Vec<Vec<u8>> = messages
         .iter()
         .map(|new| new.message.encode_to_vec())
@@ -129,10 +141,10 @@ pub(crate) async fn enqueue(
         .collect();
     sqlx::query(
         "INSERT INTO connector.outbound (message_id, channel, account, conversation_key, state, message, traceparent, \
-         tracestate, next_attempt_at, queued_at) \
-         SELECT id, $1, account, conversation_key, 'queued', message, traceparent, tracestate, $8, $8 \
-         FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::text[]) \
-         WITH ORDINALITY AS new (id, account, conversation_key, message, traceparent, tracestate, place) \
+         tracestate, lane, next_attempt_at, queued_at) \
+         SELECT id, $1, account, conversation_key, 'queued', message, traceparent, tracestate, lane, $9, $9 \
+         FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::text[], $8::text[]) \
+         WITH ORDINALITY AS new (id, account, conversation_key, message, traceparent, tracestate, lane, place) \
          ORDER BY place \
          ON CONFLICT (message_id) DO UPDATE SET reported = false WHERE connector.outbound.finished_at IS NOT NULL",
     )
@@ -143,6 +155,7 @@ pub(crate) async fn enqueue(
     .bind(bodies)
     .bind(parents)
     .bind(states)
+    .bind(lanes)
     .bind(now.to_sqlx())
     .execute(db.pool())
     .await?;
@@ -150,11 +163,16 @@ pub(crate) async fn enqueue(
 }
 
 /// Takes at most `limit` due messages and marks them as being sent until `until`. Of one conversation only the oldest
-/// unfinished message is taken, so a message that waits for its retry holds back those after it.
+/// unfinished message is taken, so a message that waits for its retry holds back those after it. Of one lane no more
+/// are taken than `openings` allow, and lanes take turns.
+///
+/// The conversation is looked at before the row is locked. That is safe: a message that comes free afterwards only
+/// waits for the next look, and one that is free stays so, because those before it are finished.
 pub(crate) async fn claim(
     db: &Db,
     channel: &str,
     limit: usize,
+    openings: &Openings,
     now: Timestamp,
     until: Timestamp,
 ) -> Result<Vec<Claimed>, DbError> {
@@ -163,6 +181,7 @@ pub(crate) async fn claim(
         message: Vec<u8>,
         traceparent: String,
         tracestate: String,
+        lane: String,
         attempts: i32,
     }
     solmu_db::from_row!(Row {
@@ -170,25 +189,50 @@ pub(crate) async fn claim(
         message,
         traceparent,
         tracestate,
+        lane,
         attempts
     });
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let limited = openings.open.iter().any(|(_, room)| *room < limit);
+    let looked_at = limit.saturating_mul(if limited { LOOKED_AT } else { 1 });
+    let (open, rooms): (Vec<&str>, Vec<i64>) = openings
+        .open
+        .iter()
+        .map(|(lane, room)| (lane.as_str(), *room))
+        .unzip();
     let rows: Vec<Row> = sqlx::query_as(
-        "WITH due AS ( \
+        "WITH near AS ( \
+           SELECT mine.message_id, mine.lane, mine.next_attempt_at, mine.sequence FROM connector.outbound AS mine \
+           WHERE mine.channel = $1 AND mine.state = 'queued' AND mine.next_attempt_at <= $2 AND mine.lane <> ALL($5) \
+             AND NOT EXISTS ( \
+               SELECT 1 FROM connector.outbound AS earlier \
+               WHERE earlier.channel = mine.channel AND earlier.account = mine.account \
+                 AND earlier.conversation_key = mine.conversation_key AND earlier.sequence < mine.sequence \
+                 AND earlier.state IN ('queued', 'sending')) \
+           ORDER BY mine.next_attempt_at, mine.sequence LIMIT $8), \
+         turns AS ( \
+           SELECT message_id, lane, \
+             row_number() OVER (PARTITION BY lane ORDER BY next_attempt_at, sequence) AS turn FROM near), \
+         due AS ( \
            SELECT mine.message_id FROM connector.outbound AS mine \
-           WHERE mine.channel = $1 AND mine.state = 'queued' AND mine.next_attempt_at <= $2 AND NOT EXISTS ( \
-             SELECT 1 FROM connector.outbound AS earlier \
-             WHERE earlier.channel = mine.channel AND earlier.account = mine.account \
-               AND earlier.conversation_key = mine.conversation_key AND earlier.sequence < mine.sequence \
-               AND earlier.state IN ('queued', 'sending')) \
-           ORDER BY mine.next_attempt_at, mine.sequence LIMIT $4 FOR UPDATE OF mine SKIP LOCKED) \
-         UPDATE connector.outbound AS row SET state = 'sending', attempts = row.attempts + 1, claimed_until = $3 \
+           JOIN turns ON turns.message_id = mine.message_id \
+           LEFT JOIN unnest($6::text[], $7::bigint[]) AS open (lane, room) ON open.lane = turns.lane \
+           WHERE mine.state = 'queued' AND mine.next_attempt_at <= $2 AND turns.turn <= coalesce(open.room, $9) \
+           ORDER BY turns.turn, mine.next_attempt_at, mine.sequence LIMIT $4 FOR UPDATE OF mine SKIP LOCKED) \
+         UPDATE connector.outbound AS row SET state = $10, attempts = row.attempts + 1, claimed_until = $3 \
          FROM due WHERE row.message_id = due.message_id \
-         RETURNING row.message_id, row.message, row.traceparent, row.tracestate, row.attempts",
+         RETURNING row.message_id, row.message, row.traceparent, row.tracestate, row.lane, row.attempts",
     )
     .bind(channel)
     .bind(now.to_sqlx())
     .bind(until.to_sqlx())
-    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .bind(limit)
+    .bind(&openings.closed)
+    .bind(open)
+    .bind(rooms)
+    .bind(looked_at)
+    .bind(i64::try_from(UNKNOWN_ROOM).unwrap_or(1))
+    .bind(Event::Claimed.leads_to().name())
     .fetch_all(db.pool())
     .await?;
     Ok(rows
@@ -200,6 +244,7 @@ pub(crate) async fn claim(
                 traceparent: row.traceparent,
                 tracestate: row.tracestate,
             },
+            lane: row.lane,
             attempt: u32::try_from(row.attempts).unwrap_or(u32::MAX),
         })
         .collect())
@@ -208,7 +253,14 @@ pub(crate) async fn claim(
 /// Stores the outcomes of attempts. What was taken for unknown meanwhile is corrected by a certain outcome.
 pub(crate) async fn finish(db: &Db, steps: &[(Uuid, Step)], now: Timestamp) -> Result<(), DbError> {
     let ids: Vec<Uuid> = steps.iter().map(|(id, _)| *id).collect();
-    let states: Vec<&str> = steps.iter().map(|(_, step)| step.state()).collect();
+    let states: Vec<&str> = steps
+        .iter()
+        .map(|(_, step)| step.event().leads_to().name())
+        .collect();
+    let legal: Vec<String> = steps
+        .iter()
+        .map(|(_, step)| step.event().left_names())
+        .collect();
     let externals: Vec<&str> = steps
         .iter()
         .map(|(_, step)| {
@@ -237,10 +289,9 @@ pub(crate) async fn finish(db: &Db, steps: &[(Uuid, Step)], now: Timestamp) -> R
            next_attempt_at = coalesce(done.next_at, row.next_attempt_at), \
            finished_at = CASE WHEN done.state = 'queued' THEN NULL ELSE $7 END, \
            message = CASE WHEN done.state = 'queued' THEN row.message END \
-         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[]) \
-           AS done (message_id, state, external_id, error_code, error_text, next_at) \
-         WHERE row.message_id = done.message_id \
-           AND (row.state = 'sending' OR (row.state = 'unknown' AND done.state IN ('sent', 'failed')))",
+         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $8::text[]) \
+           AS done (message_id, state, external_id, error_code, error_text, next_at, legal) \
+         WHERE row.message_id = done.message_id AND row.state = ANY (string_to_array(done.legal, ' '))",
     )
     .bind(ids)
     .bind(states)
@@ -249,9 +300,37 @@ pub(crate) async fn finish(db: &Db, steps: &[(Uuid, Step)], now: Timestamp) -> R
     .bind(texts)
     .bind(next)
     .bind(now.to_sqlx())
+    .bind(legal)
     .execute(db.pool())
     .await?;
     Ok(())
+}
+
+/// What a report of the other side does to a message. Whether the bus knows the state stays as it is: the report itself
+/// goes there by the way on which it came in. Returns whether something changed.
+pub(crate) async fn reported(
+    db: &Db,
+    channel: &str,
+    message_id: Uuid,
+    event: Event,
+    (code, text): (&str, &str),
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    let done = sqlx::query(
+        "UPDATE connector.outbound SET state = $3, error_code = $4, error_text = $5, claimed_until = NULL, \
+           finished_at = coalesce(finished_at, $6), message = NULL \
+         WHERE channel = $1 AND message_id = $2 AND state = ANY (string_to_array($7, ' '))",
+    )
+    .bind(channel)
+    .bind(message_id)
+    .bind(event.leads_to().name())
+    .bind(code)
+    .bind(text)
+    .bind(now.to_sqlx())
+    .bind(event.left_names())
+    .execute(db.pool())
+    .await?;
+    Ok(done.rows_affected() > 0)
 }
 
 /// Marks as unknown what a process began to send and never came back with. Returns how many there were.
@@ -261,13 +340,14 @@ pub(crate) async fn give_up_orphans(
     now: Timestamp,
 ) -> Result<u64, DbError> {
     let done = sqlx::query(
-        "UPDATE connector.outbound SET state = 'unknown', claimed_until = NULL, finished_at = $2, message = NULL, \
+        "UPDATE connector.outbound SET state = $3, claimed_until = NULL, finished_at = $2, message = NULL, \
            reported = false, error_code = 'interrupted', \
            error_text = 'the connector stopped while it was sending: the message may have arrived' \
          WHERE channel = $1 AND state = 'sending' AND claimed_until < $2",
     )
     .bind(channel)
     .bind(now.to_sqlx())
+    .bind(Event::Orphaned.leads_to().name())
     .execute(db.pool())
     .await?;
     Ok(done.rows_affected())

@@ -1,5 +1,8 @@
 //! The way out on the real engines.
 
+mod lanes;
+mod states;
+
 use std::{
     collections::{HashMap, VecDeque},
     sync::Mutex,
@@ -21,6 +24,9 @@ struct FakeVendor {
     sent: Arc<Mutex<Vec<String>>>,
     answers: Arc<Mutex<HashMap<String, VecDeque<SendOutcome>>>>,
     hang_on: Option<&'static str>,
+    /// Messages of this lane are never answered.
+    hang_lane: Option<&'static str>,
+    limits: LaneLimits,
 }
 
 impl FakeVendor {
@@ -40,7 +46,9 @@ impl Sender for FakeVendor {
     async fn send(&self, message: &MessageQueued) -> SendOutcome {
         self.sent.lock().unwrap().push(message.text.clone());
         assert_ne!(message.text, "panic", "a sender's mistake");
-        if self.hang_on == Some(message.text.as_str()) {
+        if self.hang_on == Some(message.text.as_str())
+            || self.hang_lane == Some(self.lane(message).as_str())
+        {
             std::future::pending::<()>().await;
         }
         let told = self
@@ -52,6 +60,20 @@ impl Sender for FakeVendor {
         told.unwrap_or_else(|| SendOutcome::Sent {
             external_id: format!("x-{}", message.text),
         })
+    }
+
+    /// What follows the at sign of the conversation.
+    fn lane(&self, message: &MessageQueued) -> String {
+        let lane = message.conversation_key.split_once('@');
+        lane.map_or("", |(_, lane)| lane).to_owned()
+    }
+
+    fn lane_limits(&self, lane: &str) -> LaneLimits {
+        if lane.is_empty() {
+            LaneLimits::default()
+        } else {
+            self.limits
+        }
     }
 }
 

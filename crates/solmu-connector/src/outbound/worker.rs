@@ -4,7 +4,7 @@
 //! clock. Nothing lives only in memory except outcomes that the database did not take yet; if the process dies with
 //! them, their rows become `unknown`.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use jiff::Timestamp;
@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 use super::{
     OutboundConfig, OutboundMetrics, SendOutcome, Sender,
+    lanes::{LaneBook, Openings, Passed},
     store::{self, Claimed, Step, Unreported},
 };
 use crate::{intake::Intake, names::channel_name};
@@ -35,6 +36,16 @@ const REPORTS: i64 = 200;
 
 /// Turns of the clock between two looks for rows that may be forgotten.
 const PURGE_EVERY: u32 = 600;
+
+/// A pause of a lane is longer by up to this, in per mille.
+const LANE_SPREAD: u64 = 200;
+
+/// What came of an attempt.
+struct Attempt {
+    id: Uuid,
+    step: Step,
+    passed: Passed,
+}
 
 pub(super) struct Worker<S> {
     pub(super) db: Db,
@@ -57,6 +68,7 @@ impl<S: Sender> Worker<S> {
     pub(super) async fn run(self: Arc<Self>, drain: CancellationToken) {
         let mut sending = FuturesUnordered::new();
         let mut outcomes: Vec<(Uuid, Step)> = Vec::new();
+        let mut lanes = LaneBook::default();
         let mut poll =
             tokio::time::interval(Duration::from_millis(self.config.poll_interval_ms.max(1)));
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -69,40 +81,82 @@ impl<S: Sender> Worker<S> {
                 }
             } else if outcomes.is_empty() {
                 let room = self.config.concurrency.max(1).saturating_sub(sending.len());
-                for claimed in self.claim(room).await {
-                    let worker = Arc::clone(&self);
-                    sending.push(
-                        self.tasks
-                            .spawn(async move { worker.attempt(claimed).await }),
-                    );
+                for claimed in self.claim(room, &mut lanes).await {
+                    let (worker, lane) = (Arc::clone(&self), claimed.lane.clone());
+                    let attempt = self
+                        .tasks
+                        .spawn(async move { worker.attempt(claimed).await });
+                    sending.push(attempt.map(|ended| (lane, ended.ok())));
                 }
             }
             tokio::select! {
-                Some(outcome) = sending.next() => {
-                    outcomes.extend(outcome);
-                    while let Some(Some(more)) = sending.next().now_or_never() {
-                        outcomes.extend(more);
+                Some(ended) = sending.next() => {
+                    outcomes.extend(self.note(ended, &mut lanes));
+                    while let Some(Some(ended)) = sending.next().now_or_never() {
+                        outcomes.extend(self.note(ended, &mut lanes));
                     }
                 }
                 () = self.wake.notified() => {}
                 _ = poll.tick() => {
                     turns = turns.wrapping_add(1);
                     self.tidy(turns % PURGE_EVERY == 1).await;
+                    let resting = lanes.resting(self.clock.now());
+                    let resting = u32::try_from(resting).unwrap_or(u32::MAX);
+                    let channel = channel_name(self.channel);
+                    self.metrics.resting.set([channel], f64::from(resting));
                 }
                 () = drain.cancelled(), if !drain.is_cancelled() => {}
             }
         }
     }
 
-    async fn claim(&self, room: usize) -> Vec<Claimed> {
-        if room == 0 {
-            return Vec::new();
+    /// Frees the place of an attempt in its lane. One that panicked has no outcome.
+    fn note(
+        &self,
+        (lane, attempt): (String, Option<Attempt>),
+        lanes: &mut LaneBook,
+    ) -> Option<(Uuid, Step)> {
+        let passed = attempt
+            .as_ref()
+            .map_or(Passed::Unclear, |attempt| attempt.passed);
+        let extra = u32::try_from(self.rng.next_u64() % LANE_SPREAD).unwrap_or(0);
+        lanes.ended(&lane, passed, self.clock.now(), extra);
+        attempt.map(|attempt| (attempt.id, attempt.step))
+    }
+
+    /// Takes what is due until all places are used or nothing more may be taken.
+    async fn claim(&self, mut room: usize, lanes: &mut LaneBook) -> Vec<Claimed> {
+        let mut all = Vec::new();
+        while room > 0 {
+            let openings = lanes.openings(self.clock.now());
+            let claimed = self.claim_some(room, &openings).await;
+            let now = self.clock.now();
+            let mut taken: HashMap<&str, usize> = HashMap::new();
+            for message in &claimed {
+                let limits = self.sender.lane_limits(&message.lane);
+                lanes.began(&message.lane, limits, now);
+                *taken.entry(&message.lane).or_default() += 1;
+            }
+            // A lane whose places are all taken may have hidden others, and a new one may have more places now.
+            let hidden = taken
+                .iter()
+                .any(|(lane, count)| *count >= openings.room(lane));
+            room -= claimed.len().min(room);
+            all.extend(claimed);
+            if !hidden {
+                break;
+            }
         }
+        all
+    }
+
+    async fn claim_some(&self, room: usize, openings: &Openings) -> Vec<Claimed> {
         let now = self.clock.now();
         let until = now
             .saturating_add(self.config.claim_time())
             .unwrap_or(Timestamp::MAX);
-        match store::claim(&self.db, channel_name(self.channel), room, now, until).await {
+        let channel = channel_name(self.channel);
+        match store::claim(&self.db, channel, room, openings, now, until).await {
             Ok(claimed) => claimed,
             Err(error) => {
                 self.warn(&error, "cannot look for messages to send");
@@ -111,7 +165,7 @@ impl<S: Sender> Worker<S> {
         }
     }
 
-    async fn attempt(&self, claimed: Claimed) -> (Uuid, Step) {
+    async fn attempt(&self, claimed: Claimed) -> Attempt {
         let channel = channel_name(self.channel);
         let span = tracing::info_span!(
             "outbound.send",
@@ -128,13 +182,14 @@ impl<S: Sender> Worker<S> {
             ..
         } = claimed;
         let Some(message) = message else {
-            return (
+            return Attempt {
                 id,
-                Step::Failed {
+                passed: Passed::Unclear,
+                step: Step::Failed {
                     code: "undecodable".to_owned(),
                     text: "the stored message cannot be read".to_owned(),
                 },
-            );
+            };
         };
         let outcome = tokio::time::timeout(self.config.send_timeout(), self.sender.send(&message))
             .instrument(span.clone())
@@ -148,7 +203,16 @@ impl<S: Sender> Worker<S> {
             outcome = outcome.label(),
             "an attempt to send a message ended"
         );
-        (id, self.step(outcome, attempt))
+        let passed = match &outcome {
+            SendOutcome::Sent { .. } | SendOutcome::Failed { .. } => Passed::Well,
+            SendOutcome::Throttled { .. } => Passed::Throttled,
+            SendOutcome::Retry { .. } | SendOutcome::Unknown { .. } => Passed::Unclear,
+        };
+        Attempt {
+            id,
+            passed,
+            step: self.step(outcome, attempt),
+        }
     }
 
     /// Where the row goes: the last failed attempt is a failure.
@@ -157,20 +221,22 @@ impl<S: Sender> Worker<S> {
             SendOutcome::Sent { external_id } => Step::Sent { external_id },
             SendOutcome::Failed { code, text } => Step::Failed { code, text },
             SendOutcome::Unknown { code, text } => Step::Unknown { code, text },
-            SendOutcome::Retry { code, text, .. } if attempt >= self.config.max_attempts => {
-                Step::Failed { code, text }
-            }
-            SendOutcome::Retry { after, code, text } => {
-                let wait =
-                    backoff(&self.config, attempt, &*self.rng).max(after.unwrap_or_default());
-                let at = self
-                    .clock
-                    .now()
-                    .saturating_add(wait)
-                    .unwrap_or(Timestamp::MAX);
-                Step::Retry { at, code, text }
-            }
+            SendOutcome::Retry { after, code, text } => self.again(attempt, after, code, text),
+            SendOutcome::Throttled { code, text } => self.again(attempt, None, code, text),
         }
+    }
+
+    fn again(&self, attempt: u32, after: Option<Duration>, code: String, text: String) -> Step {
+        if attempt >= self.config.max_attempts {
+            return Step::Failed { code, text };
+        }
+        let wait = backoff(&self.config, attempt, &*self.rng).max(after.unwrap_or_default());
+        let at = self
+            .clock
+            .now()
+            .saturating_add(wait)
+            .unwrap_or(Timestamp::MAX);
+        Step::Retry { at, code, text }
     }
 
     /// Stores outcomes and reports them. What cannot be stored now stays in `outcomes`.
@@ -250,6 +316,7 @@ impl<S: Sender> Worker<S> {
     fn report_of(&self, row: &Unreported) -> DeliveryReported {
         let state = match row.state.as_str() {
             "sent" => DeliveryState::Sent,
+            "delivered" => DeliveryState::Delivered,
             "failed" => DeliveryState::Failed,
             _ => DeliveryState::Unknown,
         };
@@ -260,6 +327,9 @@ impl<S: Sender> Worker<S> {
             external_id: row.external_id.clone(),
             state: state.into(),
             report_time: Some(to_proto_time(row.finished_at.to_jiff())),
+            address_invalid: is_bad_address(&row.error_code),
+            // The body is gone by now, and with it whom it went to; the ticket service knows.
+            address: String::new(),
             error_code: row.error_code.clone(),
             error_text: row.error_text.clone(),
         }
@@ -273,6 +343,14 @@ impl<S: Sender> Worker<S> {
             "sending is held up"
         );
     }
+}
+
+/// Whether a code says that there is no such address (RFC 3463 section 3.2): bad mailbox, bad domain, and a domain that
+/// takes no mail (RFC 7505). Alone (`5.1.1`) or after a reply code (`550 5.1.1`).
+#[must_use]
+pub fn is_bad_address(code: &str) -> bool {
+    let status = code.rsplit(' ').next().unwrap_or_default();
+    matches!(status, "5.1.1" | "5.1.2" | "5.1.10")
 }
 
 /// Doubles from attempt to attempt, give or take a fifth, so that many failures do not come back together.

@@ -13,24 +13,30 @@ pub(super) struct MboxReader<R> {
     limit: usize,
     line: Vec<u8>,
     started: bool,
+    /// Bytes before `line`.
+    line_at: u64,
 }
 
-/// A mail of a mailbox file.
+/// A mail of a mailbox file and where it lies.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum MboxMail {
-    /// Its bytes.
-    Whole(Vec<u8>),
-    /// It was larger than the limit and was skipped.
-    TooLarge,
+pub(super) struct MboxMail {
+    /// Offset of its `From ` line.
+    pub(super) start: u64,
+    /// Offset of what follows it.
+    pub(super) end: u64,
+    /// Its bytes; `None` if it was larger than the limit and was skipped.
+    pub(super) raw: Option<Vec<u8>>,
 }
 
 impl<R: BufRead> MboxReader<R> {
-    pub(super) fn new(reader: R, limit: usize) -> Self {
+    /// Reads from `reader`, which stands at `offset` of the file: at its start or at the beginning of a mail.
+    pub(super) fn new(reader: R, limit: usize, offset: u64) -> Self {
         Self {
             reader,
             limit,
             line: Vec::new(),
             started: false,
+            line_at: offset,
         }
     }
 
@@ -47,6 +53,7 @@ impl<R: BufRead> MboxReader<R> {
         if self.line.is_empty() {
             return Ok(None);
         }
+        let start = self.line_at;
         let mut mail = Vec::new();
         let mut too_large = false;
         let mut after_blank = false;
@@ -63,14 +70,16 @@ impl<R: BufRead> MboxReader<R> {
                 mail.extend_from_slice(unprotected(&self.line));
             }
         }
-        if too_large {
-            return Ok(Some(MboxMail::TooLarge));
-        }
         remove_last_blank_line(&mut mail);
-        Ok(Some(MboxMail::Whole(mail)))
+        Ok(Some(MboxMail {
+            start,
+            end: self.line_at,
+            raw: (!too_large).then_some(mail),
+        }))
     }
 
     fn read_line(&mut self) -> io::Result<()> {
+        self.line_at += self.line.len() as u64;
         self.line.clear();
         // A line without end must not fill the memory: what is over the limit becomes the next line.
         let mut limited = io::Read::take(&mut self.reader, self.limit as u64 + 2);

@@ -1,12 +1,14 @@
 //! Imports of every kind of store, and of generated mail whose truth is known.
 
+mod resume;
+
 use std::{collections::HashMap, fs, path::PathBuf, process::Command, sync::Mutex};
 
 use proptest::prelude::*;
 use solmu_connector::IntakeError;
 use solmu_proto::types::v1::AutomaticClass;
 
-use super::{mbox::MboxMail, *};
+use super::*;
 use crate::{
     config::Config,
     testing::{bench, fixtures},
@@ -18,9 +20,24 @@ fn mail(number: u32) -> String {
     )
 }
 
-fn read(file: &[u8], limit: usize) -> Vec<MboxMail> {
-    let mut reader = mbox::MboxReader::new(file, limit);
-    std::iter::from_fn(|| reader.next_mail().unwrap()).collect()
+/// The mails of a mailbox file; `None` for one over the limit. Reading on from any of them gives the same.
+fn read(file: &[u8], limit: usize) -> Vec<Option<Vec<u8>>> {
+    let all = |offset: usize| {
+        let mut reader = mbox::MboxReader::new(&file[offset..], limit, offset as u64);
+        let mails = std::iter::from_fn(|| reader.next_mail().unwrap());
+        mails.collect::<Vec<_>>()
+    };
+    let mails = all(0);
+    for (index, mail) in mails.iter().enumerate() {
+        assert!(file[usize::try_from(mail.start).unwrap()..].starts_with(b"From "));
+        assert_eq!(all(usize::try_from(mail.end).unwrap()), mails[index + 1..]);
+    }
+    assert!(
+        mails
+            .last()
+            .is_none_or(|last| last.end == file.len() as u64)
+    );
+    mails.into_iter().map(|mail| mail.raw).collect()
 }
 
 #[test]
@@ -30,21 +47,19 @@ fn mailbox_files_of_both_kinds() {
     assert_eq!(
         read(file, 1_000),
         [
-            MboxMail::Whole(
-                b"Subject: 1\n\nFrom here\n>From there\nFrom not after a blank line\n".to_vec()
-            ),
-            MboxMail::Whole(b"Subject: 2\n\nx\n".to_vec()),
+            Some(b"Subject: 1\n\nFrom here\n>From there\nFrom not after a blank line\n".to_vec()),
+            Some(b"Subject: 2\n\nx\n".to_vec()),
         ]
     );
-    assert_eq!(read(b"", 10), []);
-    assert_eq!(read(b"From x\n", 10), [MboxMail::Whole(Vec::new())]);
+    assert!(read(b"", 10).is_empty());
+    assert_eq!(read(b"From x\n", 10), [Some(Vec::new())]);
     let large = format!(
         "From a\nSubject: 1\n\n{}\n\nFrom b\nS: 2\n",
         "x".repeat(300)
     );
     assert_eq!(
         read(large.as_bytes(), 100),
-        [MboxMail::TooLarge, MboxMail::Whole(b"S: 2\n".to_vec())]
+        [None, Some(b"S: 2\n".to_vec())]
     );
 }
 
@@ -60,6 +75,7 @@ async fn import(
     config: &Config,
 ) -> (crate::testing::Bench, Result<Summary, ImportError>) {
     let bench = bench(config);
+    let mut journal = Journal::empty(&bench.folder().join("import.journal"));
     let steps = Mutex::new(Vec::new());
     let summary = run(
         &bench.receiver,
@@ -68,6 +84,7 @@ async fn import(
             batch: 3,
             ..ImportOptions::default()
         },
+        &mut journal,
         |at| {
             steps.lock().unwrap().push(at.read);
         },
@@ -160,7 +177,8 @@ async fn what_cannot_be_imported_says_why() {
         tries: 1,
         ..ImportOptions::default()
     };
-    let outcome = run(&bench.receiver, &path, &options, |_| {}).await;
+    let mut journal = Journal::empty(&bench.folder().join("import.journal"));
+    let outcome = run(&bench.receiver, &path, &options, &mut journal, |_| {}).await;
     assert!(matches!(
         outcome,
         Err(ImportError::Refused(Refusal::Unavailable(_)))
@@ -170,7 +188,7 @@ async fn what_cannot_be_imported_says_why() {
         ..ImportOptions::default()
     };
     assert!(matches!(
-        run(&bench.receiver, &path, &options, |_| {}).await,
+        run(&bench.receiver, &path, &options, &mut journal, |_| {}).await,
         Err(ImportError::NoAccount(_))
     ));
 }

@@ -1,11 +1,13 @@
 //! Events of mails.
 
-use solmu_proto::inbound::v1::MessageReceived;
+use solmu_proto::{
+    inbound::v1::{MessageReceived, authenticity::Verdict as ProtoVerdict},
+    types::v1::{AutomaticClass, DeliveryState},
+};
 
 use super::*;
 use crate::{accounts::Accounts, config::Config, testing::signer};
 use solmu_mime::{
-    authenticity::Verdict,
     automatic::{Surroundings, classify},
     parse::{ParseLimits, parse},
     reply_address::message_id_for,
@@ -37,10 +39,14 @@ fn make(text: &str, recipients: &[&str], verdict: Verdict) -> Made {
         .map(|text| Address::parse(text).unwrap())
         .collect();
     let received = "2026-11-02T08:00:00Z".parse().unwrap();
+    let findings = Findings {
+        verdict,
+        ..Findings::default()
+    };
     let known = Known {
         mail: &mail,
         classified: &classified,
-        verdict,
+        findings: &findings,
         recipients: &recipients,
         mail_from: Some("env@c.example"),
         received,
@@ -240,4 +246,23 @@ fn a_bounce_of_our_own_mail_is_also_reported_as_failed() {
         Ok(DeliveryState::Failed)
     );
     assert!(bounce("foreign@x.example").report.is_none());
+}
+
+#[test]
+fn quotes_protection_and_subject_numbers_are_told() {
+    let event = event(
+        "From: a@c.example\nSubject: Re: [#1234] Tilaus\nContent-Type: multipart/signed; protocol=\"application/pgp-signature\"; boundary=s\n\n\
+         --s\nContent-Type: text/plain; charset=utf-8\n\nÄlä!\n\n-- \nÄijä\n\nTuki kirjoitti:\n> vanha\n--s\n\
+         Content-Type: application/pgp-signature\n\nx\n--s--\n",
+    );
+    let from =
+        |at: Option<u32>| -> String { event.text.chars().skip(at.unwrap() as usize).collect() };
+    assert!(from(event.signature_offset).starts_with("-- \nÄijä"));
+    assert!(from(event.quote_offset).starts_with("Tuki kirjoitti:"));
+    assert!(event.text.ends_with("> vanha"));
+    assert_eq!(event.protection(), ProtoProtection::PgpSigned);
+    assert_eq!(event.threading.unwrap().subject_ticket_numbers, [1234]);
+    let plain = make("From: a@c.example\n\nx", &[], Verdict::Unverified).message;
+    assert_eq!((plain.quote_offset, plain.signature_offset), (None, None));
+    assert_eq!(plain.protection(), ProtoProtection::None);
 }

@@ -4,28 +4,26 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use lettre::{
     Address as LettreAddress,
-    message::{
-        Attachment as FilePart, Mailbox, Message, MessageBuilder, MultiPart, SinglePart,
-        header::{ContentType, HeaderName, HeaderValue},
-    },
+    message::{Mailbox, Message},
 };
 use solmu_domain::{
     ids::{MessageId, TicketId},
-    signed::{Signer, base32},
+    signed::Signer,
 };
-use solmu_proto::{outbound::v1::MessageQueued, types::v1::Attachment};
+use solmu_proto::{
+    outbound::v1::{MessageQueued, Purpose},
+    types::v1::Attachment,
+};
 
+use super::{
+    body::{Readable, body},
+    headers::{automatic, named, plain_header, subject, threading, unsubscribe},
+    marker,
+    template::Values,
+    verp,
+};
 use crate::accounts::{Account, Accounts};
 use solmu_mime::{address::Address, automatic::LOOP_HEADER, reply_address::message_id_for};
-
-/// Ids of References besides the first (RFC 5322 section 3.6.4 sets no limit; mail clients and lines do).
-const REFERENCES_MAX: usize = 20;
-/// Longest id that is put into References: a line has 998 octets (RFC 5322 section 2.1.1).
-const ID_MAX: usize = 900;
-/// Longest subject or name, in characters. A word is not folded, and a line has 998 octets with the address beside it.
-const LINE_MAX: usize = 600;
-/// Beginnings of a subject that is an answer already, in the languages of the big clients.
-const ANSWER_PREFIXES: [&str; 8] = ["re:", "vs:", "sv:", "aw:", "antw:", "odp:", "r:", "rif:"];
 
 /// A message that no mail can be made of.
 #[derive(Debug, thiserror::Error)]
@@ -68,8 +66,29 @@ pub struct Built {
     pub recipient: LettreAddress,
     /// Those that only get a copy.
     pub copies: Vec<LettreAddress>,
-    /// The mail, ASCII with CRLF.
+    /// The mail with CRLF; ASCII unless an address is not.
     pub bytes: Vec<u8>,
+}
+
+impl Built {
+    /// Whether it is ASCII but for those who get a copy.
+    pub(super) fn only_copies_need_utf8(&self) -> bool {
+        !self.is_ascii()
+            && AsRef::<str>::as_ref(&self.recipient).is_ascii()
+            && self
+                .mail_from
+                .iter()
+                .all(|address| AsRef::<str>::as_ref(address).is_ascii())
+    }
+
+    /// Whether a relay without SMTPUTF8 takes it. Domains are always ASCII here, so it is about local parts.
+    pub(super) fn is_ascii(&self) -> bool {
+        self.mail_from
+            .iter()
+            .chain(std::iter::once(&self.recipient))
+            .chain(&self.copies)
+            .all(|address| AsRef::<str>::as_ref(address).is_ascii())
+    }
 }
 
 /// Puts a mail together. The same message gives the same bytes, whenever `now` is the same.
@@ -115,16 +134,77 @@ pub fn build(
         builder = builder.cc(copy.clone());
     }
     builder = threading(builder, message);
-    if message.automatic {
+    let is_automatic = is_automatic(message);
+    if is_automatic {
         builder = automatic(builder);
+        if let Some(ways) = account.outgoing.unsubscribe(&message_id) {
+            builder = unsubscribe(builder, ways);
+        }
     }
-    let mail = body(builder, message, id, files).map_err(BuildError::Mail)?;
+    let mut readable = readable(message, account);
+    if account.outgoing.body_marker {
+        let mark = marker::mark(ticket, signer);
+        marker::append_text(&mut readable.text, &mark);
+        if !readable.html.is_empty() {
+            marker::append_html(&mut readable.html, &mark);
+        }
+    }
+    let mail = body(builder, readable, id, files).map_err(BuildError::Mail)?;
+    let return_path = || match &account.outgoing.bounce {
+        Some(bounce) => verp::return_path(id, bounce.domain(), signer).parse().ok(),
+        None => Some(from_lettre),
+    };
     Ok(Built {
         message_id,
-        mail_from: (!message.automatic).then_some(from_lettre),
+        mail_from: (!is_automatic).then(return_path).flatten(),
         recipient,
         copies: copies.into_iter().map(|copy| copy.email).collect(),
         bytes: mail.formatted(),
+    })
+}
+
+/// What no person wrote, whichever way the ticket service says so.
+fn is_automatic(message: &MessageQueued) -> bool {
+    message.automatic || message.purpose() == Purpose::Acknowledgement
+}
+
+/// An agent's answer stands in the account's template; everything else is as it came.
+fn readable(message: &MessageQueued, account: &Account) -> Readable {
+    let plain = Readable {
+        text: message.text.clone(),
+        html: message.html.clone(),
+    };
+    let is_reply = matches!(message.purpose(), Purpose::Reply | Purpose::Unspecified);
+    let template = account
+        .outgoing
+        .template
+        .as_ref()
+        .filter(|_| is_reply && !is_automatic(message));
+    let Some(template) = template else {
+        return plain;
+    };
+    let values = Values {
+        body: &message.text,
+        agent: &message.from_name,
+        ticket: message.ticket_number,
+        account: &account.display_name,
+        signature: &account.outgoing.signature,
+    };
+    let rendered = template.text(&values).and_then(|text| {
+        let html = if message.html.is_empty() {
+            String::new()
+        } else {
+            template.html(&values, &message.html)?
+        };
+        Ok(Readable { text, html })
+    });
+    rendered.unwrap_or_else(|error| {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            account = account.name,
+            "the reply template failed: the answer goes out without it"
+        );
+        plain
     })
 }
 
@@ -172,168 +252,4 @@ fn recipient(message: &MessageQueued) -> Option<LettreAddress> {
 
 fn mailbox(name: &str, address: &str) -> Option<Mailbox> {
     Some(named(name, lettre_address(&Address::parse(address).ok()?)?))
-}
-
-fn named(name: &str, address: LettreAddress) -> Mailbox {
-    let name = one_line(name);
-    Mailbox::new((!name.is_empty()).then_some(name), address)
-}
-
-fn one_line(text: &str) -> String {
-    let line: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(LINE_MAX)
-        .collect();
-    line.trim().to_owned()
-}
-
-/// "Re: " once, and only where something is answered.
-fn subject(message: &MessageQueued) -> String {
-    let subject = one_line(&message.subject);
-    let lower = subject.to_lowercase();
-    let answers = !message.in_reply_to.is_empty() || !message.references.is_empty();
-    if !answers
-        || ANSWER_PREFIXES
-            .iter()
-            .any(|prefix| lower.starts_with(prefix))
-    {
-        return subject;
-    }
-    format!("Re: {subject}")
-}
-
-fn threading(builder: MessageBuilder, message: &MessageQueued) -> MessageBuilder {
-    let parent = Some(message.in_reply_to.as_str()).filter(|id| is_id(id));
-    let builder = match parent {
-        Some(id) => builder.raw_header(plain_header("In-Reply-To", format!("<{id}>"))),
-        None => builder,
-    };
-    let ids = references(message, parent);
-    if ids.is_empty() {
-        return builder;
-    }
-    let lines: Vec<String> = ids.iter().map(|id| format!("<{id}>")).collect();
-    builder.raw_header(plain_header("References", lines.join("\r\n ")))
-}
-
-/// The first, and the last [`REFERENCES_MAX`]; the parent is always the last (RFC 5322 section 3.6.4).
-fn references<'a>(message: &'a MessageQueued, parent: Option<&'a str>) -> Vec<&'a str> {
-    let known = message
-        .references
-        .iter()
-        .map(String::as_str)
-        .filter(|id| is_id(id) && Some(*id) != parent);
-    let mut ids: Vec<&str> = known.chain(parent).collect();
-    if ids.len() > REFERENCES_MAX + 1 {
-        let newest = ids.len() - REFERENCES_MAX;
-        ids.drain(1..newest);
-    }
-    ids
-}
-
-/// What goes into a header as it is: nothing that ends a line or a bracket. Ids come from customers' mail.
-fn is_id(id: &str) -> bool {
-    !id.is_empty()
-        && id.len() <= ID_MAX
-        && id
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>'))
-}
-
-/// A header whose value is ASCII and folded already: an encoder would break long ids into encoded words.
-fn plain_header(name: &'static str, value: String) -> HeaderValue {
-    HeaderValue::dangerous_new_pre_encoded(
-        HeaderName::new_from_ascii_str(name),
-        value.clone(),
-        value,
-    )
-}
-
-/// RFC 3834 section 5 for everybody, the other two for Exchange and for old responders.
-fn automatic(builder: MessageBuilder) -> MessageBuilder {
-    builder
-        .raw_header(plain_header("Auto-Submitted", "auto-replied".to_owned()))
-        .raw_header(plain_header("X-Auto-Response-Suppress", "All".to_owned()))
-        .raw_header(plain_header("Precedence", "bulk".to_owned()))
-}
-
-fn body(
-    builder: MessageBuilder,
-    message: &MessageQueued,
-    id: MessageId,
-    files: Vec<(Attachment, Bytes)>,
-) -> Result<Message, lettre::error::Error> {
-    // A boundary must not depend on chance; derived from the id it cannot stand in the text by accident.
-    let boundary = |level: &str| format!("=_{level}_{}", base32(id.as_uuid().as_bytes()));
-    let text = SinglePart::plain(message.text.clone());
-    if files.is_empty() && message.html.is_empty() {
-        return builder.singlepart(text);
-    }
-    let alternative = (!message.html.is_empty()).then(|| {
-        let html = SinglePart::html(message.html.clone());
-        MultiPart::alternative()
-            .boundary(boundary("a"))
-            .singlepart(text.clone())
-            .singlepart(html)
-    });
-    let (inline, attached): (Vec<_>, Vec<_>) = files.into_iter().partition(|(file, _)| {
-        file.inline && !file.content_id.is_empty() && !message.html.is_empty()
-    });
-    let readable = match alternative {
-        Some(alternative) if inline.is_empty() => Part::Multi(alternative),
-        Some(alternative) => {
-            let related = MultiPart::related()
-                .boundary(boundary("r"))
-                .multipart(alternative);
-            Part::Multi(
-                inline
-                    .into_iter()
-                    .fold(related, |related, file| related.singlepart(file_part(file))),
-            )
-        }
-        None => Part::Single(text),
-    };
-    if attached.is_empty() {
-        return match readable {
-            Part::Multi(multi) => builder.multipart(multi),
-            Part::Single(single) => builder.singlepart(single),
-        };
-    }
-    let mixed = MultiPart::mixed().boundary(boundary("m"));
-    let mixed = match readable {
-        Part::Multi(multi) => mixed.multipart(multi),
-        Part::Single(single) => mixed.singlepart(single),
-    };
-    builder.multipart(
-        attached
-            .into_iter()
-            .fold(mixed, |mixed, file| mixed.singlepart(file_part(file))),
-    )
-}
-
-enum Part {
-    Multi(MultiPart),
-    Single(SinglePart),
-}
-
-fn file_part((file, bytes): (Attachment, Bytes)) -> SinglePart {
-    let kind = ContentType::parse(&file.content_type).unwrap_or_else(|_| octets());
-    let name = one_line(&file.filename);
-    let id: String = file
-        .content_id
-        .chars()
-        .filter(|c| c.is_ascii_graphic() && !matches!(c, '<' | '>'))
-        .collect();
-    let part = match (file.inline && !id.is_empty(), name.is_empty()) {
-        (true, true) => FilePart::new_inline(id),
-        (true, false) => FilePart::new_inline_with_name(id, name),
-        (false, true) => FilePart::new("attachment".to_owned()),
-        (false, false) => FilePart::new(name),
-    };
-    part.body(bytes.to_vec(), kind)
-}
-
-fn octets() -> ContentType {
-    ContentType::parse("application/octet-stream").expect("the name is well formed")
 }

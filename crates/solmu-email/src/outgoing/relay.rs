@@ -1,88 +1,43 @@
-//! The dialogue with a relay, and connections that are kept for the next mail.
+//! A relay, and connections to it that are kept for the next mail.
 
 use std::{
     fmt,
     net::IpAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use lettre::transport::smtp::{
-    Error as SmtpError,
-    authentication::{Credentials, Mechanism},
+    authentication::Credentials,
     client::{AsyncSmtpConnection, TlsParameters},
-    commands::{Data, Mail, Rcpt},
-    extension::{ClientId, Extension, MailParameter},
-    response::Response,
+    commands::Rset,
+    extension::ClientId,
 };
-use solmu_connector::outbound::SendOutcome;
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 
-use super::Built;
+use super::{
+    Built,
+    auth::{AccessTokens, Login},
+    dialogue::{Dialogue, Ended, Failure, Offers},
+};
 use crate::config::{RelayConfig, Tls};
 
 /// How long a broken connection is given to say goodbye.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// A mail that was not handed over, or perhaps was.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failure {
-    /// Certainly not taken; later it may be.
-    Retry(Cause),
-    /// Certainly not taken, for good.
-    Failed(Cause),
-    /// The answer after the mail did not come.
-    Unknown(Cause),
-}
-
-/// Why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cause {
-    /// Stable code: of the relay (`550 5.1.1`) or ours.
-    pub code: String,
-    /// For people, without personal data.
-    pub text: String,
-}
-
-impl Failure {
-    pub(super) fn into_outcome(self) -> SendOutcome {
-        match self {
-            Self::Retry(Cause { code, text }) => SendOutcome::Retry {
-                after: None,
-                code,
-                text,
-            },
-            Self::Failed(Cause { code, text }) => SendOutcome::Failed { code, text },
-            Self::Unknown(Cause { code, text }) => SendOutcome::Unknown { code, text },
-        }
-    }
-}
-
-/// Where in the dialogue something happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Sender,
-    Recipient,
-    Data,
-    Body,
-}
-
-impl Phase {
-    fn what(self) -> &'static str {
-        match self {
-            Self::Sender => "the sender",
-            Self::Recipient => "the recipient",
-            Self::Data => "to take a mail",
-            Self::Body => "the mail",
-        }
-    }
-}
+/// A connection that was idle for longer is not asked whether it lives: behind a firewall it may be dead without
+/// saying so, and the question would cost the whole time limit.
+const IDLE_MAX: Duration = Duration::from_mins(1);
 
 /// A relay and the connections to it.
 pub struct Relay {
     config: RelayConfig,
     hello: ClientId,
-    idle: Mutex<Vec<AsyncSmtpConnection>>,
+    login: Login,
+    idle: Mutex<Vec<Line>>,
     room: Semaphore,
 }
 
@@ -95,19 +50,42 @@ impl fmt::Debug for Relay {
     }
 }
 
+/// A connection that has said hello and logged in.
+struct Line {
+    connection: AsyncSmtpConnection,
+    offers: Offers,
+    /// Mails that went over it.
+    mails: usize,
+    /// When it was put aside.
+    idle_since: Instant,
+}
+
+type Trouble = (
+    &'static str,
+    &'static str,
+    Box<dyn std::error::Error + Send + Sync>,
+);
+
 impl Relay {
-    /// A relay that is greeted as `hostname`. Nothing is connected yet.
+    /// A relay that is greeted as `hostname`. With `tokens` the login is by access token. Nothing is connected yet.
     #[must_use]
-    pub fn new(config: RelayConfig, hostname: &str) -> Self {
+    pub fn new(config: RelayConfig, hostname: &str, tokens: Option<Arc<dyn AccessTokens>>) -> Self {
         let hello = match hostname.parse() {
             Ok(IpAddr::V4(address)) => ClientId::Ipv4(address),
             Ok(IpAddr::V6(address)) => ClientId::Ipv6(address),
             Err(_) => ClientId::Domain(hostname.to_owned()),
         };
+        let user = config.username.clone();
+        let login = match tokens {
+            Some(tokens) => Login::Tokens { user, tokens },
+            None if user.is_empty() => Login::None,
+            None => Login::Password(Credentials::new(user, config.password.expose().to_owned())),
+        };
         let room = Semaphore::new(config.connections.max(1));
         Self {
             config,
             hello,
+            login,
             idle: Mutex::new(Vec::new()),
             room,
         }
@@ -115,49 +93,83 @@ impl Relay {
 
     /// Hands a mail over.
     pub async fn deliver(&self, mail: &Built) -> Result<(), Failure> {
-        // The semaphore is never closed; if it were, the mail would wait for the next try.
-        let _place = self
-            .room
-            .acquire()
-            .await
-            .map_err(|_| retry("relay_closed", "the sender is stopping"))?;
-        let mut connection = match self.take_idle().await {
-            Some(connection) => connection,
+        // The wait is bounded, because the time limit of the whole attempt counts as "perhaps sent".
+        let waited = timeout(self.command_time(), self.room.acquire()).await;
+        let Ok(Ok(_place)) = waited else {
+            return Err(Failure::retry(
+                "relay_busy",
+                "all connections to the relay are in use",
+            ));
+        };
+        let mut line = match self.take_idle().await {
+            Some(line) => line,
             None => self.connect().await?,
         };
-        match self.dialogue(&mut connection, mail).await {
+        let dialogue = Dialogue {
+            mail,
+            offers: line.offers,
+            notify: &self.config.notify,
+            command_time: self.command_time(),
+            data_time: Duration::from_millis(self.config.data_timeout_ms),
+        };
+        let result = dialogue.lead(&mut line.connection).await;
+        line.mails += 1;
+        match result {
             Ok(()) => {
-                self.keep(connection);
+                self.keep(line).await;
                 Ok(())
             }
-            Err(failure) => {
-                // A half-finished dialogue is not worth saving; that the farewell fails changes nothing.
-                drop(timeout(FAREWELL, connection.abort()).await);
+            Err(Ended { failure, usable }) => {
+                self.mend(line, usable).await;
                 Err(failure)
             }
         }
     }
 
-    /// A kept connection that still answers.
-    async fn take_idle(&self) -> Option<AsyncSmtpConnection> {
-        loop {
-            let mut connection = self
-                .idle
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .pop()?;
-            if timeout(self.command_time(), connection.test_connected()).await == Ok(true) {
-                return Some(connection);
+    /// A kept connection that still answers. All questions together have the time of one.
+    async fn take_idle(&self) -> Option<Line> {
+        timeout(self.command_time(), async {
+            loop {
+                let mut line = self
+                    .idle
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .pop()?;
+                if line.idle_since.elapsed() < IDLE_MAX && line.connection.test_connected().await {
+                    return Some(line);
+                }
             }
-        }
+        })
+        .await
+        .unwrap_or(None)
     }
 
-    fn keep(&self, connection: AsyncSmtpConnection) {
-        if !connection.has_broken() {
-            self.idle
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(connection);
+    /// Keeps a connection for the next mail, unless it has carried as many as the relay likes.
+    async fn keep(&self, mut line: Line) {
+        let most = self.config.mails_per_connection;
+        let worn = most > 0 && line.mails >= most;
+        if worn || line.connection.has_broken() {
+            drop(timeout(FAREWELL, line.connection.abort()).await);
+            return;
+        }
+        line.idle_since = Instant::now();
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(line);
+    }
+
+    /// After a refusal the relay waits for the next mail; after anything else the connection is given up.
+    async fn mend(&self, mut line: Line, usable: bool) {
+        let reset = usable
+            && timeout(self.command_time(), line.connection.command(Rset))
+                .await
+                .is_ok_and(|answer| answer.is_ok());
+        if reset {
+            self.keep(line).await;
+        } else {
+            // That the farewell fails changes nothing.
+            drop(timeout(FAREWELL, line.connection.abort()).await);
         }
     }
 
@@ -166,26 +178,40 @@ impl Relay {
     }
 
     /// Nothing that goes wrong here is the mail's fault, so all of it is tried again.
-    async fn connect(&self) -> Result<AsyncSmtpConnection, Failure> {
+    async fn connect(&self) -> Result<Line, Failure> {
         match timeout(self.command_time(), Box::pin(self.try_connect())).await {
-            Ok(Ok(connection)) => Ok(connection),
+            Ok(Ok(line)) => Ok(line),
             Ok(Err((code, text, error))) => {
                 tracing::warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = &*error as &dyn std::error::Error,
                     code,
                     "the relay could not be used"
                 );
-                Err(retry(code, text))
+                Err(Failure::retry(code, text))
             }
-            Err(_) => Err(retry("relay_timeout", "the relay did not answer in time")),
+            Err(_) => Err(Failure::retry(
+                "relay_timeout",
+                "the relay did not answer in time",
+            )),
         }
     }
 
-    async fn try_connect(
-        &self,
-    ) -> Result<AsyncSmtpConnection, (&'static str, &'static str, SmtpError)> {
+    async fn try_connect(&self) -> Result<Line, Trouble> {
         let config = &self.config;
-        let tls_error = |error| ("relay_tls", "no protected connection to the relay", error);
+        let tls_error = |error: lettre::transport::smtp::Error| -> Trouble {
+            (
+                "relay_tls",
+                "no protected connection to the relay",
+                error.into(),
+            )
+        };
+        let unreachable = |error: lettre::transport::smtp::Error| -> Trouble {
+            (
+                "relay_unreachable",
+                "the relay cannot be reached",
+                error.into(),
+            )
+        };
         let tls = || TlsParameters::new(config.host.clone()).map_err(tls_error);
         let implicit = if config.tls == Tls::Implicit {
             Some(tls()?)
@@ -200,147 +226,25 @@ impl Relay {
             implicit,
             None,
         );
-        let mut connection = connecting
-            .await
-            .map_err(|error| ("relay_unreachable", "the relay cannot be reached", error))?;
+        let mut connection = connecting.await.map_err(unreachable)?;
         if config.tls == Tls::StartTls {
             connection
                 .starttls(tls()?, &self.hello)
                 .await
                 .map_err(tls_error)?;
         }
-        if !config.username.is_empty() {
-            let credentials =
-                Credentials::new(config.username.clone(), config.password.expose().to_owned());
-            connection
-                .auth(&[Mechanism::Plain, Mechanism::Login], &credentials)
-                .await
-                .map_err(|error| ("relay_auth", "the relay refused user or password", error))?;
-        }
-        Ok(connection)
+        let offers = Offers::ask(&mut connection, &self.hello)
+            .await
+            .map_err(unreachable)?;
+        self.login.perform(&mut connection).await.map_err(|error| {
+            let (code, text) = error.cause();
+            (code, text, error.into())
+        })?;
+        Ok(Line {
+            connection,
+            offers,
+            mails: 0,
+            idle_since: Instant::now(),
+        })
     }
-
-    async fn dialogue(
-        &self,
-        connection: &mut AsyncSmtpConnection,
-        mail: &Built,
-    ) -> Result<(), Failure> {
-        let parameters = parameters(connection, mail)?;
-        self.command(
-            Phase::Sender,
-            connection.command(Mail::new(mail.mail_from.clone(), parameters)),
-        )
-        .await?;
-        self.command(
-            Phase::Recipient,
-            connection.command(Rcpt::new(mail.recipient.clone(), Vec::new())),
-        )
-        .await?;
-        for copy in &mail.copies {
-            let accepted = connection.command(Rcpt::new(copy.clone(), Vec::new()));
-            match self.command(Phase::Recipient, accepted).await {
-                // The customer's answer does not wait for a copy that cannot be delivered.
-                Ok(()) | Err(Failure::Failed(_)) => {}
-                Err(other) => return Err(other),
-            }
-        }
-        self.command(Phase::Data, connection.command(Data)).await?;
-        let whole = Duration::from_millis(self.config.data_timeout_ms);
-        match timeout(whole, connection.message(&mail.bytes)).await {
-            Ok(answer) => answer
-                .map(drop)
-                .map_err(|error| failure(Phase::Body, &error)),
-            Err(_) => Err(Failure::Unknown(cause(
-                "relay_timeout",
-                "the relay did not say whether it has the mail",
-            ))),
-        }
-    }
-
-    async fn command(
-        &self,
-        phase: Phase,
-        answer: impl Future<Output = Result<Response, SmtpError>>,
-    ) -> Result<(), Failure> {
-        match timeout(self.command_time(), answer).await {
-            Ok(answer) => answer.map(drop).map_err(|error| failure(phase, &error)),
-            Err(_) => Err(retry("relay_timeout", "the relay did not answer in time")),
-        }
-    }
-}
-
-/// SMTPUTF8 where an address needs it (RFC 6531 section 3.4).
-fn parameters(
-    connection: &AsyncSmtpConnection,
-    mail: &Built,
-) -> Result<Vec<MailParameter>, Failure> {
-    let addresses = mail
-        .mail_from
-        .iter()
-        .chain(std::iter::once(&mail.recipient))
-        .chain(&mail.copies);
-    let all_ascii = addresses
-        .into_iter()
-        .all(|address| AsRef::<str>::as_ref(address).is_ascii());
-    if all_ascii {
-        return Ok(Vec::new());
-    }
-    if connection
-        .server_info()
-        .supports_feature(Extension::SmtpUtfEight)
-    {
-        return Ok(vec![MailParameter::SmtpUtfEight]);
-    }
-    Err(Failure::Failed(cause(
-        "smtputf8",
-        "the relay takes no addresses outside ASCII",
-    )))
-}
-
-fn failure(phase: Phase, error: &SmtpError) -> Failure {
-    let cause = match error.status() {
-        Some(status) => {
-            let code = with_enhanced(&status.to_string(), error);
-            Cause {
-                text: format!("the relay refused {} ({code})", phase.what()),
-                code,
-            }
-        }
-        None => cause("relay_broken", "the connection to the relay broke"),
-    };
-    match (phase, error.is_permanent(), error.is_transient()) {
-        (_, true, _) => Failure::Failed(cause),
-        (_, _, true) => Failure::Retry(cause),
-        (Phase::Body, ..) => Failure::Unknown(cause),
-        _ => Failure::Retry(cause),
-    }
-}
-
-/// The reply code with the enhanced status, if the text begins with one. The rest of the text may name people.
-fn with_enhanced(code: &str, error: &SmtpError) -> String {
-    let text = std::error::Error::source(error)
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    let first = text.split_whitespace().next().unwrap_or_default();
-    let is_status = first.len() <= 9
-        && first.split('.').count() == 3
-        && first
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte == b'.');
-    if is_status {
-        format!("{code} {first}")
-    } else {
-        code.to_owned()
-    }
-}
-
-fn cause(code: &str, text: &str) -> Cause {
-    Cause {
-        code: code.to_owned(),
-        text: text.to_owned(),
-    }
-}
-
-fn retry(code: &str, text: &str) -> Failure {
-    Failure::Retry(cause(code, text))
 }

@@ -2,6 +2,8 @@
 
 use solmu_mime::address::{Address, AddressError};
 
+use super::parameters::{MailParameters, of_mail, of_rcpt, size};
+
 /// A reverse-path or forward-path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Path {
@@ -11,15 +13,6 @@ pub enum Path {
     Address(Address),
 }
 
-/// Parameters of MAIL.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct MailParameters {
-    /// `SIZE=` (RFC 1870), in bytes.
-    pub size: Option<u64>,
-    /// `SMTPUTF8` (RFC 6531).
-    pub utf8: bool,
-}
-
 /// A command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -27,12 +20,28 @@ pub enum Command {
     Ehlo(String),
     /// HELO with the client's name.
     Helo(String),
+    /// LHLO with the client's name (RFC 2033).
+    Lhlo(String),
+    /// STARTTLS (RFC 3207).
+    StartTls,
     /// MAIL FROM.
     Mail(Path, MailParameters),
     /// RCPT TO.
-    Rcpt(Address),
+    Rcpt {
+        /// Who shall get the mail.
+        to: Address,
+        /// Whether there were parameters; what they ask for needs nothing of us.
+        parameters: bool,
+    },
     /// DATA.
     Data,
+    /// BDAT (RFC 3030).
+    Bdat {
+        /// Bytes that follow.
+        size: u64,
+        /// Whether they are the last ones of the mail.
+        last: bool,
+    },
     /// RSET.
     Rset,
     /// NOOP.
@@ -54,6 +63,9 @@ pub enum CommandError {
     /// Known by the standard, not offered by us.
     #[error("command not offered")]
     NotOffered,
+    /// BDAT without a length: where the next command starts, nobody can tell.
+    #[error("unknown length of a chunk")]
+    Chunk,
     /// The argument is missing or malformed.
     #[error("syntax error in the argument")]
     Syntax,
@@ -83,17 +95,18 @@ impl Command {
         match verb.to_ascii_uppercase().as_str() {
             "EHLO" => host(rest).map(Self::Ehlo),
             "HELO" => host(rest).map(Self::Helo),
+            "LHLO" => host(rest).map(Self::Lhlo),
+            "STARTTLS" => alone(rest, Self::StartTls),
             "MAIL" => mail(rest),
             "RCPT" => rcpt(rest),
             "DATA" => alone(rest, Self::Data),
+            "BDAT" => bdat(rest),
             "RSET" => alone(rest, Self::Rset),
             "QUIT" => alone(rest, Self::Quit),
             "NOOP" => Ok(Self::Noop),
             "VRFY" | "EXPN" => Ok(Self::Vrfy),
             "HELP" => Ok(Self::Help),
-            "STARTTLS" | "AUTH" | "BDAT" | "ETRN" | "TURN" | "SEND" | "SOML" | "SAML" | "LHLO" => {
-                Err(CommandError::NotOffered)
-            }
+            "AUTH" | "ETRN" | "TURN" | "SEND" | "SOML" | "SAML" => Err(CommandError::NotOffered),
             _ => Err(CommandError::Unknown),
         }
     }
@@ -119,18 +132,7 @@ fn host(rest: &str) -> Result<String, CommandError> {
 
 fn mail(rest: &str) -> Result<Command, CommandError> {
     let (path, parameters) = path_after(rest, "FROM:")?;
-    let mut known = MailParameters::default();
-    for parameter in parameters.split_ascii_whitespace() {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        match (name.to_ascii_uppercase().as_str(), value) {
-            ("SIZE", value) => known.size = Some(size(value)?),
-            ("BODY", value)
-                if value.eq_ignore_ascii_case("7BIT") || value.eq_ignore_ascii_case("8BITMIME") => {
-            }
-            ("SMTPUTF8", "") => known.utf8 = true,
-            _ => return Err(CommandError::Parameter),
-        }
-    }
+    let known = of_mail(parameters)?;
     if path.is_empty() {
         return Ok(Command::Mail(Path::Null, known));
     }
@@ -138,23 +140,26 @@ fn mail(rest: &str) -> Result<Command, CommandError> {
     Ok(Command::Mail(Path::Address(address), known))
 }
 
-/// At most 20 digits (RFC 1870 section 4).
-fn size(value: &str) -> Result<u64, CommandError> {
-    let digits = (1..=20).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_digit());
-    if digits {
-        Ok(value.parse().unwrap_or(u64::MAX))
-    } else {
-        Err(CommandError::Syntax)
-    }
-}
-
 fn rcpt(rest: &str) -> Result<Command, CommandError> {
     let (path, parameters) = path_after(rest, "TO:")?;
-    if !parameters.trim().is_empty() {
-        return Err(CommandError::Parameter);
-    }
+    let parameters = of_rcpt(parameters)?;
     // RCPT has no SMTPUTF8 of its own; the session checks that MAIL had it.
-    address(path, true).map(Command::Rcpt)
+    let to = address(path, true)?;
+    Ok(Command::Rcpt { to, parameters })
+}
+
+fn bdat(rest: &str) -> Result<Command, CommandError> {
+    let mut words = rest.split_ascii_whitespace();
+    let size = size(words.next().unwrap_or_default()).map_err(|_| CommandError::Chunk)?;
+    let last = match words.next() {
+        None => false,
+        Some(word) if word.eq_ignore_ascii_case("LAST") => true,
+        Some(_) => return Err(CommandError::Chunk),
+    };
+    if words.next().is_some() {
+        return Err(CommandError::Chunk);
+    }
+    Ok(Command::Bdat { size, last })
 }
 
 /// What stands between `<` and `>` after the keyword, and what follows. Quoted strings may hold both signs.
@@ -206,6 +211,13 @@ fn address(path: &str, utf8: bool) -> Result<Address, CommandError> {
     Address::parse(path).map_err(CommandError::Address)
 }
 
+/// Whether a line wants to announce a chunk. If its length cannot be read, what follows cannot be told from commands.
+pub(super) fn is_chunk(line: &[u8]) -> bool {
+    line.trim_ascii_start()
+        .get(..4)
+        .is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -224,7 +236,11 @@ mod tests {
     fn commands_in_all_their_spellings() {
         let sized = MailParameters {
             size: Some(1_000),
-            utf8: false,
+            ..MailParameters::default()
+        };
+        let rcpt = |to, parameters| Command::Rcpt {
+            to: address(to),
+            parameters,
         };
         for (line, wanted) in [
             ("ehlo c.example", Command::Ehlo("c.example".to_owned())),
@@ -242,21 +258,48 @@ mod tests {
             ),
             (
                 "RCPT TO:<@x.example,@y.example:a@b.example>",
-                Command::Rcpt(address("a@b.example")),
+                rcpt("a@b.example", false),
             ),
             (
                 "RCPT TO:<\"a>b\"@c.example>",
-                Command::Rcpt(address("\"a>b\"@c.example")),
+                rcpt("\"a>b\"@c.example", false),
+            ),
+            (
+                "RCPT TO:<a@b.example> NOTIFY=NEVER",
+                rcpt("a@b.example", true),
             ),
             ("data", Command::Data),
+            (
+                "BDAT 0",
+                Command::Bdat {
+                    size: 0,
+                    last: false,
+                },
+            ),
+            (
+                "bdat  86 last ",
+                Command::Bdat {
+                    size: 86,
+                    last: true,
+                },
+            ),
+            (
+                "BDAT 99999999999999999999",
+                Command::Bdat {
+                    size: u64::MAX,
+                    last: false,
+                },
+            ),
+            ("LHLO c.example", Command::Lhlo("c.example".to_owned())),
+            ("starttls", Command::StartTls),
             ("NOOP whatever", Command::Noop),
             ("EXPN list", Command::Vrfy),
         ] {
             assert_eq!(parse(line), Ok(wanted), "{line}");
         }
         let utf8 = MailParameters {
-            size: None,
             utf8: true,
+            ..MailParameters::default()
         };
         assert_eq!(
             parse("MAIL FROM:<ä@ö.example> SMTPUTF8"),
@@ -274,15 +317,17 @@ mod tests {
             ("MAIL FROM:a@b.example", CommandError::Syntax),
             ("MAIL FROM:<a@b.example>SIZE=1", CommandError::Syntax),
             ("MAIL FROM:<a@b.example> SIZE=1x", CommandError::Syntax),
-            ("MAIL FROM:<a@b.example> RET=FULL", CommandError::Parameter),
+            ("MAIL FROM:<a@b.example> RET=ALL", CommandError::Syntax),
+            ("BDAT", CommandError::Chunk),
+            ("BDAT -1", CommandError::Chunk),
+            ("BDAT 1 LAST LAST", CommandError::Chunk),
+            ("BDAT LAST", CommandError::Chunk),
             ("MAIL FROM:<ä@b.example>", CommandError::NeedsUtf8),
             ("RCPT TO:<>", CommandError::Address(AddressError::Shape)),
             ("RCPT TO:<a@b@c.example>", CommandError::Syntax),
-            (
-                "RCPT TO:<a@b.example> NOTIFY=NEVER",
-                CommandError::Parameter,
-            ),
-            ("STARTTLS", CommandError::NotOffered),
+            ("RCPT TO:<a@b.example> SIZE=1", CommandError::Parameter),
+            ("STARTTLS now", CommandError::Syntax),
+            ("AUTH PLAIN", CommandError::NotOffered),
             ("NOOP\0", CommandError::Syntax),
         ] {
             assert_eq!(parse(line), Err(wanted), "{line}");

@@ -1,9 +1,12 @@
-//! Message data (RFC 5321 section 4.5.2): where it ends, and the dots that protect it.
+//! Message data: where it ends, and which line ends it may have.
 //!
-//! Only CRLF, dot, CRLF ends a mail. Servers that also take other line ends there let a sender smuggle a second mail
-//! with a forged envelope past a server that does not. So a lone dot between line ends of another kind makes the whole
-//! mail refused: whoever sent it on may have seen another end than we do. Line ends of another kind elsewhere are
-//! harmless and are kept as they are.
+//! Only CRLF, dot, CRLF ends a mail (RFC 5321 section 4.1.1.4). Servers that also take other line ends there let a
+//! sender smuggle a second mail with a forged envelope past a server that does not. So a lone dot between line ends of
+//! another kind makes the whole mail refused: whoever sent it on may have seen another end than we do. Bare line feeds
+//! elsewhere are refused or made CRLF, as configured. Bare carriage returns and NUL bytes elsewhere end nothing and are
+//! kept as they are in the original; the parser leaves them out of the text.
+
+use super::config::BareLf;
 
 /// How the data of a mail ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,48 +15,110 @@ pub enum DataEnd {
     Complete,
     /// Larger than the limit; what was read is dropped.
     TooLarge,
+    /// Has a line feed without a carriage return, and the policy refuses that.
+    BareLf,
     /// A lone dot with line ends that others might take for the end.
     Ambiguous,
+    /// All mails under way together hold as much memory as they may.
+    NoRoom,
+}
+
+/// Where decoded data goes, up to a limit.
+#[derive(Debug)]
+struct Sink {
+    limit: usize,
+    taken: usize,
+    policy: BareLf,
+    bare_lf: bool,
+    ambiguous: bool,
+    no_room: bool,
+}
+
+impl Sink {
+    fn new(limit: usize, policy: BareLf) -> Self {
+        Self {
+            limit,
+            taken: 0,
+            policy,
+            bare_lf: false,
+            ambiguous: false,
+            no_room: false,
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8], mail: &mut Vec<u8>) {
+        self.taken = self.taken.saturating_add(bytes.len());
+        if self.end() == DataEnd::Complete {
+            mail.extend_from_slice(bytes);
+        } else if mail.capacity() > 0 {
+            // Refused already: the memory is worth more to others.
+            *mail = Vec::new();
+        }
+    }
+
+    fn bare_lf(&mut self, mail: &mut Vec<u8>) {
+        match self.policy {
+            BareLf::Reject => self.bare_lf = true,
+            BareLf::Normalise => self.append(b"\r", mail),
+        }
+        self.append(b"\n", mail);
+    }
+
+    fn end(&self) -> DataEnd {
+        if self.ambiguous {
+            DataEnd::Ambiguous
+        } else if self.bare_lf {
+            DataEnd::BareLf
+        } else if self.taken > self.limit {
+            DataEnd::TooLarge
+        } else if self.no_room {
+            DataEnd::NoRoom
+        } else {
+            DataEnd::Complete
+        }
+    }
+}
+
+/// What goes before the place where a line starts, or where others might say that it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Break {
+    CrLf,
+    BareLf,
+    BareCr,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
-    /// After CRLF.
-    LineStart,
-    /// After a bare LF or CR.
-    BareStart,
+    /// After a line end.
+    Start(Break),
     /// Within a line.
     Line,
-    /// After CR within a line.
+    /// After CR.
     Cr,
-    /// After a dot at a line's start; `clean` if CRLF was before it.
-    Dot { clean: bool },
-    /// After dot and CR.
-    DotCr { clean: bool },
+    /// After a dot at a line's start.
+    Dot(Break),
+    /// After dot and CR at a line's start.
+    DotCr(Break),
 }
 
-/// Takes data as it comes and appends it without its protecting dots.
+/// Takes what follows DATA as it comes and appends it without its protecting dots.
 #[derive(Debug)]
 pub struct DataDecoder {
     at: At,
-    limit: usize,
-    taken: usize,
-    ambiguous: bool,
+    sink: Sink,
 }
 
 impl DataDecoder {
     /// A decoder for one mail of at most `limit` bytes.
     #[must_use]
-    pub fn new(limit: usize) -> Self {
+    pub fn new(limit: usize, policy: BareLf) -> Self {
         Self {
-            at: At::LineStart,
-            limit,
-            taken: 0,
-            ambiguous: false,
+            at: At::Start(Break::CrLf),
+            sink: Sink::new(limit, policy),
         }
     }
 
-    /// Takes `input`, appends to `mail` (nothing once the limit is passed). Says how many bytes belong to this mail,
+    /// Takes `input`, appends to `mail` (nothing once the mail is refused). Says how many bytes belong to this mail,
     /// and how it ended if it did.
     pub fn push(&mut self, input: &[u8], mail: &mut Vec<u8>) -> (usize, Option<DataEnd>) {
         let mut used = 0;
@@ -64,7 +129,7 @@ impl DataDecoder {
                     .iter()
                     .position(|byte| matches!(byte, b'\r' | b'\n'))
                     .unwrap_or(rest.len());
-                self.append(&rest[..plain], mail);
+                self.sink.append(&rest[..plain], mail);
                 used += plain;
                 if used == input.len() {
                     break;
@@ -73,177 +138,137 @@ impl DataDecoder {
             let byte = input[used];
             used += 1;
             if self.step(byte, mail) {
-                return (used, Some(self.end()));
+                return (used, Some(self.sink.end()));
             }
         }
         (used, None)
     }
 
+    /// How the mail stands.
+    #[must_use]
+    pub fn end(&self) -> DataEnd {
+        self.sink.end()
+    }
+
+    /// Drops what comes from now on: there is no memory for it.
+    pub fn no_room(&mut self, mail: &mut Vec<u8>) {
+        self.sink.no_room = true;
+        *mail = Vec::new();
+    }
+
     /// Takes one byte; true if it was the last one of the mail.
     fn step(&mut self, byte: u8, mail: &mut Vec<u8>) -> bool {
         self.at = match (self.at, byte) {
-            (At::DotCr { clean: true }, b'\n') => return true,
-            (At::DotCr { clean }, byte) => {
-                self.ambiguous = true;
-                // It was no end: what was held back belongs to the mail.
-                self.append(if clean { b"\r" } else { b".\r" }, mail);
-                return self.after_cr(byte, mail);
+            (At::DotCr(Break::CrLf), b'\n') => return true,
+            (At::DotCr(_), byte) => {
+                // It was no end, but somebody might have taken it for one.
+                self.sink.ambiguous = true;
+                self.after_cr(byte, mail)
             }
-            (At::Dot { clean }, b'\r') => At::DotCr { clean },
-            (At::Dot { clean }, b'\n') => {
-                self.ambiguous = true;
-                self.append(if clean { b"\n" } else { b".\n" }, mail);
-                At::BareStart
+            (At::Dot(before), b'\r') => At::DotCr(before),
+            (At::Dot(_), b'\n') => {
+                self.sink.ambiguous = true;
+                self.line_feed(mail)
             }
-            (At::Dot { clean }, byte) => {
-                // The first dot of a clean line is a protecting one (RFC 5321 section 4.5.2).
-                self.append(if clean { b"" } else { b"." }, mail);
-                self.append(&[byte], mail);
+            (At::Dot(before), byte) => {
+                self.sink.append(self.first_dot(before), mail);
+                self.sink.append(&[byte], mail);
                 At::Line
             }
-            (At::LineStart, b'.') => At::Dot { clean: true },
-            (At::BareStart, b'.') => At::Dot { clean: false },
-            (At::Cr, byte) => return self.after_cr(byte, mail),
-            (_, b'\r') => {
-                self.append(b"\r", mail);
-                At::Cr
-            }
-            (_, b'\n') => {
-                self.append(b"\n", mail);
-                At::BareStart
-            }
-            (_, byte) => {
-                self.append(&[byte], mail);
-                At::Line
-            }
+            (At::Start(before), b'.') => At::Dot(before),
+            (At::Cr, byte) => self.after_cr(byte, mail),
+            (_, byte) => self.plain(byte, mail),
         };
         false
     }
 
-    fn after_cr(&mut self, byte: u8, mail: &mut Vec<u8>) -> bool {
+    /// The first dot of a longer line is a protecting one (RFC 5321 section 4.5.2), if a line starts there at all.
+    fn first_dot(&self, before: Break) -> &'static [u8] {
+        match before {
+            Break::CrLf => b"",
+            Break::BareLf if self.sink.policy == BareLf::Normalise => b"",
+            Break::BareLf | Break::BareCr => b".",
+        }
+    }
+
+    fn plain(&mut self, byte: u8, mail: &mut Vec<u8>) -> At {
         if byte == b'\n' {
-            self.append(b"\n", mail);
-            self.at = At::LineStart;
-            return false;
+            return self.line_feed(mail);
         }
-        self.at = At::BareStart;
-        self.step(byte, mail)
+        self.sink.append(&[byte], mail);
+        if byte == b'\r' { At::Cr } else { At::Line }
     }
 
-    fn append(&mut self, bytes: &[u8], mail: &mut Vec<u8>) {
-        self.taken = self.taken.saturating_add(bytes.len());
-        if self.taken <= self.limit {
-            mail.extend_from_slice(bytes);
-        } else if mail.capacity() > 0 {
-            // Refused already: the memory is worth more to others.
-            *mail = Vec::new();
+    fn line_feed(&mut self, mail: &mut Vec<u8>) -> At {
+        self.sink.bare_lf(mail);
+        At::Start(Break::BareLf)
+    }
+
+    fn after_cr(&mut self, byte: u8, mail: &mut Vec<u8>) -> At {
+        match byte {
+            b'\n' => {
+                self.sink.append(b"\n", mail);
+                At::Start(Break::CrLf)
+            }
+            b'.' => At::Dot(Break::BareCr),
+            byte => self.plain(byte, mail),
+        }
+    }
+}
+
+/// Takes what follows BDAT (RFC 3030). Its length is announced, so dots mean nothing; the rule on bare line feeds is
+/// the same, also where a chunk ends between CR and LF.
+#[derive(Debug)]
+pub struct ChunkDecoder {
+    after_cr: bool,
+    sink: Sink,
+}
+
+impl ChunkDecoder {
+    /// A decoder for all chunks of one mail of at most `limit` bytes.
+    #[must_use]
+    pub fn new(limit: usize, policy: BareLf) -> Self {
+        Self {
+            after_cr: false,
+            sink: Sink::new(limit, policy),
         }
     }
 
-    fn end(&self) -> DataEnd {
-        if self.ambiguous {
-            DataEnd::Ambiguous
-        } else if self.taken > self.limit {
-            DataEnd::TooLarge
-        } else {
-            DataEnd::Complete
+    /// Takes `input`, which belongs to the mail, and appends it (nothing once the mail is refused).
+    pub fn push(&mut self, input: &[u8], mail: &mut Vec<u8>) {
+        for line in input.split_inclusive(|byte| *byte == b'\n') {
+            let Some(text) = line.strip_suffix(b"\n") else {
+                self.sink.append(line, mail);
+                self.after_cr = line.ends_with(b"\r");
+                continue;
+            };
+            let has_cr = if text.is_empty() {
+                self.after_cr
+            } else {
+                text.ends_with(b"\r")
+            };
+            self.sink.append(text, mail);
+            if has_cr {
+                self.sink.append(b"\n", mail);
+            } else {
+                self.sink.bare_lf(mail);
+            }
+            self.after_cr = false;
         }
+    }
+
+    /// How the mail stands.
+    #[must_use]
+    pub fn end(&self) -> DataEnd {
+        self.sink.end()
+    }
+
+    /// Drops what comes from now on: there is no memory for it.
+    pub fn no_room(&mut self, mail: &mut Vec<u8>) {
+        self.sink.no_room = true;
+        *mail = Vec::new();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn decode(input: &[u8]) -> (Vec<u8>, usize, Option<DataEnd>) {
-        let mut mail = Vec::new();
-        let (used, end) = DataDecoder::new(1_000).push(input, &mut mail);
-        (mail, used, end)
-    }
-
-    #[test]
-    fn dots_are_unstuffed_and_the_rest_is_left_alone() {
-        let (mail, used, end) = decode(b"a\r\n..b\r\n.c\r\n...\r\n.\r\nQUIT\r\n");
-        assert_eq!(mail, b"a\r\n.b\r\nc\r\n..\r\n");
-        assert_eq!((used, end), (20, Some(DataEnd::Complete)));
-        assert_eq!(decode(b".\r\n"), (Vec::new(), 3, Some(DataEnd::Complete)));
-        let bare = b"a\nb\rc\n..d\r\n.\r\n";
-        assert_eq!(
-            decode(bare),
-            (
-                b"a\nb\rc\n..d\r\n".to_vec(),
-                bare.len(),
-                Some(DataEnd::Complete)
-            )
-        );
-    }
-
-    #[test]
-    fn every_smuggled_end_is_ambiguous() {
-        let ends: [&[u8]; 9] = [
-            b"\n.\n",
-            b"\n.\r\n",
-            b"\r\n.\n",
-            b"\r.\r",
-            b"\r.\r\n",
-            b"\r\n.\r",
-            b"\r.\n",
-            b"\n.\r",
-            b"\r\n.\r\r\n",
-        ];
-        for end in ends {
-            let mut input = b"a".to_vec();
-            input.extend_from_slice(end);
-            input.extend_from_slice(b"MAIL FROM:<x@y.example>\r\n.\r\n");
-            let (_, used, got) = decode(&input);
-            assert_eq!(
-                (used, got),
-                (input.len(), Some(DataEnd::Ambiguous)),
-                "{end:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn nothing_is_buffered_over_the_limit() {
-        let mut mail = Vec::new();
-        let mut decoder = DataDecoder::new(10);
-        assert_eq!(decoder.push(b"123456789\r\n", &mut mail), (11, None));
-        assert_eq!(mail.capacity(), 0);
-        assert_eq!(
-            decoder.push(b"x\r\n.\r\n", &mut mail),
-            (6, Some(DataEnd::TooLarge))
-        );
-        assert_eq!(mail.capacity(), 0);
-    }
-
-    proptest! {
-        #[test]
-        fn pieces_make_the_same_as_the_whole(input in "[a.\r\n]{0,40}", cut in 0_usize..40) {
-            let whole = decode(input.as_bytes());
-            let (mut mail, mut decoder) = (Vec::new(), DataDecoder::new(1_000));
-            let cut = cut.min(input.len());
-            let (first, end) = decoder.push(&input.as_bytes()[..cut], &mut mail);
-            let (used, end) = if end.is_some() {
-                (first, end)
-            } else {
-                let (second, end) = decoder.push(&input.as_bytes()[cut..], &mut mail);
-                (first + second, end)
-            };
-            prop_assert_eq!((mail, used, end), whole);
-        }
-
-        #[test]
-        fn what_a_client_protects_comes_out_the_same(lines in proptest::collection::vec("[a.]{0,5}", 0..8)) {
-            let ended = |line: &String| [line.as_str(), "\r\n"].concat();
-            let plain: String = lines.iter().map(ended).collect();
-            let protect = |line: &String| if line.starts_with('.') { [".", &ended(line)].concat() } else { ended(line) };
-            let stuffed: String = lines.iter().map(protect).collect();
-            let (mail, _, end) = decode(format!("{stuffed}.\r\n").as_bytes());
-            prop_assert_eq!(end, Some(DataEnd::Complete));
-            prop_assert_eq!(mail, plain.into_bytes());
-        }
-    }
-}
+mod tests;

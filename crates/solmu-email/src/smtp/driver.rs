@@ -1,11 +1,12 @@
 //! One connection: bytes in, session, bytes out.
 //!
 //! Replies are gathered and sent when there is no whole command left to read, so that a client that pipelines
-//! (RFC 2920) costs one write per round. Message data goes straight from the read buffer into the mail.
+//! (RFC 2920) costs one write per round. Message data goes straight from the read buffer into the mail
+//! (`mail.rs`).
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use solmu_domain::rng::SharedRng;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -13,38 +14,51 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{DataDecoder, DataEnd, Path, Reply, Session, SessionSettings, Step, Transaction};
+use super::{
+    Reply, Role, Session, SessionSettings, Step, gate::Room, mail::Mail, tls::Certificates,
+    wire::Wire,
+};
 use crate::{
     metrics::EmailMetrics,
-    receive::{Accept, Incoming, Receiver, Refusal, rfc5322_date},
+    receive::{Accept, Receiver},
 };
 
 /// Bytes read at once.
 const READ_BYTES: usize = 32 * 1024;
-/// Memory that a mail is given at first, whatever size it announces.
-const FIRST_BYTES: usize = 64 * 1024;
+/// How long a client has to agree on TLS, if the time limit of commands is not shorter.
+const HANDSHAKE: Duration = Duration::from_secs(30);
+/// How long, and for how many bytes, a client that is parted with may go on sending. Closing a socket that has bytes
+/// left to read takes the last reply away from the client.
+const LINGER: Duration = Duration::from_secs(2);
+/// See [`LINGER`].
+const LINGER_BYTES: usize = 1024 * 1024;
 
 /// What a connection needs.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Shared<A> {
     pub(super) settings: Arc<SessionSettings>,
     pub(super) receiver: Receiver<A>,
     pub(super) rng: SharedRng,
     pub(super) metrics: EmailMetrics,
     pub(super) drain: CancellationToken,
+    pub(super) room: Arc<Room>,
+    pub(super) certificates: Option<Certificates>,
 }
 
 /// Why a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// By QUIT or by us.
-    Closed,
+pub(super) enum End {
+    /// By QUIT.
+    Quit,
+    /// By us; the client may not know yet.
+    Parted,
     /// The client went away or the network broke.
     Gone,
 }
 
 /// What a read brought.
-enum Read {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Read {
     Some,
     Gone,
     Late,
@@ -52,40 +66,51 @@ enum Read {
 }
 
 pub(super) struct Connection<S, A> {
-    stream: S,
-    shared: Arc<Shared<A>>,
-    session: Session,
-    peer: IpAddr,
-    input: BytesMut,
+    wire: Wire<S>,
+    pub(super) shared: Arc<Shared<A>>,
+    pub(super) session: Session,
+    pub(super) peer: IpAddr,
+    pub(super) input: BytesMut,
     output: Vec<u8>,
+    /// A mail of which only some chunks have come.
+    pub(super) partial: Option<Mail>,
     close_at: Instant,
+    waiting_since: Instant,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Accept> Connection<S, A> {
-    pub(super) fn new(stream: S, peer: IpAddr, shared: Arc<Shared<A>>) -> Self {
-        let session = Session::new(Arc::clone(&shared.settings), peer);
-        let total = Duration::from_millis(shared.settings.limits.connection_total_ms);
-        let close_at = Instant::now() + total;
-        let (input, output) = (BytesMut::with_capacity(READ_BYTES), Vec::with_capacity(512));
+    pub(super) fn new(stream: S, role: Role, peer: IpAddr, shared: Arc<Shared<A>>) -> Self {
+        let starttls = shared.certificates.is_some();
+        let session = Session::new(Arc::clone(&shared.settings), role, peer, starttls);
+        let now = Instant::now();
         Self {
-            stream,
-            shared,
+            wire: Wire::Plain(stream),
             session,
             peer,
-            input,
-            output,
-            close_at,
+            input: BytesMut::with_capacity(READ_BYTES),
+            output: Vec::with_capacity(512),
+            partial: None,
+            close_at: now + Duration::from_millis(shared.settings.limits.connection_total_ms),
+            waiting_since: now,
+            shared,
         }
     }
 
-    /// Talks until one side has enough.
-    pub(super) async fn run(mut self) {
+    /// Talks until one side has enough; `tls_first` if TLS begins before the greeting.
+    pub(super) async fn run(mut self, tls_first: bool) {
+        if tls_first && !self.secure().await {
+            return;
+        }
         self.say(&self.session.greeting());
         let end = self.talk().await;
-        if end == End::Closed {
-            // The client may be gone by now; there is nobody left to tell.
-            drop(self.flush().await);
-            drop(self.stream.shutdown().await);
+        if end == End::Gone {
+            return;
+        }
+        // The client may be gone by now; there is nobody left to tell.
+        drop(self.flush().await);
+        drop(self.wire.shutdown().await);
+        if end == End::Parted && !self.shared.drain.is_cancelled() {
+            self.linger().await;
         }
     }
 
@@ -93,7 +118,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Accept> Connection<S, A> {
         loop {
             let step = match self.next_line() {
                 Line::Whole(line) => self.session.line(&line),
-                Line::Bad(why) => self.session.bad_line(why),
+                Line::Bad(line, why) => self.session.bad_line(&line, why),
                 Line::Partial => {
                     if self.flush().await.is_err() {
                         return End::Gone;
@@ -106,37 +131,60 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Accept> Connection<S, A> {
                     }
                 }
             };
-            match step {
-                Step::Reply(reply) => {
-                    self.count_refusal(&reply);
-                    self.say(&reply);
-                }
-                Step::Close(reply) => {
-                    self.say(&reply);
-                    return End::Closed;
-                }
-                Step::Data(reply) => {
-                    self.say(&reply);
-                    if let Some(end) = self.mail().await {
-                        return end;
-                    }
-                }
+            if let Some(end) = self.perform(step).await {
+                return end;
             }
+            if !self.session.in_chunks() {
+                self.partial = None;
+            }
+            self.waiting_since = Instant::now();
         }
     }
 
-    fn part(&mut self, why: &'static str) -> End {
-        let goodbye = self.session.goodbye(why);
-        self.say(&goodbye);
-        End::Closed
+    async fn perform(&mut self, step: Step) -> Option<End> {
+        match step {
+            Step::Reply(reply) => {
+                self.count_refusal(&reply);
+                self.say(&reply);
+                None
+            }
+            Step::Close(reply) => {
+                self.count_refusal(&reply);
+                self.say(&reply);
+                let refused = reply.is_refusal();
+                Some(if refused { End::Parted } else { End::Quit })
+            }
+            Step::Data(reply) => {
+                self.say(&reply);
+                self.data().await
+            }
+            Step::Chunk {
+                size,
+                last,
+                envelope,
+            } => self.chunk(size, last, envelope).await,
+            Step::Discard { size, reply } => {
+                self.count_refusal(&reply);
+                self.discard(size, &reply).await
+            }
+            Step::StartTls(reply) => self.start_tls(&reply).await,
+        }
     }
 
-    fn say(&mut self, reply: &Reply) {
+    /// Parts with the client: something came between.
+    pub(super) fn part(&mut self, why: &'static str) -> End {
+        let goodbye = self.session.goodbye(why);
+        self.say(&goodbye);
+        End::Parted
+    }
+
+    pub(super) fn say(&mut self, reply: &Reply) {
         reply.write(&mut self.output);
     }
 
     fn count_refusal(&self, reply: &Reply) {
         let why = match reply.code() {
+            530 => "tls_required",
             550 => "recipient",
             552 => "size",
             500..=504 | 553 | 555 => "syntax",
@@ -146,13 +194,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Accept> Connection<S, A> {
         self.shared.metrics.refused.inc([why]);
     }
 
-    async fn flush(&mut self) -> std::io::Result<()> {
+    pub(super) async fn flush(&mut self) -> std::io::Result<()> {
         if self.output.is_empty() {
             return Ok(());
         }
         let limit =
             Instant::now() + Duration::from_millis(self.shared.settings.limits.command_timeout_ms);
-        let written = timeout_at(limit, self.stream.write_all(&self.output)).await;
+        let writing = async {
+            self.wire.write_all(&self.output).await?;
+            self.wire.flush().await
+        };
+        let written = timeout_at(limit, writing).await;
         self.output.clear();
         written.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
     }
@@ -161,181 +213,109 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Accept> Connection<S, A> {
     fn next_line(&mut self) -> Line {
         let limit = self.shared.settings.limits.max_command_bytes;
         let Some(end) = self.input.iter().position(|byte| *byte == b'\n') else {
-            if self.input.len() > limit {
-                self.skip_line_start();
-            }
+            // The rest of an endless line is dropped, but it stays too long, so that it is refused once it ends.
+            self.input.truncate(limit + 1);
             return Line::Partial;
         };
-        let line = self.input.split_to(end + 1);
+        let line = self.input.split_to(end + 1).freeze();
         if line.len() > limit {
-            return Line::Bad("line too long");
+            return Line::Bad(line.slice(..=limit), "line too long");
         }
         match line.strip_suffix(b"\r\n") {
-            Some(line) if !line.contains(&b'\r') => Line::Whole(Bytes::copy_from_slice(line)),
-            _ => Line::Bad("lines must end in CRLF"),
+            Some(text) if !text.contains(&b'\r') => Line::Whole(line.slice(..text.len())),
+            _ => Line::Bad(line, "lines must end in CRLF"),
         }
     }
 
-    /// Drops the start of an endless line but keeps it too long, so that it is refused once it ends.
-    fn skip_line_start(&mut self) {
-        let keep = self.shared.settings.limits.max_command_bytes + 1;
-        let surplus = self.input.len().saturating_sub(keep);
-        self.input.advance(surplus);
-    }
-
+    /// Waits for more of a command. The time is that of the whole command, so that a byte now and then does not help.
     async fn read_command(&mut self) -> Read {
-        let limit =
-            Instant::now() + Duration::from_millis(self.shared.settings.limits.command_timeout_ms);
+        let patience = Duration::from_millis(self.shared.settings.limits.command_timeout_ms);
+        let mut close_at = self.close_at;
+        if let Some(mail) = &self.partial {
+            close_at = close_at.min(mail.pace.late);
+        }
+        // A client that never stops sending is never waited for.
+        if Instant::now() >= close_at {
+            return Read::Late;
+        }
+        let limit = close_at.min(self.waiting_since + patience);
         let drain = self.shared.drain.clone();
         tokio::select! {
             biased;
             () = drain.cancelled() => Read::Draining,
-            read = self.read_until(limit.min(self.close_at)) => read,
+            read = self.read_until(limit) => read,
         }
     }
 
-    async fn read_until(&mut self, limit: Instant) -> Read {
+    pub(super) async fn read_until(&mut self, limit: Instant) -> Read {
         self.input.reserve(READ_BYTES);
-        match timeout_at(limit, self.stream.read_buf(&mut self.input)).await {
+        match timeout_at(limit, self.wire.read_buf(&mut self.input)).await {
             Ok(Ok(0) | Err(_)) => Read::Gone,
             Ok(Ok(_)) => Read::Some,
             Err(_) => Read::Late,
         }
     }
 
-    /// Reads a mail and hands it in. Only after that is it answered.
-    async fn mail(&mut self) -> Option<End> {
-        let Some(transaction) = self.session.take_transaction() else {
-            return Some(self.part("lost the envelope"));
-        };
-        if self.flush().await.is_err() {
+    /// Starts TLS, unless something came behind the command: in the clear anybody on the way can have put it there,
+    /// to be obeyed as if it had come encrypted (CVE-2011-0411).
+    async fn start_tls(&mut self, reply: &Reply) -> Option<End> {
+        if !self.input.is_empty() {
+            self.input.clear();
+            self.shared.metrics.refused.inc(["injection"]);
+            self.say(&Reply::new(
+                554,
+                "5.5.1",
+                "nothing may be sent behind STARTTLS",
+            ));
+            return Some(End::Parted);
+        }
+        self.say(reply);
+        if self.flush().await.is_err() || !self.secure().await {
             return Some(End::Gone);
         }
-        let mut raw = self.trace_header(&transaction);
-        let end = match self.read_data(&transaction, &mut raw).await {
-            Ok(end) => end,
-            Err(Read::Late) => return Some(self.part("time is up")),
-            Err(_) => return Some(End::Gone),
-        };
-        let reply = match end {
-            DataEnd::TooLarge => Reply::new(552, "5.3.4", "larger than what is taken here"),
-            DataEnd::Ambiguous => {
-                self.say(&Reply::new(
-                    554,
-                    "5.6.0",
-                    "a lone dot without CRLF: where does the mail end?",
-                ));
-                self.shared.metrics.replies.inc(["5xx"]);
-                return Some(End::Closed);
-            }
-            DataEnd::Complete => self.hand_in(raw, transaction).await,
-        };
-        let class = match reply.code() {
-            ..400 => "2xx",
-            400..500 => "4xx",
-            _ => "5xx",
-        };
-        self.shared.metrics.replies.inc([class]);
-        self.say(&reply);
         None
     }
 
-    /// Return-Path and Received (RFC 5321 section 4.4) go before the mail, so that the original tells its own story.
-    fn trace_header(&self, transaction: &Transaction) -> Vec<u8> {
-        let announced = transaction
-            .size
-            .and_then(|size| usize::try_from(size).ok())
-            .unwrap_or(8 * 1024);
-        let mut raw = Vec::with_capacity(announced.min(FIRST_BYTES) + 512);
-        let from = match &transaction.from {
-            Path::Null => String::new(),
-            Path::Address(address) => address.to_string(),
+    async fn secure(&mut self) -> bool {
+        let Some(certificates) = &self.shared.certificates else {
+            return false;
         };
-        let is_plain = |c: &char| c.is_ascii_alphanumeric() || ".-_[]:".contains(*c);
-        let client: String = transaction
-            .client_name
-            .chars()
-            .filter(is_plain)
-            .take(255)
-            .collect();
-        let recipient = match transaction.recipients.as_slice() {
-            [only] => format!("\r\n\tfor <{only}>"),
-            _ => String::new(),
-        };
-        let header = format!(
-            "Return-Path: <{from}>\r\nReceived: from {client} ([{}])\r\n\tby {} (Solmu) with {} id {:016x}{recipient};\r\n\t{}\r\n",
-            self.peer,
-            self.shared.settings.hostname,
-            transaction.protocol,
-            self.shared.rng.next_u64(),
-            rfc5322_date(self.shared.receiver.clock().now()),
-        );
-        raw.extend_from_slice(header.as_bytes());
-        raw
-    }
-
-    async fn read_data(
-        &mut self,
-        transaction: &Transaction,
-        raw: &mut Vec<u8>,
-    ) -> Result<DataEnd, Read> {
-        let limits = &self.shared.settings.limits;
-        let (piece, total) = (
-            Duration::from_millis(limits.data_timeout_ms),
-            Duration::from_millis(limits.data_total_ms),
-        );
-        let mut decoder = DataDecoder::new(limits.max_message_bytes);
-        let late = Instant::now() + total;
-        tracing::trace!(recipients = transaction.recipients.len(), "reading a mail");
-        loop {
-            let (used, end) = decoder.push(&self.input, raw);
-            self.input.advance(used);
-            if let Some(end) = end {
-                return Ok(end);
+        let patience = Duration::from_millis(self.shared.settings.limits.command_timeout_ms);
+        let config = certificates.current().await;
+        match self.wire.secure(config, HANDSHAKE.min(patience)).await {
+            Ok(cipher) => {
+                self.shared.metrics.handshakes.inc(["ok"]);
+                self.session.secured(cipher);
+                true
             }
-            match self.read_until(late.min(Instant::now() + piece)).await {
-                Read::Some => {}
-                other => return Err(other),
+            Err(error) => {
+                // Scanners and old clients do this all day long.
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "tls could not be agreed on"
+                );
+                self.shared.metrics.handshakes.inc(["failed"]);
+                false
             }
         }
     }
 
-    async fn hand_in(&self, raw: Vec<u8>, transaction: Transaction) -> Reply {
-        let mail_from = match transaction.from {
-            Path::Null => String::new(),
-            Path::Address(address) => address.to_string(),
-        };
-        let incoming = Incoming {
-            raw: Bytes::from(raw),
-            mail_from: Some(mail_from),
-            recipients: transaction.recipients,
-            fallback: None,
-            own_hops: 1,
-        };
-        match self.shared.receiver.receive(incoming).await {
-            Ok(()) => Reply::new(250, "2.0.0", "taken"),
-            Err(refusal) => refused(&refusal),
+    /// Reads what is still on its way and forgets it, so that the client gets to see the last reply.
+    async fn linger(&mut self) {
+        let limit = Instant::now() + LINGER;
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            self.input.clear();
+            if self.read_until(limit).await != Read::Some {
+                return;
+            }
+            left = left.saturating_sub(self.input.len());
         }
     }
 }
 
 enum Line {
     Whole(Bytes),
-    Bad(&'static str),
+    Bad(Bytes, &'static str),
     Partial,
-}
-
-fn refused(refusal: &Refusal) -> Reply {
-    tracing::warn!(
-        error = refusal as &dyn std::error::Error,
-        "a mail was not taken"
-    );
-    match refusal {
-        Refusal::Loop { .. } => Reply::new(554, "5.4.6", "too many hops"),
-        Refusal::NoAccount => Reply::new(550, "5.1.1", "no such recipient here"),
-        Refusal::TooLarge => Reply::new(552, "5.3.4", "larger than what is taken here"),
-        Refusal::Unavailable(_) | Refusal::Store(_) | Refusal::Interrupted => {
-            Reply::new(451, "4.3.0", "cannot be kept now, come again")
-        }
-    }
 }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::CommandError;
+
 /// A reply of one or more lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
@@ -57,6 +59,20 @@ impl Reply {
             // A line end in a text would be another reply.
             out.extend(line.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')));
             out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+impl From<CommandError> for Reply {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Unknown => Self::new(500, "5.5.2", "command not known"),
+            CommandError::NotOffered => Self::new(502, "5.5.1", "command not offered"),
+            CommandError::Chunk => Self::new(501, "5.5.4", "how long is the chunk?"),
+            CommandError::Syntax => Self::new(501, "5.5.4", "syntax error"),
+            CommandError::Parameter => Self::new(555, "5.5.4", "parameter not known"),
+            CommandError::Address(_) => Self::new(553, "5.1.3", "not a valid address"),
+            CommandError::NeedsUtf8 => Self::new(553, "5.6.7", "address needs SMTPUTF8"),
         }
     }
 }

@@ -5,8 +5,11 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use solmu_connector::IntakeError;
 use solmu_domain::rng::SeededRng;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::{TcpListener, TcpStream, tcp::OwnedReadHalf, tcp::OwnedWriteHalf},
+    io::{
+        AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _,
+        BufReader,
+    },
+    net::TcpStream,
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -17,11 +20,19 @@ use crate::{
     testing::{Bench, bench},
 };
 
+mod chunking;
+mod foreign;
 mod limits;
+mod lmtp;
+mod secured;
+mod smuggling;
+mod streams;
 
 struct Running {
     bench: Bench,
     address: SocketAddr,
+    smtps: Option<SocketAddr>,
+    lmtp: Option<SocketAddr>,
     tasks: TaskTracker,
     drain: CancellationToken,
 }
@@ -37,47 +48,57 @@ fn config() -> Config {
     config
 }
 
+fn settings(config: &Config, bench: &Bench) -> SessionSettings {
+    SessionSettings {
+        hostname: "desk.example".to_owned(),
+        limits: config.smtp.clone(),
+        accounts: Arc::clone(bench.receiver.accounts()),
+    }
+}
+
 async fn run(config: Config) -> Running {
     let bench = bench(&config);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let any = "127.0.0.1:0".parse().unwrap();
+    let listeners = Listeners::bind(any, &config.smtp).await.unwrap();
+    let (address, smtps, lmtp) = (listeners.smtp(), listeners.smtps(), listeners.lmtp());
     let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
+    let clock = Arc::clone(&bench.clock) as _;
     let server = Server {
-        settings: SessionSettings {
-            hostname: "desk.example".to_owned(),
-            limits: config.smtp.clone(),
-            accounts: Arc::clone(bench.receiver.accounts()),
-        },
+        settings: settings(&config, &bench),
         receiver: bench.receiver.clone(),
         rng: Arc::new(SeededRng::new(1)),
         metrics: bench.metrics.clone(),
         tasks: tasks.clone(),
         drain: drain.clone(),
+        certificates: Certificates::load(&config.smtp.tls, clock, bench.metrics.clone()).unwrap(),
     };
-    tasks.spawn(serve(listener, server));
+    tasks.spawn(serve(listeners, server));
     Running {
         bench,
         address,
+        smtps,
+        lmtp,
         tasks,
         drain,
     }
 }
 
 struct Client {
-    reader: BufReader<OwnedReadHalf>,
-    writer: OwnedWriteHalf,
+    reader: BufReader<Box<dyn AsyncRead + Send + Unpin>>,
+    writer: Box<dyn AsyncWrite + Send + Unpin>,
 }
 
 impl Client {
-    async fn connect(running: &Running) -> Self {
-        let (reader, writer) = TcpStream::connect(running.address)
-            .await
-            .unwrap()
-            .into_split();
+    fn over(stream: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
+        let (reader, writer) = tokio::io::split(stream);
         Self {
-            reader: BufReader::new(reader),
-            writer,
+            reader: BufReader::new(Box::new(reader)),
+            writer: Box::new(writer),
         }
+    }
+
+    async fn connect(running: &Running) -> Self {
+        Self::over(TcpStream::connect(running.address).await.unwrap())
     }
 
     async fn hello(running: &Running) -> Self {
@@ -85,7 +106,8 @@ impl Client {
         assert_eq!(client.reply().await, "220 desk.example ESMTP Solmu");
         let greeting = client.say("EHLO c.example").await;
         assert!(
-            greeting.contains("250-PIPELINING") && greeting.ends_with("250 ENHANCEDSTATUSCODES"),
+            greeting.contains("250-PIPELINING\n250-CHUNKING\n")
+                && greeting.ends_with("250 ENHANCEDSTATUSCODES"),
             "{greeting}"
         );
         client
@@ -93,6 +115,7 @@ impl Client {
 
     async fn send(&mut self, bytes: &[u8]) {
         self.writer.write_all(bytes).await.unwrap();
+        self.writer.flush().await.unwrap();
     }
 
     /// The next reply, its lines joined by LF; empty if the server is gone.
@@ -118,19 +141,25 @@ impl Client {
         }
     }
 
+    /// All replies until the server hangs up, by code and enhanced status.
+    async fn rest(&mut self) -> Vec<String> {
+        let mut replies = Vec::new();
+        loop {
+            let reply = self.reply().await;
+            if reply.is_empty() {
+                return replies;
+            }
+            replies.push(status(&reply));
+        }
+    }
+
     async fn say(&mut self, line: &str) -> String {
         self.send(format!("{line}\r\n").as_bytes()).await;
         self.reply().await
     }
 
     async fn code(&mut self, line: &str) -> String {
-        self.say(line)
-            .await
-            .chars()
-            .take(9)
-            .collect::<String>()
-            .trim()
-            .to_owned()
+        status(&self.say(line).await)
     }
 
     async fn envelope(&mut self, to: &[&str]) {
@@ -138,14 +167,36 @@ impl Client {
         for to in to {
             assert_eq!(self.code(&format!("RCPT TO:<{to}>")).await, "250 2.1.5");
         }
-        assert_eq!(&self.say("DATA").await[..4], "354 ");
     }
 
     async fn mail(&mut self, to: &[&str], data: &str) -> String {
         self.envelope(to).await;
+        assert_eq!(&self.say("DATA").await[..4], "354 ");
         self.send(data.as_bytes()).await;
         self.say("\r\n.").await
     }
+}
+
+/// Code and enhanced status of a reply; its start where it has no status.
+fn status(reply: &str) -> String {
+    let mut words = reply.split(' ');
+    match (words.next(), words.next()) {
+        (Some(code), Some(status)) if status.starts_with(|c: char| c.is_ascii_digit()) => {
+            format!("{code} {status}")
+        }
+        _ => reply.chars().take(9).collect::<String>().trim().to_owned(),
+    }
+}
+
+/// The original of the `index`th message.
+fn original(running: &Running, index: usize) -> String {
+    let message = running.bench.desk.messages().swap_remove(index);
+    let Some(solmu_proto::inbound::v1::raw_original::Place::Inline(raw)) =
+        message.raw.unwrap().place
+    else {
+        panic!("a small original travels inline");
+    };
+    String::from_utf8(raw).unwrap()
 }
 
 const MAIL: &str = "From: A <a@c.example>\r\nTo: support@desk.example\r\nMessage-ID: <1@c.example>\r\nSubject: s\r\n\r\n..stuffed\r\nbody";
@@ -162,12 +213,7 @@ async fn a_mail_is_answered_after_it_was_handed_in() {
     assert_eq!(messages.len(), 1);
     assert_eq!(messages[0].text, ".stuffed\nbody");
     assert_eq!(messages[0].delivered_to, ["support+tag@desk.example"]);
-    let Some(solmu_proto::inbound::v1::raw_original::Place::Inline(raw)) =
-        &messages[0].raw.as_ref().unwrap().place
-    else {
-        panic!("a small original travels inline");
-    };
-    let raw = String::from_utf8(raw.clone()).unwrap();
+    let raw = original(&running, 0);
     assert!(raw.starts_with("Return-Path: <a@c.example>\r\nReceived: from c.example ([127.0.0.1])\r\n\tby desk.example (Solmu) with ESMTP id "), "{raw}");
     assert!(
         raw.contains(
@@ -181,7 +227,9 @@ async fn a_mail_is_answered_after_it_was_handed_in() {
 
 #[tokio::test]
 async fn commands_out_of_order_and_odd_ones() {
-    let running = run(config()).await;
+    let mut config = config();
+    config.smtp.max_errors = 30;
+    let running = run(config).await;
     let mut client = Client::connect(&running).await;
     client.reply().await;
     for (line, wanted) in [
@@ -189,6 +237,8 @@ async fn commands_out_of_order_and_odd_ones() {
         ("RCPT TO:<support@desk.example>", "503 5.5.1"),
         ("HELO c.example", "250 desk."),
         ("MAIL FROM:<a@c.example> SIZE=5", "555 5.5.4"),
+        ("MAIL FROM:<a@c.example> RET=FULL", "555 5.5.4"),
+        ("LHLO c.example", "500 5.5.1"),
         ("EHLO c.example", "250-desk."),
         ("DATA", "503 5.5.1"),
         ("VRFY support", "252 2.1.5"),
@@ -203,7 +253,15 @@ async fn commands_out_of_order_and_odd_ones() {
         ("RCPT TO:<stranger@desk.example>", "550 5.1.1"),
         ("RCPT TO:<support@other.example>", "550 5.1.1"),
         ("RCPT TO:<support%other.example@desk.example>", "550 5.1.1"),
-        ("RCPT TO:<support@desk.example> NOTIFY=NEVER", "555 5.5.4"),
+        (
+            "RCPT TO:<support@desk.example> NOTIFY=NEVER,DELAY",
+            "501 5.5.4",
+        ),
+        ("RCPT TO:<support@desk.example> AUTH=x", "555 5.5.4"),
+        (
+            "RCPT TO:<support@desk.example> NOTIFY=SUCCESS ORCPT=rfc822;a@c.example",
+            "250 2.1.5",
+        ),
         ("RCPT TO:<\"support\"@DESK.example>", "250 2.1.5"),
         ("RSET", "250 2.0.0"),
         ("RCPT TO:<support@desk.example>", "503 5.5.1"),

@@ -152,20 +152,26 @@ pub(super) fn without_report(
     null_sender: bool,
     signer: &Signer,
 ) -> Option<Bounce> {
-    let sender = mail
-        .from
-        .first()
-        .map(|from| from.address.to_ascii_lowercase())
-        .unwrap_or_default();
-    let by_system = sender.starts_with("mailer-daemon")
-        || sender.starts_with("postmaster")
-        || mail.from.is_empty();
+    // DragonFly writes `MAILER-DAEMON <>`: a name and no address.
+    let sender = mail.from.first().map(|from| {
+        let shown = Some(&from.address).filter(|address| !address.is_empty());
+        shown.unwrap_or(&from.name).to_ascii_lowercase()
+    });
+    let sender = sender.unwrap_or_default();
+    let by_daemon = sender.starts_with("mailer-daemon");
+    let by_system = by_daemon
+        || sender.is_empty()
+        || ["postmaster", "post_master", "mail delivery"]
+            .iter()
+            .any(|known| sender.starts_with(known));
     let failed_header = mail.fields.has("x-failed-recipients");
     let subject = mail.subject.to_lowercase();
     let by_subject = SUBJECTS.iter().any(|known| subject.contains(known));
     let system_like = by_system || null_sender;
     if !(failed_header
-        || (system_like && by_subject)
+        || ((system_like || mail.content_type == "multipart/report") && by_subject)
+        || (system_like && speaks_of_failure(&mail.text))
+        || (by_daemon && has_code(&mail.text))
         || (by_system && null_sender && has_code(&mail.text)))
     {
         return None;
@@ -182,7 +188,25 @@ pub(super) fn without_report(
     })
 }
 
-const SUBJECTS: [&str; 15] = [
+/// What the beginning of a report in prose says, where its subject says nothing.
+const FAILURES: [&str; 5] = [
+    "could not be delivered to",
+    "did not reach the following recipient",
+    "unable to deliver your message",
+    "trouble delivering your message",
+    "error: invalid user address",
+];
+
+/// Characters of a text in which it says what it is.
+const LOOKED_AT: usize = 400;
+
+fn speaks_of_failure(text: &str) -> bool {
+    let head: String = text.chars().take(LOOKED_AT).collect();
+    let head = head.to_lowercase();
+    FAILURES.iter().any(|known| head.contains(known))
+}
+
+const SUBJECTS: [&str; 21] = [
     "failure notice",
     "delivery status notification",
     "delivery failure",
@@ -198,10 +222,17 @@ const SUBJECTS: [&str; 15] = [
     "delayed mail",
     "warning: could not send",
     "toimitus epäonnistui",
+    "failed delivery",
+    "mail failed",
+    "mail failure",
+    "could not send mail",
+    "error sending your mail",
+    "mail system error",
 ];
 
-const DELAYS: [&str; 4] = [
+const DELAYS: [&str; 5] = [
     "delayed mail",
+    "could not send mail for past",
     "(delay)",
     "warning: could not send",
     "delivery status notification: delay",
@@ -209,8 +240,8 @@ const DELAYS: [&str; 4] = [
 
 /// Status and diagnostic of the first line that has a code.
 fn from_text(text: &str) -> Bounce {
-    let line = text.lines().find(|line| code_in(line).is_some());
-    let status = line.and_then(code_in).unwrap_or_default();
+    let line = text.lines().find(|line| failure_code(line).is_some());
+    let status = line.and_then(failure_code).unwrap_or_default();
     let permanent = text.contains("permanent") || text.contains("Permanent");
     let class = if status.is_empty() && !permanent {
         Class::BounceSoft
@@ -229,7 +260,12 @@ fn from_text(text: &str) -> Bounce {
 }
 
 fn has_code(text: &str) -> bool {
-    text.lines().any(|line| code_in(line).is_some())
+    text.lines().any(|line| failure_code(line).is_some())
+}
+
+/// A code that tells of a failure: prose has version numbers, too.
+fn failure_code(line: &str) -> Option<String> {
+    code_in(line).filter(|code| code.starts_with(['4', '5']))
 }
 
 /// An enhanced status (`5.1.1`) in a line, else a reply code (`550`) as `5.0.0` or `4.0.0`.

@@ -81,6 +81,9 @@ pub fn classify(mail: &ParsedMail, around: &Surroundings<'_>) -> Classified {
             bounce: Some(bounce),
         };
     }
+    if mail.content_type == "multipart/report" {
+        return Classified::of(Class::Report, "report");
+    }
     declared(mail)
         .or_else(|| listed(mail))
         .or_else(|| bulk(mail))
@@ -132,12 +135,18 @@ fn other_report(mail: &ParsedMail) -> Option<&'static str> {
     if mail.report_type == "feedback-report" || has("feedback-report") {
         return Some("feedback-report");
     }
-    if mail.content_type == "multipart/report" {
-        return Some("report");
-    }
     let dmarc =
         mail.subject.starts_with("Report domain:") || mail.subject.starts_with("Report Domain:");
-    (dmarc && mail.subject.contains("Report-ID:")).then_some("dmarc-report")
+    if dmarc && mail.subject.contains("Report-ID:") {
+        return Some("dmarc-report");
+    }
+    // Hotmail's complaints, from before RFC 5965.
+    let complaint = mail.subject.starts_with("complaint about message from ");
+    let staff = mail
+        .from
+        .first()
+        .is_some_and(|from| from.address.to_ascii_lowercase().starts_with("staff@"));
+    (complaint && staff).then_some("feedback-report")
 }
 
 /// What responders declare: `Auto-Submitted` (RFC 3834 section 5) and its forerunners.

@@ -180,6 +180,34 @@ fn bounces_in_prose_name_our_message() {
     assert_eq!(classified.bounce.unwrap().message_id, Some(ours));
     let delayed = "From: Mail Delivery System <mailer-daemon@mx.example>\nSubject: Warning: could not send message for past 4 hours\n\n451 4.4.1 later\n";
     assert_eq!(class(delayed), Class::Delay);
+    for (head, wanted) in [
+        (
+            "From: MAILER-DAEMON <>\nSubject: Mail delivery failed\n\ndid not like our DATA:\n550 5.1.1 no\n",
+            Class::BounceHard,
+        ),
+        (
+            "From: postmaster@x.example\nSubject: E\n\nYour message did not reach the following recipient(s):\n",
+            Class::BounceSoft,
+        ),
+        (
+            "From: mailer-daemon\nAuto-Submitted: auto-replied\nSubject: There was an error sending your mail\n\n550 no\n",
+            Class::BounceHard,
+        ),
+        (
+            "From: MAILER-DAEMON@x.example\nSubject: Delivery failure\n\nThis account is over quota.\n\nX-Mailman-Version: 2.0.8\n",
+            Class::BounceSoft,
+        ),
+        (
+            "From: x@mx.example\nReturn-Path: <>\nSubject: Delivery status notification\nContent-Type: multipart/report; boundary=x\n\n--x\n\npermanently: 550 5.1.1\n--x--\n",
+            Class::BounceHard,
+        ),
+        (
+            "From: staff@hotmail.example\nSubject: complaint about message from 192.0.2.1\n\nx",
+            Class::Report,
+        ),
+    ] {
+        assert_eq!(class(head), wanted, "{head}");
+    }
     // A person who asks about a bounce is a person.
     assert_eq!(
         class("From: a@b.example\nSubject: Fwd: failure notice\n\nwhat is this? 550 5.1.1\n"),

@@ -3,15 +3,13 @@
 use solmu_text::{clean, html_to_text, sanitise_html};
 
 use super::{
-    ParseLimits,
+    ParseLimits, calendar,
     encoding::to_text,
-    header::clean_line,
+    file, protection, tnef,
     tree::{Leaf, Tree},
+    uuencode,
 };
-use crate::mail::{ParsedAttachment, ParsedMail, Report};
-
-/// Characters of a file name that are kept (common file systems take 255 bytes).
-const FILENAME_MAX: usize = 120;
+use crate::mail::{ParsedAttachment, ParsedMail, Protection, Report};
 
 /// A part of the text that the reader sees.
 struct Piece {
@@ -20,37 +18,49 @@ struct Piece {
     alternative: Option<usize>,
 }
 
+impl Piece {
+    fn plain(content: String) -> Self {
+        Self {
+            content,
+            html: false,
+            alternative: None,
+        }
+    }
+}
+
 /// Puts text, HTML and attachments into `mail`.
 pub(super) fn fill(tree: Tree<'_>, limits: &ParseLimits, mail: &mut ParsedMail) {
     let Tree {
         leaves,
         returned,
+        protection,
         skipped,
         too_deep,
         ..
     } = tree;
     mail.returned = returned;
-    let mut pieces = Vec::new();
-    let mut over = skipped;
+    mail.protection = protection;
+    let mut sorter = Sorter {
+        pieces: Vec::new(),
+        spare: Vec::new(),
+        over: skipped,
+        limits,
+    };
     for leaf in leaves {
-        if let Some(report) = as_report(&leaf) {
-            mail.reports.push(report);
-        } else if is_text(&leaf, pieces.is_empty()) {
-            let content = to_text(&leaf.bytes, &leaf.block.charset);
-            let html = leaf.block.content_type == "text/html";
-            pieces.push(Piece {
-                content,
-                html,
-                alternative: leaf.alternative,
-            });
-        } else if mail.attachments.len() < limits.attachments {
-            mail.attachments.push(attachment(leaf));
-        } else {
-            over += 1;
-        }
+        sorter.take(leaf, mail);
+    }
+    let Sorter {
+        mut pieces,
+        spare,
+        over,
+        ..
+    } = sorter;
+    if pieces.iter().all(|piece| piece.content.trim().is_empty()) {
+        pieces.extend(spare);
     }
     let cut_html = fill_html(&pieces, limits, mail);
     let cut_text = fill_text(&pieces, limits, mail);
+    mail.protection = protection::stronger(mail.protection, protection::of_text(&mail.text));
     note(
         mail,
         cut_text,
@@ -71,6 +81,125 @@ pub(super) fn fill(tree: Tree<'_>, limits: &ParseLimits, mail: &mut ParsedMail) 
         over > 0,
         &format!("{over} parts over the limit were kept in the original only"),
     );
+    note(
+        mail,
+        mail.protection.is_encrypted(),
+        "the mail is encrypted; its content is in the attachments",
+    );
+    note(
+        mail,
+        mail.protection == Protection::SmimeSigned && mail.text.is_empty(),
+        "the mail is signed with S/MIME; its content is in the attachment",
+    );
+}
+
+/// Sorts parts into what is read and what is kept as a file.
+struct Sorter<'a> {
+    pieces: Vec<Piece>,
+    /// Text for a mail that has no other.
+    spare: Vec<Piece>,
+    /// Parts that were left out.
+    over: usize,
+    limits: &'a ParseLimits,
+}
+
+impl Sorter<'_> {
+    fn take(&mut self, leaf: Leaf<'_>, mail: &mut ParsedMail) {
+        if let Some(report) = as_report(&leaf) {
+            mail.reports.push(report);
+        } else if is_text(&leaf, self.pieces.is_empty()) {
+            self.take_text(&leaf, mail);
+        } else if is_tnef(&leaf) {
+            self.take_tnef(leaf, mail);
+        } else {
+            if leaf.block.content_type == "text/calendar" {
+                self.take_calendar(&leaf, mail);
+            }
+            self.keep(file::of_leaf(leaf), mail);
+        }
+    }
+
+    fn keep(&mut self, file: ParsedAttachment, mail: &mut ParsedMail) {
+        if mail.attachments.len() < self.limits.attachments {
+            mail.attachments.push(file);
+        } else {
+            self.over += 1;
+        }
+    }
+
+    fn take_text(&mut self, leaf: &Leaf<'_>, mail: &mut ParsedMail) {
+        let mut content = to_text(&leaf.bytes, &leaf.block.charset);
+        let html = leaf.block.content_type == "text/html";
+        let room = self
+            .limits
+            .attachments
+            .saturating_sub(mail.attachments.len());
+        if !html && let Some((text, files)) = uuencode::extract(&content, room) {
+            content = text;
+            let files = files.into_iter();
+            mail.attachments
+                .extend(files.map(|found| file::named(&found.name, found.bytes)));
+        }
+        self.pieces.push(Piece {
+            content,
+            html,
+            alternative: leaf.alternative,
+        });
+    }
+
+    fn take_tnef(&mut self, leaf: Leaf<'_>, mail: &mut ParsedMail) {
+        let room = self
+            .limits
+            .attachments
+            .saturating_sub(mail.attachments.len());
+        let Some(found) = tnef::decode(&leaf.bytes, room) else {
+            return self.keep(file::of_leaf(leaf), mail);
+        };
+        for found in found.files {
+            let mut file = file::named(&found.name, found.bytes);
+            if found.content_type.contains('/') {
+                file.content_type = found.content_type;
+            }
+            let content_id = found.content_id.trim_matches(['<', '>']);
+            content_id.clone_into(&mut file.content_id);
+            self.keep(file, mail);
+        }
+        if !found.html.is_empty() {
+            self.spare.push(Piece {
+                html: true,
+                ..Piece::plain(found.html)
+            });
+        } else if !found.text.is_empty() {
+            self.spare.push(Piece::plain(found.text));
+        }
+        if !found.whole {
+            note(
+                mail,
+                true,
+                "a winmail.dat could be read only in part; it is kept as a file",
+            );
+            self.keep(file::of_leaf(leaf), mail);
+        }
+    }
+
+    /// The reader is told what an invitation says; a mail of nothing else has it as its text.
+    fn take_calendar(&mut self, leaf: &Leaf<'_>, mail: &mut ParsedMail) {
+        let text = to_text(&leaf.bytes, &leaf.block.charset);
+        let Some(line) = calendar::summary(&text) else {
+            return;
+        };
+        if !mail.notices.contains(&line) {
+            self.spare.push(Piece::plain(line.clone()));
+            mail.notices.push(line);
+        }
+    }
+}
+
+fn is_tnef(leaf: &Leaf<'_>) -> bool {
+    matches!(
+        leaf.block.content_type.as_str(),
+        "application/ms-tnef" | "application/vnd.ms-tnef"
+    ) || leaf.block.filename.eq_ignore_ascii_case("winmail.dat")
 }
 
 fn note(mail: &mut ParsedMail, when: bool, notice: &str) {
@@ -123,14 +252,18 @@ fn fill_text(pieces: &[Piece], limits: &ParseLimits, mail: &mut ParsedMail) -> b
             is_cut |= first.len() < piece.content.len();
             clean(first).into_owned()
         };
-        if !text.is_empty() {
+        if text.is_empty() {
+            text = content;
+            text.truncate(text.trim_end().len());
+        } else {
             text.push_str("\n\n");
+            text.push_str(content.trim_end());
         }
-        text.push_str(content.trim_end());
     }
-    let kept = cut(&text, limits.text_bytes);
-    is_cut |= kept.len() < text.len();
-    kept.clone_into(&mut mail.text);
+    let kept = cut(&text, limits.text_bytes).len();
+    is_cut |= kept < text.len();
+    text.truncate(kept);
+    mail.text = text;
     is_cut
 }
 
@@ -171,38 +304,4 @@ fn escape(text: &str) -> String {
 /// The first `limit` bytes, at a character's end.
 fn cut(text: &str, limit: usize) -> &str {
     &text[..text.floor_char_boundary(limit)]
-}
-
-fn attachment(leaf: Leaf<'_>) -> ParsedAttachment {
-    let Leaf {
-        block,
-        bytes,
-        related,
-        ..
-    } = leaf;
-    let inline = !block.attachment && (block.inline || related) && !block.content_id.is_empty();
-    ParsedAttachment {
-        filename: file_name(&block.filename, &block.content_type),
-        content_type: block.content_type,
-        content_id: block.content_id,
-        inline,
-        bytes: bytes.into_owned(),
-    }
-}
-
-/// A name that is safe to show and to save: no folders, no control or direction characters.
-fn file_name(given: &str, content_type: &str) -> String {
-    let name = clean_line(given);
-    let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let is_safe = |c: &char| {
-        !c.is_control()
-            && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
-    };
-    let name: String = name.chars().filter(is_safe).take(FILENAME_MAX).collect();
-    let name = name.trim().trim_start_matches('.');
-    if name.is_empty() && content_type.starts_with("message/") {
-        "message.eml".to_owned()
-    } else {
-        name.to_owned()
-    }
 }

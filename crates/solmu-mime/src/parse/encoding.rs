@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::uuencode;
 use mail_parser::decoders::{base64::base64_decode, charsets::map::charset_decoder};
 
 /// Decodes a Content-Transfer-Encoding (RFC 2045 section 6). Unknown ones are taken as they are.
@@ -9,6 +10,7 @@ pub(super) fn transfer_decode<'a>(bytes: &'a [u8], encoding: &str) -> Cow<'a, [u
     match encoding {
         "base64" => Cow::Owned(base64(bytes)),
         "quoted-printable" => Cow::Owned(quoted_printable(bytes)),
+        "x-uuencode" | "uuencode" | "x-uue" | "uue" => uuencode::decode_part(bytes),
         _ => Cow::Borrowed(bytes),
     }
 }
@@ -71,7 +73,12 @@ pub(super) fn to_text(bytes: &[u8], charset: &str) -> String {
         || ["utf-8", "utf8", "us-ascii", "ascii"]
             .iter()
             .any(|name| charset.eq_ignore_ascii_case(name));
+    // Latin-1 has no letters between 0x80 and 0x9f; who uses them means Windows-1252, and every mail client takes it so.
+    let latin = ["iso-8859-1", "iso8859-1", "latin1", "l1", "ansi"]
+        .iter()
+        .any(|name| charset.eq_ignore_ascii_case(name));
     match charset_decoder(charset.as_bytes()) {
+        _ if latin => windows_1252(bytes),
         Some(decode) if !unicode => decode(bytes),
         _ => guess(bytes),
     }
@@ -80,23 +87,22 @@ pub(super) fn to_text(bytes: &[u8], charset: &str) -> String {
 /// UTF-8 where most of what is not ASCII is valid UTF-8, else Windows-1252: a mail in UTF-8 that was cut in a
 /// character must not turn into `Ã¤`, and one in Latin-1 must not turn into replacement characters.
 fn guess(bytes: &[u8]) -> String {
-    match String::from_utf8_lossy(bytes) {
-        Cow::Borrowed(valid) => valid.to_owned(),
-        Cow::Owned(lossy) => {
-            let (mut valid, mut broken) = (0_usize, 0_usize);
-            for character in lossy.chars().filter(|c| !c.is_ascii()) {
-                if character == char::REPLACEMENT_CHARACTER {
-                    broken += 1;
-                } else {
-                    valid += 1;
-                }
-            }
-            if broken > valid {
-                windows_1252(bytes)
-            } else {
-                lossy
-            }
+    if let Ok(valid) = std::str::from_utf8(bytes) {
+        return valid.to_owned();
+    }
+    let lossy = String::from_utf8_lossy(bytes);
+    let (mut valid, mut broken) = (0_usize, 0_usize);
+    for character in lossy.chars().filter(|c| !c.is_ascii()) {
+        if character == char::REPLACEMENT_CHARACTER {
+            broken += 1;
+        } else {
+            valid += 1;
         }
+    }
+    if broken > valid {
+        windows_1252(bytes)
+    } else {
+        lossy.into_owned()
     }
 }
 
@@ -143,6 +149,10 @@ mod tests {
         assert_eq!(to_text(b"p\xe4iv\xe4\xe4", ""), "päivää");
         assert_eq!(to_text(b"p\xe4iv\xe4\xe4", "x-unknown"), "päivää");
         assert_eq!(to_text("päivä€".as_bytes(), "us-ascii"), "päivä€");
+        assert_eq!(
+            to_text(b"\x93p\xe4iv\xe4\x94 \x80", "ISO-8859-1"),
+            "“päivä” €"
+        );
         assert_eq!(
             to_text(b"\xe4\xe4kk\xf6set \xa4", "iso-8859-15"),
             "ääkköset €"

@@ -1,17 +1,35 @@
-//! Header blocks: where they end, what is mended before they are decoded, and what is taken from them.
+//! Header blocks: what is mended before they are decoded, and what is taken from them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
 
 use jiff::Timestamp;
-use mail_parser::{Address, ContentType, HeaderName, HeaderValue, Message, MessageParser};
+use mail_parser::{ContentType, Header, HeaderName, HeaderValue, Message, MessageParser};
 
-use super::{ParseLimits, encoding::windows_1252};
+use super::{ParseLimits, encoding::windows_1252, extent, mailboxes::mailboxes};
 use crate::mail::{Field, Fields, Mailbox, ParsedMail};
 
 /// Longest Message-ID that is taken (RFC 5322 section 2.1.1: a line has 998 octets).
 const MESSAGE_ID_MAX: usize = 998;
 /// Characters of a subject or a name that are kept.
 const LINE_MAX: usize = 1_000;
+
+/// Decodes the fields that are asked for here and leaves the others alone: the trace fields of a mail are many and long.
+static PARSER: LazyLock<MessageParser> = LazyLock::new(|| {
+    MessageParser::new()
+        .header_content_type(HeaderName::ContentType)
+        .header_content_type(HeaderName::ContentDisposition)
+        .header_text(HeaderName::ContentTransferEncoding)
+        .header_id(HeaderName::ContentId)
+        .header_address(HeaderName::From)
+        .header_address(HeaderName::To)
+        .header_address(HeaderName::Cc)
+        .header_address(HeaderName::ReplyTo)
+        .header_text(HeaderName::Subject)
+        .header_date(HeaderName::Date)
+        .header_id(HeaderName::MessageId)
+        .header_id(HeaderName::InReplyTo)
+        .header_id(HeaderName::References)
+});
 
 /// What one part's header block says.
 #[derive(Debug, Default)]
@@ -22,6 +40,10 @@ pub(super) struct Block {
     pub(super) charset: String,
     pub(super) boundary: Option<String>,
     pub(super) report_type: String,
+    /// Parameter `protocol` of a signed or encrypted container (RFC 1847), lower case.
+    pub(super) protocol: String,
+    /// Parameter `smime-type` (RFC 8551 section 3.2.2), lower case.
+    pub(super) smime_type: String,
     /// Content-Transfer-Encoding, lower case.
     pub(super) encoding: String,
     pub(super) filename: String,
@@ -45,16 +67,22 @@ pub(super) struct Block {
 
 /// Reads the header block at the start of a mail. Without one, all of `mail` is body.
 pub(super) fn read(mail: &[u8], limit: usize) -> Block {
-    read_from(mail, skip_preamble(mail), limit)
+    read_from(mail, extent::skip_preamble(mail), limit, true)
 }
 
 /// Reads the header block of a part; an empty one is just its empty line (RFC 2046 section 5.1.1).
 pub(super) fn read_part(part: &[u8], limit: usize) -> Block {
-    read_from(part, 0, limit)
+    read_from(part, 0, limit, false)
 }
 
-fn read_from(part: &[u8], start: usize, limit: usize) -> Block {
-    let body = block_end(part, start);
+/// Of a part, only what is decoded is asked for; the fields of a mail are kept as they are, too.
+fn read_from(part: &[u8], start: usize, limit: usize, keeps_fields: bool) -> Block {
+    let follows = if keeps_fields {
+        extent::is_field
+    } else {
+        extent::is_field_of_part
+    };
+    let body = extent::block_end(part, start, follows);
     let end = body.min(start.saturating_add(limit));
     let raw = &part[start..end];
     if matches!(raw, b"\n" | b"\r\n") {
@@ -64,73 +92,42 @@ fn read_from(part: &[u8], start: usize, limit: usize) -> Block {
         };
     }
     let mended = mend(raw);
-    let Some(message) = MessageParser::new().parse_headers(mended.as_ref()) else {
+    let Some(message) = PARSER.parse_headers(mended.as_ref()) else {
         return Block::default();
     };
     if message.headers().is_empty() {
         return Block::default();
     }
     let mut block = decode(&message, &mended);
+    if keeps_fields {
+        block.fields = fields(&message, &mended);
+    }
     block.body = body;
     block.cut = end < body;
     block
-}
-
-/// Blank lines, and the `From ` line that a mailbox file puts before a mail.
-fn skip_preamble(part: &[u8]) -> usize {
-    let mut at = 0;
-    loop {
-        let line = &part[at..at + line_length(&part[at..])];
-        let envelope = line.starts_with(b"From ") || line.starts_with(b">From ");
-        let blank = line.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
-        if line.is_empty() || !(blank || envelope) {
-            return at;
-        }
-        at += line.len();
-    }
-}
-
-/// Offset after the empty line that ends the header block.
-fn block_end(part: &[u8], start: usize) -> usize {
-    let mut at = start;
-    while at < part.len() {
-        let line = &part[at..at + line_length(&part[at..])];
-        at += line.len();
-        if matches!(line, b"\n" | b"\r\n") {
-            return at;
-        }
-    }
-    part.len()
-}
-
-/// Length of the line at the start, its end included.
-pub(super) fn line_length(bytes: &[u8]) -> usize {
-    let mut rest = bytes;
-    // `skip_until` is the standard library's vectorised search; on a slice it cannot fail.
-    std::io::BufRead::skip_until(&mut rest, b'\n').unwrap_or(bytes.len())
 }
 
 /// Mends what the decoder cannot read: bytes that are not UTF-8 (taken as Windows-1252, which is what senders of raw
 /// 8-bit headers use), and parameters folded after their `=`, with which mail-parser 0.11 loses boundary and name.
 /// The block ends in a line end, so that the last field is complete.
 fn mend(block: &[u8]) -> Cow<'_, [u8]> {
-    let mut mended = match std::str::from_utf8(block) {
-        Ok(_) => Cow::Borrowed(block),
-        Err(_) => Cow::Owned(windows_1252(block).into_bytes()),
+    let text = match std::str::from_utf8(block) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(windows_1252(block)),
     };
-    if has_folded_parameter(&mended) {
-        mended = Cow::Owned(unfold_parameters(&mended));
-    }
+    let broken = ["=\r\n", "=\n", "\nboundary="];
+    let mut mended = if broken.iter().any(|fold| text.contains(fold)) {
+        Cow::Owned(unfold_parameters(text.as_bytes()))
+    } else {
+        match text {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        }
+    };
     if !mended.ends_with(b"\n") {
         mended.to_mut().extend_from_slice(b"\r\n\r\n");
     }
     mended
-}
-
-fn has_folded_parameter(block: &[u8]) -> bool {
-    block
-        .windows(3)
-        .any(|window| window == b"=\r\n" || (window[0] == b'=' && window[1] == b'\n'))
 }
 
 /// Joins a `Content-*` field's line that ends in `=` with the next one. Other fields keep theirs: between two encoded
@@ -141,11 +138,14 @@ fn unfold_parameters(block: &[u8]) -> Vec<u8> {
     let mut in_content_field = false;
     let mut after_equals = false;
     while !rest.is_empty() {
-        let (line, tail) = rest.split_at(line_length(rest));
+        let (line, tail) = rest.split_at(extent::line_length(rest));
         let continues = line
             .first()
             .is_some_and(|byte| matches!(byte, b' ' | b'\t'));
-        if !continues {
+        let lost = in_content_field && extent::is_lost_boundary(line);
+        if lost {
+            joined.extend_from_slice(b" ");
+        } else if !continues {
             in_content_field = line
                 .get(..8)
                 .is_some_and(|name| name.eq_ignore_ascii_case(b"content-"));
@@ -168,15 +168,8 @@ fn unfold_parameters(block: &[u8]) -> Vec<u8> {
 
 fn decode(message: &Message<'_>, raw: &[u8]) -> Block {
     let mut block = Block::default();
-    let mut fields = Vec::with_capacity(message.headers().len());
     for header in message.headers() {
-        let value = raw
-            .get(header.offset_start() as usize..header.offset_end() as usize)
-            .unwrap_or_default();
-        fields.push(Field {
-            name: header.name().to_ascii_lowercase(),
-            value: one_line(value),
-        });
+        let value = raw_value(header, raw);
         match (&header.name, &header.value) {
             (HeaderName::ContentType, HeaderValue::ContentType(value))
                 if block.content_type.is_empty() =>
@@ -196,11 +189,13 @@ fn decode(message: &Message<'_>, raw: &[u8]) -> Block {
             (HeaderName::ContentId, value) => {
                 block.content_id = ids(value).into_iter().next().unwrap_or_default();
             }
-            (HeaderName::From, HeaderValue::Address(list)) => block.from.extend(mailboxes(list)),
-            (HeaderName::To, HeaderValue::Address(list)) => block.to.extend(mailboxes(list)),
-            (HeaderName::Cc, HeaderValue::Address(list)) => block.cc.extend(mailboxes(list)),
+            (HeaderName::From, HeaderValue::Address(list)) => {
+                block.from.extend(mailboxes(list, value));
+            }
+            (HeaderName::To, HeaderValue::Address(list)) => block.to.extend(mailboxes(list, value)),
+            (HeaderName::Cc, HeaderValue::Address(list)) => block.cc.extend(mailboxes(list, value)),
             (HeaderName::ReplyTo, HeaderValue::Address(list)) => {
-                block.reply_to.extend(mailboxes(list));
+                block.reply_to.extend(mailboxes(list, value));
             }
             (HeaderName::Subject, HeaderValue::Text(text)) if block.subject.is_empty() => {
                 block.subject = clean_line(text);
@@ -217,8 +212,20 @@ fn decode(message: &Message<'_>, raw: &[u8]) -> Block {
             _ => {}
         }
     }
-    block.fields = Fields(fields);
     block
+}
+
+fn fields(message: &Message<'_>, raw: &[u8]) -> Fields {
+    let field = |header: &Header<'_>| Field {
+        name: header.name().to_ascii_lowercase(),
+        value: one_line(raw_value(header, raw)),
+    };
+    Fields(message.headers().iter().map(field).collect())
+}
+
+fn raw_value<'a>(header: &Header<'_>, raw: &'a [u8]) -> &'a [u8] {
+    let place = header.offset_start() as usize..header.offset_end() as usize;
+    raw.get(place).unwrap_or_default()
 }
 
 fn take_content_type(value: &ContentType<'_>, block: &mut Block) {
@@ -234,32 +241,21 @@ fn take_content_type(value: &ContentType<'_>, block: &mut Block) {
         .attribute("boundary")
         .filter(|text| !text.is_empty())
         .map(str::to_owned);
-    block.report_type = value
-        .attribute("report-type")
-        .unwrap_or_default()
-        .to_ascii_lowercase();
-    if block.filename.is_empty() {
+    let lower = |name: &str| {
         value
-            .attribute("name")
+            .attribute(name)
+            .unwrap_or_default()
+            .to_ascii_lowercase()
+    };
+    block.report_type = lower("report-type");
+    block.protocol = lower("protocol");
+    block.smime_type = lower("smime-type");
+    if block.filename.is_empty() {
+        // The second one is wrong here, and common.
+        let name = value.attribute("name").filter(|name| !name.is_empty());
+        name.or_else(|| value.attribute("filename"))
             .unwrap_or_default()
             .clone_into(&mut block.filename);
-    }
-}
-
-fn mailboxes(list: &Address<'_>) -> Vec<Mailbox> {
-    let mailbox = |address: &mail_parser::Addr<'_>| Mailbox {
-        name: clean_line(address.name.as_deref().unwrap_or_default()),
-        address: clean_line(address.address.as_deref().unwrap_or_default()),
-    };
-    let has_address = |mailbox: &Mailbox| !mailbox.address.is_empty() || !mailbox.name.is_empty();
-    match list {
-        Address::List(list) => list.iter().map(mailbox).filter(has_address).collect(),
-        Address::Group(groups) => groups
-            .iter()
-            .flat_map(|group| &group.addresses)
-            .map(mailbox)
-            .filter(has_address)
-            .collect(),
     }
 }
 
@@ -283,11 +279,17 @@ fn ids(value: &HeaderValue<'_>) -> Vec<String> {
 
 /// Unfolded (RFC 5322 section 2.2.3) and trimmed.
 fn one_line(value: &[u8]) -> String {
-    String::from_utf8_lossy(value)
-        .trim()
-        .chars()
-        .filter(|c| !matches!(c, '\r' | '\n' | '\0'))
-        .collect()
+    let text = String::from_utf8_lossy(value);
+    let text = text.trim();
+    if text.bytes().any(is_folding) {
+        text.split(['\r', '\n', '\0']).collect()
+    } else {
+        text.to_owned()
+    }
+}
+
+fn is_folding(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n' | 0)
 }
 
 /// A decoded line: control characters become spaces, a long one is cut.
@@ -301,8 +303,8 @@ pub(super) fn clean_line(text: &str) -> String {
 }
 
 /// Puts what the root's header says into `mail`.
-pub(super) fn fill(root: &Block, limits: &ParseLimits, mail: &mut ParsedMail) {
-    mail.fields = root.fields.clone();
+pub(super) fn fill(root: &mut Block, limits: &ParseLimits, mail: &mut ParsedMail) {
+    mail.fields = std::mem::take(&mut root.fields);
     mail.message_id = root.message_id.first().cloned();
     mail.from.clone_from(&root.from);
     mail.to = first(&root.to, limits.mailboxes);

@@ -9,11 +9,22 @@
 //! Nested messages become attachments and are not read further, except the header of one that a report returns.
 
 mod body;
+mod calendar;
 mod encoding;
+mod extent;
+mod file;
+#[cfg(test)]
+mod format_tests;
 mod header;
+mod mailboxes;
+mod protection;
 #[cfg(test)]
 mod tests;
+mod tnef;
 mod tree;
+mod uuencode;
+
+use std::borrow::Cow;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -60,15 +71,30 @@ impl Default for ParseLimits {
 /// Takes `raw` apart. Never fails and never panics.
 #[must_use]
 pub fn parse(raw: &[u8], limits: &ParseLimits) -> ParsedMail {
+    let lines = with_line_ends(raw);
+    let raw = lines.as_ref();
     let mut mail = ParsedMail::default();
-    let root = header::read(raw, limits.header_bytes);
+    let mut root = header::read(raw, limits.header_bytes);
     if root.cut {
         mail.notices.push(
             "the header is over the limit; the rest of it is in the original only".to_owned(),
         );
     }
-    header::fill(&root, limits, &mut mail);
+    header::fill(&mut root, limits, &mut mail);
     let tree = tree::walk(raw, root, limits);
     body::fill(tree, limits, &mut mail);
     mail
+}
+
+/// Old Macs ended lines with a carriage return alone; a mail without any line feed is one of theirs.
+fn with_line_ends(raw: &[u8]) -> Cow<'_, [u8]> {
+    if raw.contains(&b'\n') || !raw.contains(&b'\r') {
+        return Cow::Borrowed(raw);
+    }
+    let bytes = raw.iter();
+    Cow::Owned(
+        bytes
+            .map(|byte| if *byte == b'\r' { b'\n' } else { *byte })
+            .collect(),
+    )
 }

@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::{ParseLimits, encoding::transfer_decode, header, header::Block};
-use crate::mail::Fields;
+use super::{
+    ParseLimits, encoding::transfer_decode, extent::line_length, header, header::Block, protection,
+};
+use crate::mail::{Fields, Protection};
 
 /// A part that has content of its own.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub(super) struct Tree<'a> {
     pub(super) leaves: Vec<Leaf<'a>>,
     /// Header of a message that a report returned.
     pub(super) returned: Option<Fields>,
+    /// How the mail or a part of it is signed or encrypted.
+    pub(super) protection: Protection,
     /// Parts that were not looked at.
     pub(super) skipped: usize,
     /// Containers deeper than the limit, kept as one attachment each.
@@ -70,6 +74,8 @@ impl<'a> Tree<'a> {
             match sections {
                 Some(_) if place.depth >= limits.depth => self.too_deep += 1,
                 Some(sections) => {
+                    let found = protection::of_container(&kind, &block.protocol);
+                    self.protection = protection::stronger(self.protection, found);
                     let inner = self.enter(place, &kind);
                     return self.visit_sections(&sections, inner, limits);
                 }
@@ -110,6 +116,8 @@ impl<'a> Tree<'a> {
 
     fn keep(&mut self, block: Block, body: &'a [u8], place: Place, limits: &ParseLimits) {
         let bytes = transfer_decode(body, &block.encoding);
+        let found = protection::of_part(&block, &bytes);
+        self.protection = protection::stronger(self.protection, found);
         let returned = place.report
             && matches!(
                 block.content_type.as_str(),
@@ -137,7 +145,7 @@ fn split<'a>(body: &'a [u8], boundary: &[u8]) -> Option<Vec<&'a [u8]>> {
     let mut start: Option<usize> = None;
     let mut at = 0;
     while at < body.len() {
-        let line = &body[at..at + header::line_length(&body[at..])];
+        let line = &body[at..at + line_length(&body[at..])];
         if let Some(closing) = delimiter(line, boundary) {
             if let Some(from) = start {
                 sections.push(without_line_end(&body[from..at]));

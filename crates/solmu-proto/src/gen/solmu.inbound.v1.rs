@@ -62,6 +62,15 @@ pub struct MessageReceived {
     /// Typed fields of a form, as a JSON object.
     #[prost(string, tag = "25")]
     pub fields_json: ::prost::alloc::string::String,
+    /// Where in text the quoted tail of an earlier mail begins, in characters (Unicode scalar values); absent if nothing
+    /// is quoted. Nothing is cut: text is whole.
+    #[prost(uint32, optional, tag = "26")]
+    pub quote_offset: ::core::option::Option<u32>,
+    /// Where in text the sender's signature begins, in characters; absent if none was found.
+    #[prost(uint32, optional, tag = "27")]
+    pub signature_offset: ::core::option::Option<u32>,
+    #[prost(enumeration = "Protection", tag = "28")]
+    pub protection: i32,
 }
 /// Who sent it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -76,9 +85,21 @@ pub struct Sender {
 pub struct Authenticity {
     #[prost(enumeration = "authenticity::Verdict", tag = "1")]
     pub verdict: i32,
-    /// What was checked, e.g. "webhook-signature", "authentication-results", "none".
+    /// What was checked, e.g. "webhook-signature", "authentication-results", "smtp", "none".
     #[prost(string, tag = "2")]
     pub method: ::prost::alloc::string::String,
+    /// Outcomes in the words of RFC 8601, e.g. "pass", "softfail", "none"; empty if not checked.
+    #[prost(string, tag = "3")]
+    pub spf: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub dkim: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub dmarc: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub arc: ::prost::alloc::string::String,
+    /// Domain of the sender that the verdict is about.
+    #[prost(string, tag = "7")]
+    pub domain: ::prost::alloc::string::String,
 }
 /// Nested message and enum types in `Authenticity`.
 pub mod authenticity {
@@ -144,6 +165,9 @@ pub struct Threading {
     /// For a bounce: our own message that did not arrive.
     #[prost(string, tag = "5")]
     pub bounced_message_id: ::prost::alloc::string::String,
+    /// Numbers of tickets that the subject names, e.g. "\[#1234\]". No proof of anything: anybody can write them.
+    #[prost(int64, repeated, tag = "6")]
+    pub subject_ticket_numbers: ::prost::alloc::vec::Vec<i64>,
 }
 /// The original bytes as received.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -191,6 +215,51 @@ pub struct DeliveryReported {
     pub error_code: ::prost::alloc::string::String,
     #[prost(string, tag = "8")]
     pub error_text: ::prost::alloc::string::String,
+    /// The vendor says that this address will never work: nothing more is to be sent there.
+    #[prost(bool, tag = "9")]
+    pub address_invalid: bool,
+    /// The address that the report is about, normalised; empty if the report does not say.
+    #[prost(string, tag = "10")]
+    pub address: ::prost::alloc::string::String,
+}
+/// How the original is signed or encrypted. Its parts are kept as attachments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Protection {
+    Unspecified = 0,
+    None = 1,
+    PgpSigned = 2,
+    PgpEncrypted = 3,
+    SmimeSigned = 4,
+    SmimeEncrypted = 5,
+}
+impl Protection {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PROTECTION_UNSPECIFIED",
+            Self::None => "PROTECTION_NONE",
+            Self::PgpSigned => "PROTECTION_PGP_SIGNED",
+            Self::PgpEncrypted => "PROTECTION_PGP_ENCRYPTED",
+            Self::SmimeSigned => "PROTECTION_SMIME_SIGNED",
+            Self::SmimeEncrypted => "PROTECTION_SMIME_ENCRYPTED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PROTECTION_UNSPECIFIED" => Some(Self::Unspecified),
+            "PROTECTION_NONE" => Some(Self::None),
+            "PROTECTION_PGP_SIGNED" => Some(Self::PgpSigned),
+            "PROTECTION_PGP_ENCRYPTED" => Some(Self::PgpEncrypted),
+            "PROTECTION_SMIME_SIGNED" => Some(Self::SmimeSigned),
+            "PROTECTION_SMIME_ENCRYPTED" => Some(Self::SmimeEncrypted),
+            _ => None,
+        }
+    }
 }
 /// What the message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

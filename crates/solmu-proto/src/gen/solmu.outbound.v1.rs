@@ -46,4 +46,42 @@ pub struct MessageQueued {
     pub automatic: bool,
     #[prost(message, optional, tag = "19")]
     pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(enumeration = "Purpose", tag = "20")]
+    pub purpose: i32,
+}
+/// Why a message is sent; decides on headers and templates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Purpose {
+    Unspecified = 0,
+    /// An agent's answer to the requester.
+    Reply = 1,
+    /// We have got your message: sent without a person, at most once per ticket and day.
+    Acknowledgement = 2,
+    /// To an outside expert; the answer comes back as an internal note.
+    Forward = 3,
+}
+impl Purpose {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PURPOSE_UNSPECIFIED",
+            Self::Reply => "PURPOSE_REPLY",
+            Self::Acknowledgement => "PURPOSE_ACKNOWLEDGEMENT",
+            Self::Forward => "PURPOSE_FORWARD",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PURPOSE_UNSPECIFIED" => Some(Self::Unspecified),
+            "PURPOSE_REPLY" => Some(Self::Reply),
+            "PURPOSE_ACKNOWLEDGEMENT" => Some(Self::Acknowledgement),
+            "PURPOSE_FORWARD" => Some(Self::Forward),
+            _ => None,
+        }
+    }
 }

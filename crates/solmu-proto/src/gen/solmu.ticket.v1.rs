@@ -220,7 +220,7 @@ pub struct MessageQuarantined {
     pub quarantine_time: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// A ticket.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Ticket {
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
@@ -276,6 +276,70 @@ pub struct Ticket {
     pub previous_ticket_id: ::prost::alloc::string::String,
     #[prost(string, tag = "24")]
     pub account: ::prost::alloc::string::String,
+    /// Tickets that have to do with this one, newest link first, at most 100. Only GetTicket fills it: it is empty in
+    /// lists, in watched changes and in what other calls return.
+    #[prost(message, repeated, tag = "25")]
+    pub links: ::prost::alloc::vec::Vec<TicketLink>,
+}
+/// Another ticket that has to do with a ticket.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TicketLink {
+    /// The other ticket.
+    #[prost(string, tag = "1")]
+    pub ticket_id: ::prost::alloc::string::String,
+    #[prost(int64, tag = "2")]
+    pub ticket_number: i64,
+    #[prost(enumeration = "ticket_link::Kind", tag = "3")]
+    pub kind: i32,
+}
+/// Nested message and enum types in `TicketLink`.
+pub mod ticket_link {
+    /// How.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Kind {
+        Unspecified = 0,
+        /// A mail of this ticket names the other one, and nothing proved that its sender belongs there.
+        Mentions = 1,
+        /// The other way round.
+        MentionedBy = 2,
+        /// One mail answers messages of both.
+        SameThread = 3,
+    }
+    impl Kind {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "KIND_UNSPECIFIED",
+                Self::Mentions => "KIND_MENTIONS",
+                Self::MentionedBy => "KIND_MENTIONED_BY",
+                Self::SameThread => "KIND_SAME_THREAD",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "KIND_UNSPECIFIED" => Some(Self::Unspecified),
+                "KIND_MENTIONS" => Some(Self::Mentions),
+                "KIND_MENTIONED_BY" => Some(Self::MentionedBy),
+                "KIND_SAME_THREAD" => Some(Self::SameThread),
+                _ => None,
+            }
+        }
+    }
 }
 /// A message on a ticket.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -376,6 +440,10 @@ pub struct ReplyToTicketRequest {
     /// Status afterwards; WAITING_ON_CUSTOMER if not set.
     #[prost(enumeration = "super::super::types::v1::TicketStatus", tag = "4")]
     pub set_status: i32,
+    /// Sends although mail to the requester's address came back; without it that is FAILED_PRECONDITION with the reason
+    /// RECIPIENT_UNDELIVERABLE.
+    #[prost(bool, tag = "5")]
+    pub force: bool,
 }
 /// An internal note.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -433,7 +501,7 @@ pub struct WatchTicketsRequest {
     pub ticket_id: ::prost::alloc::string::String,
 }
 /// One change.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WatchTicketsResponse {
     /// Resume from here.
     #[prost(string, tag = "1")]
@@ -515,6 +583,56 @@ pub struct QuarantinedMessage {
 pub struct ReleaseQuarantinedRequest {
     #[prost(string, tag = "1")]
     pub message_id: ::prost::alloc::string::String,
+}
+/// A sender whose messages wait in the quarantine.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BlockedSender {
+    /// An address, or "@domain" (not the domains below it); lower case.
+    #[prost(string, tag = "1")]
+    pub pattern: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    /// Agent or token that asked for it.
+    #[prost(string, tag = "3")]
+    pub created_by: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Blocks a sender.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BlockSenderRequest {
+    /// An address, or "@domain" for everybody of a domain.
+    #[prost(string, tag = "1")]
+    pub pattern: ::prost::alloc::string::String,
+    /// For colleagues; at most 1000 bytes.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// Ends a block.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnblockSenderRequest {
+    #[prost(string, tag = "1")]
+    pub pattern: ::prost::alloc::string::String,
+}
+/// Nothing to say.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnblockSenderResponse {}
+/// Asks for a page of blocked senders.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListBlockedSendersRequest {
+    /// 50 if not set, at most 500.
+    #[prost(int32, tag = "1")]
+    pub page_size: i32,
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of blocked senders.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListBlockedSendersResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub senders: ::prost::alloc::vec::Vec<BlockedSender>,
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
 }
 /// Generated client implementations.
 pub mod ticket_service_client {
@@ -630,7 +748,7 @@ pub mod ticket_service_client {
                 .insert(GrpcMethod::new("solmu.ticket.v1.TicketService", "GetTicket"));
             self.inner.unary(req, path, codec).await
         }
-        /// Tickets by urgency: breached oldest first, then by due time, then without one.
+        /// Tickets by urgency: by the next due time, what is overdue first, then those without one.
         pub async fn list_tickets(
             &mut self,
             request: impl tonic::IntoRequest<super::ListTicketsRequest>,
@@ -907,6 +1025,86 @@ pub mod ticket_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Lets every further message of a sender wait in the quarantine; nothing is dropped. One who is blocked stays so, with
+        /// the first reason. Roles admin and agent.
+        pub async fn block_sender(
+            &mut self,
+            request: impl tonic::IntoRequest<super::BlockSenderRequest>,
+        ) -> std::result::Result<tonic::Response<super::BlockedSender>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.TicketService/BlockSender",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("solmu.ticket.v1.TicketService", "BlockSender"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends a block. NOT_FOUND if there is none. What waits stays until it is released. Roles admin and agent.
+        pub async fn unblock_sender(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UnblockSenderRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UnblockSenderResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.TicketService/UnblockSender",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.ticket.v1.TicketService", "UnblockSender"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Blocked senders by pattern.
+        pub async fn list_blocked_senders(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListBlockedSendersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListBlockedSendersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.TicketService/ListBlockedSenders",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "solmu.ticket.v1.TicketService",
+                        "ListBlockedSenders",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -927,7 +1125,7 @@ pub mod ticket_service_server {
             &self,
             request: tonic::Request<super::GetTicketRequest>,
         ) -> std::result::Result<tonic::Response<super::Ticket>, tonic::Status>;
-        /// Tickets by urgency: breached oldest first, then by due time, then without one.
+        /// Tickets by urgency: by the next due time, what is overdue first, then those without one.
         async fn list_tickets(
             &self,
             request: tonic::Request<super::ListTicketsRequest>,
@@ -1003,6 +1201,28 @@ pub mod ticket_service_server {
             &self,
             request: tonic::Request<super::ReleaseQuarantinedRequest>,
         ) -> std::result::Result<tonic::Response<super::Ticket>, tonic::Status>;
+        /// Lets every further message of a sender wait in the quarantine; nothing is dropped. One who is blocked stays so, with
+        /// the first reason. Roles admin and agent.
+        async fn block_sender(
+            &self,
+            request: tonic::Request<super::BlockSenderRequest>,
+        ) -> std::result::Result<tonic::Response<super::BlockedSender>, tonic::Status>;
+        /// Ends a block. NOT_FOUND if there is none. What waits stays until it is released. Roles admin and agent.
+        async fn unblock_sender(
+            &self,
+            request: tonic::Request<super::UnblockSenderRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::UnblockSenderResponse>,
+            tonic::Status,
+        >;
+        /// Blocked senders by pattern.
+        async fn list_blocked_senders(
+            &self,
+            request: tonic::Request<super::ListBlockedSendersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListBlockedSendersResponse>,
+            tonic::Status,
+        >;
     }
     /// Tickets and their messages.
     #[derive(Debug)]
@@ -1612,6 +1832,142 @@ pub mod ticket_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReleaseQuarantinedSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.TicketService/BlockSender" => {
+                    #[allow(non_camel_case_types)]
+                    struct BlockSenderSvc<T: TicketService>(pub Arc<T>);
+                    impl<
+                        T: TicketService,
+                    > tonic::server::UnaryService<super::BlockSenderRequest>
+                    for BlockSenderSvc<T> {
+                        type Response = super::BlockedSender;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::BlockSenderRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TicketService>::block_sender(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = BlockSenderSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.TicketService/UnblockSender" => {
+                    #[allow(non_camel_case_types)]
+                    struct UnblockSenderSvc<T: TicketService>(pub Arc<T>);
+                    impl<
+                        T: TicketService,
+                    > tonic::server::UnaryService<super::UnblockSenderRequest>
+                    for UnblockSenderSvc<T> {
+                        type Response = super::UnblockSenderResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UnblockSenderRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TicketService>::unblock_sender(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UnblockSenderSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.TicketService/ListBlockedSenders" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListBlockedSendersSvc<T: TicketService>(pub Arc<T>);
+                    impl<
+                        T: TicketService,
+                    > tonic::server::UnaryService<super::ListBlockedSendersRequest>
+                    for ListBlockedSendersSvc<T> {
+                        type Response = super::ListBlockedSendersResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListBlockedSendersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TicketService>::list_blocked_senders(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListBlockedSendersSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -18,6 +18,12 @@ pub struct Identity {
     /// The channel account for ids that only hold within it; empty for global ones.
     #[prost(string, tag = "6")]
     pub scope: ::prost::alloc::string::String,
+    /// When mail to it came back last; absent if it takes mail. Only ContactService tells, events do not.
+    #[prost(message, optional, tag = "7")]
+    pub undeliverable_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// What that report said.
+    #[prost(string, tag = "8")]
+    pub undeliverable_cause: ::prost::alloc::string::String,
 }
 /// A name and an address of a mail header.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

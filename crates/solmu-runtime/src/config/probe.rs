@@ -39,6 +39,66 @@ pub(super) fn all<T: DeserializeOwned>(
     }
 }
 
+/// Adds an error for each number that is given and is out of the range that the schema states.
+pub(super) fn ranges(view: &SchemaView, tree: &Tree, errors: &mut Vec<ConfigError>) {
+    for (key, value) in tree.root() {
+        in_range(&mut vec![key.clone()], value, view, tree, errors);
+    }
+}
+
+fn in_range(
+    keys: &mut Keys,
+    value: &Value,
+    view: &SchemaView,
+    tree: &Tree,
+    errors: &mut Vec<ConfigError>,
+) {
+    for (key, value) in children(value) {
+        keys.push(key);
+        in_range(keys, value, view, tree, errors);
+        keys.pop();
+    }
+    #[expect(clippy::cast_precision_loss, reason = "limits are far below 2^53")]
+    let number = match value {
+        Value::Integer(number) => *number as f64,
+        Value::Float(number) => *number,
+        _ => return,
+    };
+    let Some((least, most)) = view.range(keys) else {
+        return;
+    };
+    let path = keys.join(".");
+    if errors.iter().any(|error| error.path() == path) {
+        return;
+    }
+    if least.is_some_and(|least| number < least) || most.is_some_and(|most| number > most) {
+        let wanted = match (least, most) {
+            (Some(least), Some(most)) => format!("from {least} to {most}"),
+            (Some(least), None) => format!("at least {least}"),
+            (None, Some(most)) => format!("at most {most}"),
+            (None, None) => return,
+        };
+        let text = format!("{number} is out of range, it must be {wanted}");
+        errors.push(ConfigError::new(path, tree.origin(keys), text));
+    }
+}
+
+/// What a value consists of, with the key of each part.
+fn children(value: &Value) -> Vec<(String, &Value)> {
+    match value {
+        Value::Table(table) => table
+            .iter()
+            .map(|(key, value)| (key.clone(), value))
+            .collect(),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| (index.to_string(), item))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// Only what lies at `keys`, with what it lies in.
 fn pruned(value: &Value, keys: &[String]) -> Value {
     let Some((key, rest)) = keys.split_first() else {
@@ -69,19 +129,7 @@ fn descend(
 ) {
     let Some(message) = alone(keys) else { return };
     let known = errors.len();
-    let children: Vec<(String, &Value)> = match value {
-        Value::Table(table) => table
-            .iter()
-            .map(|(key, value)| (key.clone(), value))
-            .collect(),
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .map(|(index, item)| (index.to_string(), item))
-            .collect(),
-        _ => Vec::new(),
-    };
-    for (key, value) in children {
+    for (key, value) in children(value) {
         keys.push(key);
         descend(alone, keys, value, view, tree, errors);
         keys.pop();

@@ -163,6 +163,21 @@ impl SchemaView {
         !self.at(keys).is_empty()
     }
 
+    /// The least and the greatest number that the key takes, where the schema states them. None where the key has
+    /// several forms, each with its own.
+    pub(super) fn range(&self, keys: &[String]) -> Option<(Option<f64>, Option<f64>)> {
+        let limit = |node: &Value, name: &str| node.get(name).and_then(Value::as_f64);
+        let mut ranges = self
+            .at(keys)
+            .into_iter()
+            .map(|node| (limit(node, "minimum"), limit(node, "maximum")))
+            .filter(|range| *range != (None, None));
+        match (ranges.next(), ranges.next()) {
+            (Some(range), None) => Some(range),
+            _ => None,
+        }
+    }
+
     /// The keys that the table at `keys` must have. None where the table has several forms.
     pub(super) fn required(&self, keys: &[String]) -> Vec<&str> {
         let nodes = self.at(keys);

@@ -44,6 +44,7 @@ struct Bus {
     /// Its password.
     password: Secret,
     /// A limit, if any.
+    #[schemars(range(min = 1, max = 500))]
     limit: Option<u32>,
 }
 
@@ -196,6 +197,19 @@ fn all_errors_come_at_once() {
             "emial: unknown key, expected one of bus, accounts, colours, relays",
         ]
     );
+}
+
+#[test]
+fn numbers_out_of_range_are_refused_with_the_range() {
+    let wrong = read("[bus]\nlimit = 501\nport = 70000\n", &[], &[]);
+    let messages = messages(wrong);
+    assert_eq!(messages.len(), 2, "one error for each key: {messages:?}");
+    assert!(
+        messages.contains(&"bus.limit: 501 is out of range, it must be from 1 to 500".to_owned()),
+        "{messages:?}"
+    );
+    assert!(read("[bus]\nlimit = 500\n", &[], &[]).is_ok());
+    assert!(read("", &[("SOLMU__BUS__LIMIT", "0")], &[]).is_err());
 }
 
 #[test]

@@ -141,7 +141,7 @@ pub(super) fn sender_of(user: &Value) -> Option<Sender> {
             raw: id,
             assurance: Assurance::Proven.into(),
             attested_by: "telegram".to_owned(),
-            scope: String::new(),
+            ..Identity::default()
         }],
     })
 }

@@ -84,6 +84,7 @@ fn code(outcome: &SendOutcome) -> (&'static str, &str) {
     match outcome {
         SendOutcome::Sent { external_id } => ("sent", external_id),
         SendOutcome::Retry { code, .. } => ("retry", code),
+        SendOutcome::Throttled { code, .. } => ("throttled", code),
         SendOutcome::Failed { code, .. } => ("failed", code),
         SendOutcome::Unknown { code, .. } => ("unknown", code),
     }

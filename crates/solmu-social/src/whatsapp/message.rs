@@ -151,6 +151,7 @@ fn whatsapp_identity(value: &str, scope: &str) -> Identity {
         assurance: Assurance::Proven.into(),
         attested_by: "whatsapp".to_owned(),
         scope: scope.to_owned(),
+        ..Identity::default()
     }
 }
 

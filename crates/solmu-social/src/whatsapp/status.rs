@@ -48,6 +48,7 @@ pub(crate) fn read(change: &Change<'_>, status: &Value) -> Read {
         error_text: error
             .map(|error| error_text(code, error))
             .unwrap_or_default(),
+        ..DeliveryReported::default()
     })
 }
 

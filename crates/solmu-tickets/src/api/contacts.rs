@@ -84,6 +84,46 @@ solmu_db::from_row!(Row {
     ticket_count
 });
 
+struct IdentityRow {
+    contact_id: Uuid,
+    kind: i16,
+    scope: String,
+    value: String,
+    raw: String,
+    assurance: i16,
+    attested_by: String,
+    undeliverable_at: Option<SqlTimestamp>,
+    undeliverable_cause: String,
+}
+solmu_db::from_row!(IdentityRow {
+    contact_id,
+    kind,
+    scope,
+    value,
+    raw,
+    assurance,
+    attested_by,
+    undeliverable_at,
+    undeliverable_cause
+});
+
+impl From<IdentityRow> for Identity {
+    fn from(row: IdentityRow) -> Self {
+        Self {
+            kind: row.kind.into(),
+            value: row.value,
+            raw: row.raw,
+            assurance: row.assurance.into(),
+            attested_by: row.attested_by,
+            scope: row.scope,
+            undeliverable_time: row
+                .undeliverable_at
+                .map(|at| solmu_bus::envelope::to_proto_time(at.to_jiff())),
+            undeliverable_cause: row.undeliverable_cause,
+        }
+    }
+}
+
 fn select() -> QueryBuilder<Postgres> {
     QueryBuilder::new(
         "SELECT contact.id, contact.display_name, contact.language, contact.created_at,
@@ -147,25 +187,20 @@ async fn fetch(pool: &PgPool, mut query: QueryBuilder<Postgres>) -> Result<Vec<C
         .await
         .map_err(solmu_db::DbError::from)?;
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-    let found: Vec<(Uuid, i16, String, String, String, i16, String)> = sqlx::query_as(
-        "SELECT contact_id, kind, scope, value, raw, assurance, attested_by FROM tickets.identity
-         WHERE contact_id = ANY($1) ORDER BY first_seen, kind, value",
+    let found: Vec<IdentityRow> = sqlx::query_as(
+        "SELECT contact_id, kind, scope, value, raw, assurance, attested_by, undeliverable_at, undeliverable_cause
+         FROM tickets.identity WHERE contact_id = ANY($1) ORDER BY first_seen, kind, value",
     )
     .bind(&ids)
     .fetch_all(pool)
     .await
     .map_err(solmu_db::DbError::from)?;
     let mut identities: HashMap<Uuid, Vec<Identity>> = HashMap::new();
-    for (contact, kind, scope, value, raw, assurance, attested_by) in found {
-        let identity = Identity {
-            kind: kind.into(),
-            value,
-            raw,
-            assurance: assurance.into(),
-            attested_by,
-            scope,
-        };
-        identities.entry(contact).or_default().push(identity);
+    for row in found {
+        identities
+            .entry(row.contact_id)
+            .or_default()
+            .push(row.into());
     }
     let contacts = rows.into_iter().map(|row| Contact {
         id: row.id.to_string(),

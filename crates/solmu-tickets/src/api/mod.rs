@@ -1,6 +1,8 @@
 //! The gRPC services of the ticket service. They check the caller and the request, and call commands and queries.
 
+pub(crate) mod blocks;
 pub(crate) mod contacts;
+pub(crate) mod links;
 pub(crate) mod list;
 mod page;
 pub(crate) mod quarantine;
@@ -32,6 +34,10 @@ impl From<TicketError> for ApiError {
             },
             error @ TicketError::NoRecipient(_) => Self::FailedPrecondition {
                 reason: "NO_RECIPIENT",
+                message: error.to_string(),
+            },
+            error @ TicketError::Undeliverable { .. } => Self::FailedPrecondition {
+                reason: "RECIPIENT_UNDELIVERABLE",
                 message: error.to_string(),
             },
             error @ (TicketError::UnknownName(_) | TicketError::BadEvent(_)) => {

@@ -15,7 +15,7 @@ use solmu_runtime::{
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
-use super::{list, optional_uuid, quarantine, uuid, watch};
+use super::{blocks, links, list, optional_uuid, quarantine, uuid, watch};
 use crate::{
     command::{self, Change, Writing},
     context::Context,
@@ -45,9 +45,10 @@ impl TicketService for Tickets {
 
     async fn get_ticket(&self, request: Request<proto::GetTicketRequest>) -> Answer<proto::Ticket> {
         caller(&request)?.require(PEOPLE)?;
-        Ok(Response::new(
-            list::ticket(self.context.db.pool(), &request.get_ref().id).await?,
-        ))
+        let pool = self.context.db.pool();
+        let mut ticket = list::ticket(pool, &request.get_ref().id).await?;
+        ticket.links = links::of(pool, uuid("id", &ticket.id)?).await?;
+        Ok(Response::new(ticket))
     }
 
     async fn list_tickets(
@@ -83,27 +84,29 @@ impl TicketService for Tickets {
             _ => status_from_proto(request.set_status())
                 .ok_or_else(|| ApiError::invalid("set_status", "there is no such status"))?,
         };
-        self.write(
-            request.ticket_id,
-            request.text,
-            request.request_id,
+        let writing = Writing {
+            ticket: self.ticket_id(&request.ticket_id).await?,
+            text: request.text,
+            request_id: Some(request.request_id),
             author,
-            Some(status),
-        )
-        .await
+            answer: Some(status),
+            forced: request.force,
+        };
+        self.write(writing).await
     }
 
     async fn add_note(&self, request: Request<proto::AddNoteRequest>) -> Answer<proto::Message> {
         let author = author_of(caller(&request)?)?;
         let request = request.into_inner();
-        self.write(
-            request.ticket_id,
-            request.text,
-            request.request_id,
+        let writing = Writing {
+            ticket: self.ticket_id(&request.ticket_id).await?,
+            text: request.text,
+            request_id: Some(request.request_id),
             author,
-            None,
-        )
-        .await
+            answer: None,
+            forced: false,
+        };
+        self.write(writing).await
     }
 
     async fn set_status(&self, request: Request<proto::SetStatusRequest>) -> Answer<proto::Ticket> {
@@ -209,18 +212,44 @@ impl TicketService for Tickets {
             list::ticket(self.context.db.pool(), &ticket.to_string()).await?,
         ))
     }
+
+    async fn block_sender(
+        &self,
+        request: Request<proto::BlockSenderRequest>,
+    ) -> Answer<proto::BlockedSender> {
+        let caller = caller(&request)?;
+        caller.require(&[Role::Admin, Role::Agent])?;
+        let by = author_of(caller)?;
+        Ok(Response::new(
+            blocks::block(&self.context, request.get_ref(), &by.id).await?,
+        ))
+    }
+
+    async fn unblock_sender(
+        &self,
+        request: Request<proto::UnblockSenderRequest>,
+    ) -> Answer<proto::UnblockSenderResponse> {
+        caller(&request)?.require(&[Role::Admin, Role::Agent])?;
+        Ok(Response::new(
+            blocks::unblock(&self.context, request.get_ref()).await?,
+        ))
+    }
+
+    async fn list_blocked_senders(
+        &self,
+        request: Request<proto::ListBlockedSendersRequest>,
+    ) -> Answer<proto::ListBlockedSendersResponse> {
+        caller(&request)?.require(PEOPLE)?;
+        Ok(Response::new(
+            blocks::list(&self.context, request.get_ref()).await?,
+        ))
+    }
 }
 
 impl Tickets {
-    async fn write(
-        &self,
-        ticket: String,
-        text: String,
-        request_id: String,
-        author: Actor,
-        answer: Option<TicketStatus>,
-    ) -> Answer<proto::Message> {
-        let text = text.replace('\0', "");
+    async fn write(&self, writing: Writing) -> Answer<proto::Message> {
+        let text = writing.text.replace('\0', "");
+        let request_id = writing.request_id.unwrap_or_default();
         if text.trim().is_empty() {
             return Err(ApiError::invalid("text", "an empty message cannot be written").into());
         }
@@ -231,13 +260,10 @@ impl Tickets {
             let wanted = format!("up to {MAX_REQUEST_ID} printable characters, e.g. a UUID");
             return Err(ApiError::invalid("request_id", wanted).into());
         }
-        let ticket = self.ticket_id(&ticket).await?;
         let writing = Writing {
-            ticket,
             text,
             request_id: (!request_id.is_empty()).then_some(request_id),
-            author,
-            answer,
+            ..writing
         };
         let id = command::write(&self.context, writing)
             .await

@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use super::{
     file_messages,
-    plan::Quarantined,
     thread::{ThreadKey, keys_of},
+    work::Quarantined,
 };
 use crate::{context::Context, error::TicketError, events::EventSink};
 

@@ -49,6 +49,11 @@ pub(crate) fn clean(message: &mut MessageReceived) {
         line(&mut sender.display_name);
         sender.identities.iter_mut().for_each(clean_identity);
     }
+    let copied = message.to.iter_mut().chain(&mut message.cc);
+    copied.for_each(|mailbox| {
+        strip(&mut mailbox.address);
+        fold(&mut mailbox.address);
+    });
     message.attachments.iter_mut().for_each(clean_attachment);
     clean_fields(message);
     let storable = |at: &prost_types::Timestamp| from_proto_time(at) >= jiff::Timestamp::UNIX_EPOCH;
@@ -61,6 +66,8 @@ pub(crate) fn clean_report(report: &mut DeliveryReported) {
     strip(&mut report.external_id);
     fold(&mut report.account);
     fold(&mut report.external_id);
+    strip(&mut report.address);
+    fold(&mut report.address);
     line(&mut report.error_code);
     line(&mut report.error_text);
 }

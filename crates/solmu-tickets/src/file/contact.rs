@@ -23,6 +23,8 @@ pub(crate) struct Known {
     pub(crate) contact_id: Uuid,
     pub(crate) contact_name: String,
     pub(crate) assurance: Assurance,
+    /// Mail to it came back for good.
+    pub(crate) undeliverable: bool,
 }
 
 /// Identities that the database has, and those that this batch adds.
@@ -48,6 +50,8 @@ pub(crate) struct IdentityWrite {
 pub(crate) struct Resolved {
     pub(crate) contact_id: Uuid,
     pub(crate) is_new: bool,
+    /// The contact proved this identity before, and the sender did not.
+    pub(crate) less_proven: bool,
     pub(crate) writes: Vec<IdentityWrite>,
 }
 
@@ -79,6 +83,12 @@ impl Identities {
                 .then_some(known.clone())
         });
         let is_new = found.is_none();
+        let less_proven = found.is_some()
+            && given.iter().all(|(key, identity)| {
+                let known = self.known.get(key);
+                assurance_of(identity) < Assurance::Proven
+                    && known.is_some_and(|known| known.assurance == Assurance::Proven)
+            });
         let contact_id = found.as_ref().map_or(fresh, |known| known.contact_id);
         let contact_name =
             found.map_or_else(|| sender.display_name.clone(), |known| known.contact_name);
@@ -97,6 +107,10 @@ impl Identities {
                 contact_id,
                 contact_name: contact_name.clone(),
                 assurance,
+                undeliverable: self
+                    .known
+                    .get(&key)
+                    .is_some_and(|known| known.undeliverable),
             };
             let new = self.known.insert(key.clone(), known).is_none();
             writes.push(IdentityWrite {
@@ -115,6 +129,7 @@ impl Identities {
         Resolved {
             contact_id,
             is_new,
+            less_proven,
             writes,
         }
     }

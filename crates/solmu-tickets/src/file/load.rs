@@ -2,48 +2,129 @@
 
 use std::collections::{HashMap, HashSet};
 
+use prost::Message as _;
+use solmu_db::SqlTimestamp;
 use solmu_domain::contact::Assurance;
-use solmu_proto::inbound::v1::MessageReceived;
+use solmu_proto::{inbound::v1::MessageReceived, types::v1::Channel};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
+    attachments::attachments_from_json,
+    author::sender_of,
+    budget::Budgets,
     contact::{Identities, IdentityKey, Known, key_of},
-    thread::{ThreadKey, Threads, keys_of, signed_tickets},
+    load_threads::load_threads,
+    repeat::{Names, Stamp},
+    thread::Threads,
+    words::sender_address,
 };
-use crate::{error::TicketError, model};
+use crate::{blocks, config::Config, error::TicketError, model::class_from_proto};
 
 /// What the database has of a batch.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
     pub(crate) identities: Identities,
     pub(crate) threads: Threads,
-    /// Messages that are filed or quarantined already.
-    pub(crate) filed: HashSet<Uuid>,
+    /// Messages that are filed or quarantined already, with what makes them what they are.
+    pub(crate) filed: HashMap<Uuid, Option<Stamp>>,
+    pub(crate) budgets: Budgets,
+    /// Senders of this batch that are blocked.
+    pub(crate) blocked: HashSet<String>,
 }
 
 pub(crate) async fn load<'a>(
     tx: &mut PgConnection,
     messages: impl Iterator<Item = &'a MessageReceived> + Clone,
+    config: &Config,
 ) -> Result<Loaded, TicketError> {
-    let ids: Vec<Uuid> = messages
-        .clone()
-        .filter_map(|message| Uuid::parse_str(&message.message_id).ok())
+    let filed = load_filed(tx, messages.clone()).await?;
+    let identities = load_identities(tx, messages.clone()).await?;
+    let threads = load_threads(tx, messages.clone(), config).await?;
+    let mails = messages.filter(|message| message.channel() == Channel::Email);
+    let addresses: HashSet<String> = mails.clone().map(sender_address).collect();
+    let blocked = blocks::among(tx, &addresses).await?;
+    let spenders = mails
+        .filter(|mail| {
+            config.acknowledgement.enabled || !class_from_proto(mail.automatic_class()).is_human()
+        })
+        .map(sender_address)
         .collect();
-    let filed: Vec<Uuid> = sqlx::query_scalar(
-        "SELECT id FROM tickets.message WHERE id = ANY($1)
-         UNION ALL SELECT message_id FROM tickets.quarantine WHERE message_id = ANY($1) AND released_at IS NULL",
+    let budgets = Budgets::load(tx, &spenders, threads.tickets.keys().copied()).await?;
+    Ok(Loaded {
+        identities,
+        threads,
+        filed,
+        budgets,
+        blocked,
+    })
+}
+
+struct FiledRow {
+    id: Uuid,
+    address: String,
+    subject: String,
+    text: String,
+    sent_at: Option<SqlTimestamp>,
+    attachments: serde_json::Value,
+    raw: String,
+}
+solmu_db::from_row!(FiledRow {
+    id,
+    address,
+    subject,
+    text,
+    sent_at,
+    attachments,
+    raw
+});
+
+/// Which of the messages are filed or wait already. A mail may be there under the id of a repeated Message-ID, too.
+async fn load_filed<'a>(
+    tx: &mut PgConnection,
+    messages: impl Iterator<Item = &'a MessageReceived>,
+) -> Result<HashMap<Uuid, Option<Stamp>>, TicketError> {
+    let ids: Vec<Uuid> = messages
+        .filter_map(|message| Some((message, Uuid::parse_str(&message.message_id).ok()?)))
+        .flat_map(|(message, id)| {
+            let other = Names::other(message, id).map(|names| names.id);
+            std::iter::once(id).chain(other)
+        })
+        .collect();
+    let rows: Vec<FiledRow> = sqlx::query_as(
+        "SELECT id, address, subject, encode(sha256(convert_to(body_text, 'UTF8')), 'hex') AS text, sent_at, attachments,
+            coalesce(raw.sha256, '') AS raw
+         FROM tickets.message LEFT JOIN tickets.raw_original AS raw ON raw.message_id = message.id WHERE id = ANY($1)",
     )
     .bind(&ids)
     .fetch_all(&mut *tx)
     .await?;
-    let identities = load_identities(tx, messages.clone()).await?;
-    let threads = load_threads(tx, messages).await?;
-    Ok(Loaded {
-        identities,
-        threads,
-        filed: filed.into_iter().collect(),
-    })
+    let mut filed: HashMap<Uuid, Option<Stamp>> = rows
+        .into_iter()
+        .map(|row| {
+            let attachments = attachments_from_json(&row.attachments);
+            let stamp = Stamp {
+                sender: row.address,
+                subject: row.subject,
+                text: row.text,
+                sent: row.sent_at.map(|at| at.to_jiff().as_microsecond()),
+                attachments: attachments.into_iter().map(|it| it.sha256).collect(),
+                raw: row.raw,
+            };
+            (row.id, Some(stamp))
+        })
+        .collect();
+    let waiting: Vec<(Uuid, Vec<u8>)> = sqlx::query_as(
+        "SELECT message_id, message FROM tickets.quarantine WHERE message_id = ANY($1) AND released_at IS NULL",
+    )
+    .bind(&ids)
+    .fetch_all(tx)
+    .await?;
+    for (id, bytes) in waiting {
+        let message = MessageReceived::decode(bytes.as_slice()).ok();
+        filed.insert(id, message.as_ref().and_then(Stamp::of));
+    }
+    Ok(filed)
 }
 
 async fn load_identities<'a>(
@@ -51,14 +132,13 @@ async fn load_identities<'a>(
     messages: impl Iterator<Item = &'a MessageReceived>,
 ) -> Result<Identities, TicketError> {
     let keys: HashSet<IdentityKey> = messages
-        .filter_map(|message| message.sender.as_ref())
-        .flat_map(|sender| &sender.identities)
-        .filter_map(key_of)
+        .flat_map(|message| sender_of(message).identities)
+        .filter_map(|identity| key_of(&identity))
         .collect();
     let (kinds, scopes, values) = columns(keys);
-    let rows: Vec<(i16, String, String, Uuid, i16, String)> = sqlx::query_as(
+    let rows: Vec<(i16, String, String, Uuid, i16, String, bool)> = sqlx::query_as(
         "SELECT identity.kind, identity.scope, identity.value, identity.contact_id, identity.assurance,
-                contact.display_name
+                contact.display_name, identity.undeliverable_at IS NOT NULL
          FROM unnest($1::smallint[], $2::text[], $3::text[]) AS wanted (kind, scope, value)
          JOIN tickets.identity USING (kind, scope, value)
          JOIN tickets.contact ON contact.id = identity.contact_id",
@@ -69,13 +149,14 @@ async fn load_identities<'a>(
     .fetch_all(tx)
     .await?;
     let known = rows.into_iter().map(
-        |(kind, scope, value, contact_id, assurance, contact_name)| {
+        |(kind, scope, value, contact_id, assurance, contact_name, undeliverable)| {
             (
                 (kind, scope, value),
                 Known {
                     contact_id,
                     contact_name,
                     assurance: Assurance::from_code(assurance),
+                    undeliverable,
                 },
             )
         },
@@ -85,61 +166,10 @@ async fn load_identities<'a>(
     })
 }
 
-async fn load_threads<'a>(
-    tx: &mut PgConnection,
-    messages: impl Iterator<Item = &'a MessageReceived> + Clone,
-) -> Result<Threads, TicketError> {
-    let wanted: HashSet<ThreadKey> = messages.clone().flat_map(keys_of).collect();
-    let (channels, accounts, names) = columns(wanted);
-    let rows: Vec<(i16, String, String, Uuid)> = sqlx::query_as(
-        "SELECT thread.channel, thread.account, thread.key, thread.ticket_id
-         FROM unnest($1::smallint[], $2::text[], $3::text[]) AS wanted (channel, account, key)
-         JOIN tickets.thread_key AS thread USING (channel, account, key)",
-    )
-    .bind(channels)
-    .bind(accounts)
-    .bind(names)
-    .fetch_all(&mut *tx)
-    .await?;
-    let mut threads = Threads {
-        keys: rows
-            .into_iter()
-            .map(|(channel, account, key, ticket)| ((channel, account, key), ticket))
-            .collect(),
-        ..Threads::default()
-    };
-    let mut missing: HashSet<Uuid> = threads
-        .keys
-        .values()
-        .copied()
-        .chain(messages.flat_map(signed_tickets))
-        .collect();
-    // A closed ticket may have a successor, and that one too; each round locks the next of every chain.
-    while !missing.is_empty() {
-        let ids: Vec<Uuid> = missing.drain().collect();
-        for ticket in model::lock(tx, &ids).await? {
-            missing.extend(ticket.next_ticket_id);
-            threads.tickets.insert(ticket.id, ticket);
-        }
-        missing.retain(|id| !threads.tickets.contains_key(id));
-    }
-    let ids: Vec<Uuid> = threads.tickets.keys().copied().collect();
-    let rows: Vec<(Uuid, String)> = sqlx::query_as(
-        "SELECT ticket_id, address FROM tickets.participant WHERE ticket_id = ANY($1)",
-    )
-    .bind(&ids)
-    .fetch_all(tx)
-    .await?;
-    let mut participants: HashMap<Uuid, HashSet<String>> = HashMap::new();
-    for (ticket, address) in rows {
-        participants.entry(ticket).or_default().insert(address);
-    }
-    threads.participants = participants;
-    Ok(threads)
-}
-
 /// Keys as three arrays for `unnest`.
-fn columns(keys: HashSet<(i16, String, String)>) -> (Vec<i16>, Vec<String>, Vec<String>) {
+pub(super) fn columns(
+    keys: HashSet<(i16, String, String)>,
+) -> (Vec<i16>, Vec<String>, Vec<String>) {
     let mut columns = (
         Vec::with_capacity(keys.len()),
         Vec::with_capacity(keys.len()),

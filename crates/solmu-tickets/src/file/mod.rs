@@ -20,21 +20,32 @@ use uuid::Uuid;
 
 use crate::{context::Context, error::TicketError, events::EventSink, metrics::Tally};
 
+pub(crate) mod acknowledge;
 mod attachments;
+mod author;
 pub(crate) mod awaited;
+pub(crate) mod budget;
 mod clean;
 mod contact;
 mod load;
+mod load_threads;
 mod plan;
+mod repeat;
+mod search;
 mod thread;
+mod ways;
 mod words;
+mod work;
 mod write;
+mod write_originals;
 mod write_threads;
 
 pub(crate) use attachments::attachments_from_json;
+pub(crate) use author::as_recipient;
 pub(crate) use clean::folded;
 
-use plan::{Effect, Plan};
+use plan::Plan;
+use work::Effect;
 
 /// Name of the lease group and, with the shard, of the durable.
 pub(crate) const GROUP: &str = "tickets-inbound";
@@ -215,7 +226,7 @@ async fn file_items(
     tally.duplicates = (items.len() - fresh.len()) as u64;
     for item in &fresh {
         if let Inbound::Report(report) = &item.inbound {
-            crate::delivery::apply(tx, report, &mut events, item.trace.clone()).await?;
+            crate::delivery::apply(tx, context, report, &mut events, item.trace.clone()).await?;
         }
     }
     outbox::add(tx, Owner::Tickets, events.rows(), now).await?;
@@ -234,7 +245,12 @@ async fn file_messages(
         return Ok(Tally::default());
     }
     let mut plan = Plan::new(
-        load::load(tx, messages.iter().map(|(message, _)| *message)).await?,
+        load::load(
+            tx,
+            messages.iter().map(|(message, _)| *message),
+            &context.config,
+        )
+        .await?,
         context,
         now,
     );
@@ -263,7 +279,7 @@ pub(crate) async fn release_message(
     now: Timestamp,
 ) -> Result<(Uuid, Tally), TicketError> {
     let mut plan = Plan::new(
-        load::load(tx, std::iter::once(message)).await?,
+        load::load(tx, std::iter::once(message), &context.config).await?,
         context,
         now,
     );

@@ -5,96 +5,35 @@ use std::collections::{BTreeSet, HashSet};
 use jiff::Timestamp;
 use solmu_bus::envelope::from_proto_time;
 use solmu_domain::{
-    clock::Clock,
     ids::new_uuid,
-    rng::Rng,
     ticket::{AutomaticClass, Priority, ReplyEffect, Status},
 };
-use solmu_proto::{
-    inbound::v1::{MessageReceived, authenticity::Verdict},
-    types::v1::{Channel, actor::Kind},
-};
+use solmu_proto::{inbound::v1::MessageReceived, types::v1::Channel};
 use solmu_telemetry::TraceContext;
 use uuid::Uuid;
 
 use super::{
+    acknowledge::Acknowledged,
+    author::{Author, Standing, sender_of},
+    budget::{ANYBODY, Kind},
     contact::IdentityWrite,
     load::Loaded,
-    thread::{Place, ThreadKey, keys_of},
-    words::{display_name, quarantine_cause, sender_address, subject_of},
+    repeat::{Names, Stamp},
+    thread::{ClaimKey, Place, ThreadKey},
+    words::{display_name, notice, quarantine_cause, subject_of},
+    work::{Before, Effect, Filed, Incoming, Link, LinkKind, NewContact, Quarantined},
 };
 use crate::{
+    config::Config,
     context::Context,
     error::TicketError,
-    events::{MessageFacts, actor},
-    model::{Ticket, class_from_proto, small},
+    model::{Ticket, class_from_proto},
 };
-
-/// A message to be written, with the ticket as it was right after.
-pub(crate) struct Filed<'a> {
-    pub(crate) id: Uuid,
-    pub(crate) ticket: Ticket,
-    pub(crate) message: &'a MessageReceived,
-    pub(crate) sequence: i64,
-    pub(crate) contact_id: Uuid,
-    pub(crate) address: String,
-    pub(crate) verified: bool,
-    pub(crate) at: Timestamp,
-    pub(crate) trace: TraceContext,
-    pub(crate) effect: Effect,
-}
-
-/// What a message did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Effect {
-    Opened { previous: Option<Uuid> },
-    Joined { status_before: Status },
-}
-
-/// What a new ticket comes after.
-#[derive(Debug, Clone, Copy)]
-enum Before {
-    Nothing,
-    /// A closed ticket that the sender takes part in: later answers go to the new one.
-    Closed(Uuid),
-    /// A ticket that the sender named without proof: it goes on by itself, so that a stranger who knows a Message-ID
-    /// gets neither its messages nor those that follow.
-    Unproven(Uuid),
-}
-
-impl Before {
-    const fn ticket(self) -> Option<Uuid> {
-        match self {
-            Self::Nothing => None,
-            Self::Closed(id) | Self::Unproven(id) => Some(id),
-        }
-    }
-}
-
-/// A message that waits for somebody to decide.
-pub(crate) struct Quarantined<'a> {
-    pub(crate) id: Uuid,
-    pub(crate) message: &'a MessageReceived,
-    pub(crate) sender: String,
-    pub(crate) cause: &'static str,
-    /// Whether it may be filed when what it answers turns up.
-    pub(crate) awaits: bool,
-    pub(crate) trace: TraceContext,
-}
-
-/// A contact to be written.
-pub(crate) struct NewContact {
-    pub(crate) id: Uuid,
-    pub(crate) name: String,
-    pub(crate) language: String,
-}
 
 /// The work of a batch.
 pub(crate) struct Plan<'a> {
-    loaded: Loaded,
-    clock: &'a dyn Clock,
-    rng: &'a dyn Rng,
-    public_domains: &'a [String],
+    pub(super) loaded: Loaded,
+    pub(super) context: &'a Context,
     pub(crate) now: Timestamp,
     pub(crate) contacts: Vec<NewContact>,
     pub(crate) identities: Vec<IdentityWrite>,
@@ -104,9 +43,12 @@ pub(crate) struct Plan<'a> {
     pub(crate) keys: Vec<(ThreadKey, Uuid)>,
     /// Keys that are known and lead to another ticket from now on.
     pub(crate) moved_keys: Vec<(ThreadKey, Uuid)>,
+    pub(crate) claims: Vec<(ClaimKey, Uuid)>,
+    pub(crate) links: BTreeSet<Link>,
     pub(crate) participants: HashSet<(Uuid, String)>,
     pub(crate) quarantined: Vec<Quarantined<'a>>,
-    /// Messages that answer nothing known open a ticket whatever their class: somebody released them.
+    pub(crate) acknowledged: Vec<Acknowledged>,
+    /// Messages are filed whatever their class, sender and number: somebody released them.
     pub(crate) released: bool,
 }
 
@@ -115,9 +57,7 @@ impl<'a> Plan<'a> {
     pub(crate) fn new(loaded: Loaded, context: &'a Context, now: Timestamp) -> Self {
         Self {
             loaded,
-            clock: context.clock.as_ref(),
-            rng: context.rng.as_ref(),
-            public_domains: &context.config.public_mail_domains,
+            context,
             now,
             contacts: Vec::new(),
             identities: Vec::new(),
@@ -126,10 +66,17 @@ impl<'a> Plan<'a> {
             filed: Vec::new(),
             keys: Vec::new(),
             moved_keys: Vec::new(),
+            claims: Vec::new(),
+            links: BTreeSet::new(),
             participants: HashSet::new(),
             quarantined: Vec::new(),
+            acknowledged: Vec::new(),
             released: false,
         }
+    }
+
+    pub(super) fn config(&self) -> &'a Config {
+        &self.context.config
     }
 
     /// The ticket in its present state.
@@ -148,51 +95,102 @@ impl<'a> Plan<'a> {
         message: &'a MessageReceived,
         trace: TraceContext,
     ) -> Result<(), TicketError> {
-        let id = Uuid::parse_str(&message.message_id)
-            .map_err(|_| TicketError::BadEvent("message_id"))?;
-        if !self.loaded.filed.insert(id) {
+        let Some(names) = self.names_of(message)? else {
             return Ok(());
+        };
+        let author = Author::of(message);
+        let mut incoming = Incoming {
+            names,
+            message,
+            author,
+            notices: Vec::new(),
+            trace,
+        };
+        if incoming.author.failed() {
+            incoming.notices.push(notice::FAILED.to_owned());
         }
         let class = class_from_proto(message.automatic_class());
-        let address = sender_address(message);
+        if !self.released && self.loaded.blocked.contains(&incoming.author.address) {
+            self.quarantine(incoming, "blocked_sender", false);
+            return Ok(());
+        }
         let place = self
             .loaded
             .threads
-            .place(message, &address, self.public_domains);
+            .place(message, &incoming.author, self.config());
+        let waits = !class.opens_ticket() && !self.released;
         match place {
-            Place::Nowhere | Place::Unproven(_) if !class.opens_ticket() && !self.released => {
+            Place::Nowhere | Place::NamedBy(_) if waits => {
                 let awaits = place == Place::Nowhere;
-                let cause = if awaits {
-                    quarantine_cause(class)
-                } else {
-                    "not_a_participant"
-                };
-                self.quarantined.push(Quarantined {
-                    id,
-                    message,
-                    sender: address,
-                    cause,
-                    awaits,
-                    trace,
-                });
+                self.quarantine(incoming, quarantine_cause(class), awaits);
                 Ok(())
             }
-            Place::Unproven(other) => {
-                self.open(id, message, address, Before::Unproven(other), trace)
+            Place::Unproven(_) if waits => {
+                self.quarantine(incoming, "not_a_participant", false);
+                Ok(())
             }
-            Place::Nowhere => self.open(id, message, address, Before::Nothing, trace),
-            Place::Ticket(ticket) => self.join(id, ticket, message, address, class, trace),
+            Place::Unproven(other) => self.open(incoming, Before::Unproven(other)),
+            Place::NamedBy(other) => self.open(incoming, Before::NamedBy(other)),
+            Place::Nowhere => self.open(incoming, Before::Nothing),
+            Place::Ticket { id, .. } if self.is_loop(&incoming, id, class) => {
+                self.quarantine(incoming, "loop", false);
+                Ok(())
+            }
+            Place::Ticket { id, stranger } => self.join(incoming, id, stranger, class),
         }
+    }
+
+    /// Under what the message is stored; `None` for a repeat, which has no effect.
+    fn names_of(&mut self, message: &MessageReceived) -> Result<Option<Names>, TicketError> {
+        let id = Uuid::parse_str(&message.message_id)
+            .map_err(|_| TicketError::BadEvent("message_id"))?;
+        let stamp = Stamp::of(message);
+        let names = match self.loaded.filed.get(&id) {
+            None => Some(Names::first(message, id)),
+            Some(known) => match (known, &stamp) {
+                (Some(known), Some(stamp)) if !known.same(stamp) => Names::other(message, id)
+                    .filter(|other| !self.loaded.filed.contains_key(&other.id)),
+                _ => None,
+            },
+        };
+        if let Some(names) = &names {
+            self.loaded.filed.insert(names.id, stamp);
+        }
+        Ok(names)
+    }
+
+    /// Whether this is one automatic message too many. What is not there yet has a full bucket.
+    fn is_loop(&mut self, incoming: &Incoming<'_>, ticket: Uuid, class: AutomaticClass) -> bool {
+        let counts = incoming.message.channel() == Channel::Email && !class.is_human();
+        if !counts || self.released {
+            return false;
+        }
+        let (loops, now) = (&self.config().loops, self.now);
+        let address = &incoming.author.address;
+        let budgets = &mut self.loaded.budgets;
+        let passes = budgets.has(Kind::AutomaticOnTicket, ANYBODY, ticket, loops, now)
+            && budgets.spend(Kind::AutomaticIn, address, ticket, loops, now)
+            && budgets.spend(Kind::AutomaticOnTicket, ANYBODY, ticket, loops, now);
+        !passes
+    }
+
+    fn quarantine(&mut self, incoming: Incoming<'a>, cause: &'static str, awaits: bool) {
+        self.quarantined.push(Quarantined {
+            id: incoming.names.id,
+            message: incoming.message,
+            sender: incoming.author.address,
+            cause,
+            awaits,
+            trace: incoming.trace,
+        });
     }
 
     fn join(
         &mut self,
-        id: Uuid,
+        mut incoming: Incoming<'a>,
         ticket_id: Uuid,
-        message: &'a MessageReceived,
-        address: String,
+        stranger: bool,
         class: AutomaticClass,
-        trace: TraceContext,
     ) -> Result<(), TicketError> {
         let now = self.now;
         let ticket = self
@@ -200,8 +198,12 @@ impl<'a> Plan<'a> {
             .ok_or(TicketError::BadEvent("ticket"))?;
         let status_before = ticket.status;
         match status_before.customer_replied(class.is_human()) {
+            // Who has got our mail from somebody else may add to it, but takes nothing over.
+            ReplyEffect::OpenLinked if stranger => {
+                return self.open(incoming, Before::Unproven(ticket_id));
+            }
             ReplyEffect::OpenLinked => {
-                return self.open(id, message, address, Before::Closed(ticket_id), trace);
+                return self.open(incoming, Before::Closed(ticket_id));
             }
             ReplyEffect::Join(status) => {
                 let changes = status != status_before;
@@ -212,29 +214,37 @@ impl<'a> Plan<'a> {
                 ticket.touch(now, changes);
             }
         }
-        let contact_id = self.resolve(message);
+        if stranger && class.is_human() {
+            incoming.notices.push(notice::STRANGER.to_owned());
+        }
+        let party = incoming.author.party(&self.config().public_mail_domains);
+        let bridged =
+            self.loaded
+                .threads
+                .bridged(incoming.message, &party, ticket_id, self.config());
+        if let Some(other) = bridged {
+            let number = self.ticket(other).map_or(0, |ticket| ticket.number);
+            incoming.notices.push(notice::bridged(number));
+            self.links.insert(Link {
+                ticket: ticket_id,
+                other,
+                kind: LinkKind::SameThread,
+            });
+        }
+        let contact_id = self.resolve(&mut incoming);
         self.changed.insert(ticket_id);
         self.add(
-            id,
+            incoming,
             ticket_id,
-            message,
             contact_id,
-            address,
-            trace,
             Effect::Joined { status_before },
         )
     }
 
-    fn open(
-        &mut self,
-        id: Uuid,
-        message: &'a MessageReceived,
-        address: String,
-        before: Before,
-        trace: TraceContext,
-    ) -> Result<(), TicketError> {
-        let ticket_id = new_uuid(self.clock, self.rng);
-        let contact_id = self.resolve(message);
+    fn open(&mut self, mut incoming: Incoming<'a>, before: Before) -> Result<(), TicketError> {
+        let message = incoming.message;
+        let ticket_id = new_uuid(self.context.clock.as_ref(), self.context.rng.as_ref());
+        let contact_id = self.resolve(&mut incoming);
         let now = self.now;
         let mut recipient = message.delivered_to.first().cloned().unwrap_or_default();
         if let Before::Closed(closed_id) = before
@@ -249,89 +259,48 @@ impl<'a> Plan<'a> {
             self.changed.insert(closed_id);
             self.move_conversation(message, closed_id, ticket_id);
         }
-        let previous = before.ticket();
+        self.link(&mut incoming, ticket_id, before);
+        let previous = before.previous();
         let ticket = Ticket {
-            id: ticket_id,
-            number: 0,
-            subject: subject_of(message),
-            status: Status::New,
-            priority: Priority::Normal,
             contact_id,
-            channel: message.channel(),
-            account: message.account.clone(),
             recipient,
-            conversation_key: message.conversation_key.clone(),
-            team_id: None,
-            assignee_id: None,
-            assign_reason: String::new(),
-            tags: Vec::new(),
             language: message.language.clone(),
-            created_at: now,
-            updated_at: now,
-            close_at: None,
-            first_response_due: None,
-            next_response_due: None,
-            resolution_due: None,
-            next_due: None,
-            breached: false,
-            version: 1,
-            routing_version: 1,
-            sla_version: 0,
-            sla_decided_at: None,
-            message_count: 0,
-            channels: 0,
             previous_ticket_id: previous,
-            next_ticket_id: None,
+            ..new_ticket(ticket_id, message, now)
         };
         self.loaded.threads.tickets.insert(ticket_id, ticket);
         self.opened.push(ticket_id);
-        self.add(
-            id,
-            ticket_id,
-            message,
-            contact_id,
-            address,
-            trace,
-            Effect::Opened { previous },
-        )
+        self.add(incoming, ticket_id, contact_id, Effect::Opened { previous })
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one message, each decided by the caller"
-    )]
+    /// Notes why the new ticket has to do with another one.
+    fn link(&mut self, incoming: &mut Incoming<'_>, opened: Uuid, before: Before) {
+        let (ticket, other) = match before {
+            Before::Unproven(other) => {
+                let number = self.ticket(other).map_or(0, |ticket| ticket.number);
+                incoming.notices.push(notice::unproven(number));
+                (opened, other)
+            }
+            Before::NamedBy(other) => (other, opened),
+            Before::Nothing | Before::Closed(_) => return,
+        };
+        self.links.insert(Link {
+            ticket,
+            other,
+            kind: LinkKind::Mentions,
+        });
+    }
+
     fn add(
         &mut self,
-        id: Uuid,
+        incoming: Incoming<'a>,
         ticket_id: Uuid,
-        message: &'a MessageReceived,
         contact_id: Uuid,
-        address: String,
-        trace: TraceContext,
         effect: Effect,
     ) -> Result<(), TicketError> {
-        let verified = message
-            .authenticity
-            .as_ref()
-            .is_some_and(|it| it.verdict() == Verdict::Verified);
-        for key in keys_of(message) {
-            let keys = &mut self.loaded.threads.keys;
-            if !keys.contains_key(&key) {
-                keys.insert(key.clone(), ticket_id);
-                self.keys.push((key, ticket_id));
-            }
-        }
-        if !address.is_empty() && class_from_proto(message.automatic_class()).is_human() {
-            let known = self
-                .loaded
-                .threads
-                .participants
-                .entry(ticket_id)
-                .or_default();
-            if known.insert(address.clone()) {
-                self.participants.insert((ticket_id, address.clone()));
-            }
-        }
+        let message = incoming.message;
+        self.add_participant(&incoming, ticket_id, effect);
+        self.add_keys(&incoming, ticket_id);
         let ticket = self
             .ticket_mut(ticket_id)
             .ok_or(TicketError::BadEvent("ticket"))?;
@@ -343,37 +312,25 @@ impl<'a> Plan<'a> {
             .as_ref()
             .map_or(self.now, from_proto_time);
         self.filed.push(Filed {
-            id,
+            verified: incoming.author.standing == Standing::Verified,
+            names: incoming.names,
             ticket,
             message,
             sequence,
             contact_id,
-            address,
-            verified,
+            author: incoming.author,
+            notices: incoming.notices,
             at,
-            trace,
+            trace: incoming.trace,
             effect,
         });
         Ok(())
     }
 
-    /// Points the conversation of a platform to the ticket that follows a closed one, so that a customer of many years
-    /// has no chain that each message walks. Mail keeps its chain: its keys name single messages.
-    fn move_conversation(&mut self, message: &MessageReceived, closed: Uuid, next: Uuid) {
-        if message.channel() == Channel::Email {
-            return;
-        }
-        for key in keys_of(message) {
-            if self.loaded.threads.keys.get(&key) == Some(&closed) {
-                self.loaded.threads.keys.insert(key.clone(), next);
-                self.moved_keys.push((key, next));
-            }
-        }
-    }
-
-    fn resolve(&mut self, message: &MessageReceived) -> Uuid {
-        let fresh = new_uuid(self.clock, self.rng);
-        let sender = message.sender.clone().unwrap_or_default();
+    fn resolve(&mut self, incoming: &mut Incoming<'_>) -> Uuid {
+        let message = incoming.message;
+        let fresh = new_uuid(self.context.clock.as_ref(), self.context.rng.as_ref());
+        let sender = sender_of(message);
         let resolved = self.loaded.identities.resolve(&sender, fresh);
         if resolved.is_new {
             let name = display_name(&sender);
@@ -383,26 +340,47 @@ impl<'a> Plan<'a> {
                 language: message.language.clone(),
             });
         }
+        if resolved.less_proven && message.channel() == Channel::Email {
+            incoming.notices.push(notice::LESS_PROVEN.to_owned());
+        }
         self.identities.extend(resolved.writes);
         resolved.contact_id
     }
 }
 
-impl Filed<'_> {
-    /// The message as events tell of it.
-    pub(crate) fn facts(&self) -> MessageFacts {
-        MessageFacts {
-            message_id: self.id,
-            author: actor(Kind::Customer, self.contact_id),
-            public: true,
-            class: self.message.automatic_class(),
-            at: self.at,
-            sequence: self.sequence,
-            channel: self.message.channel(),
-        }
-    }
-
-    pub(crate) fn channel_code(&self) -> i16 {
-        small(self.message.channel)
+/// A ticket that nobody has looked at.
+fn new_ticket(id: Uuid, message: &MessageReceived, now: Timestamp) -> Ticket {
+    Ticket {
+        id,
+        number: 0,
+        subject: subject_of(message),
+        status: Status::New,
+        priority: Priority::Normal,
+        contact_id: Uuid::nil(),
+        channel: message.channel(),
+        account: message.account.clone(),
+        recipient: String::new(),
+        conversation_key: message.conversation_key.clone(),
+        team_id: None,
+        assignee_id: None,
+        assign_reason: String::new(),
+        tags: Vec::new(),
+        language: String::new(),
+        created_at: now,
+        updated_at: now,
+        close_at: None,
+        first_response_due: None,
+        next_response_due: None,
+        resolution_due: None,
+        next_due: None,
+        breached: false,
+        version: 1,
+        routing_version: 1,
+        sla_version: 0,
+        sla_decided_at: None,
+        message_count: 0,
+        channels: 0,
+        previous_ticket_id: None,
+        next_ticket_id: None,
     }
 }

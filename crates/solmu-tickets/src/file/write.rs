@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 
 use solmu_bus::envelope::from_proto_time;
 use solmu_db::ToSqlx as _;
-use solmu_proto::{inbound::v1::raw_original::Place, ticket::v1 as proto, types::v1::actor::Kind};
+use solmu_proto::{ticket::v1 as proto, types::v1::actor::Kind};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
+    acknowledge,
     attachments::attachments_to_json,
-    plan::{Effect, Filed, Plan},
+    plan::Plan,
+    work::{Effect, Filed},
+    write_originals::write_originals,
     write_threads::write_threads,
 };
 use crate::{
@@ -26,6 +29,7 @@ pub(crate) async fn write(
     events: &mut EventSink<'_>,
 ) -> Result<(), TicketError> {
     number_tickets(tx, plan).await?;
+    acknowledge::decide(plan);
     write_contacts(tx, plan).await?;
     write_identities(tx, plan).await?;
     write_tickets(tx, plan).await?;
@@ -38,10 +42,13 @@ pub(crate) async fn write(
         .collect();
     model::update(tx, &changed).await?;
     write_messages(tx, &plan.filed, plan.now).await?;
+    acknowledge::write(tx, &plan.acknowledged, plan.now).await?;
     write_originals(tx, plan).await?;
     write_threads(tx, plan).await?;
     write_quarantine(tx, plan).await?;
+    plan.loaded.budgets.write(tx).await?;
     collect_events(plan, events);
+    acknowledge::collect_events(&plan.acknowledged, plan.now, events);
     Ok(())
 }
 
@@ -239,95 +246,51 @@ async fn write_messages(
             filed.iter().map(|$it| $value).collect::<Vec<_>>()
         };
     }
-    sqlx::query(
+    let done = sqlx::query(
         "INSERT INTO tickets.message (id, ticket_id, sequence, channel, account, external_id, author_kind, author_id,
             author_name, address, public, subject, body_text, body_html, attachments, fields, notices,
-            automatic_class, sender_verified, created_at, sent_at)
+            automatic_class, sender_verified, created_at, sent_at, message_id_header)
          SELECT id, ticket_id, sequence, channel, account, external_id, $19, author_id, author_name, address, true,
             subject, body_text, body_html, attachments::jsonb, nullif(fields, '')::jsonb,
             coalesce(string_to_array(nullif(notices, ''), E'\\x1f'), '{}'), automatic_class, sender_verified,
-            created_at, sent_at
+            created_at, sent_at, message_id_header
          FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::smallint[], $5::text[], $6::text[], $7::text[],
             $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
-            $16::smallint[], $17::boolean[], $18::timestamptz[], $20::timestamptz[])
+            $16::smallint[], $17::boolean[], $18::timestamptz[], $20::timestamptz[], $21::text[])
             AS new (id, ticket_id, sequence, channel, account, external_id, author_id, author_name, address, subject,
-            body_text, body_html, attachments, fields, notices, automatic_class, sender_verified, created_at, sent_at)",
+            body_text, body_html, attachments, fields, notices, automatic_class, sender_verified, created_at, sent_at,
+            message_id_header)
+         ON CONFLICT (id) DO NOTHING",
     )
-    .bind(column!(|it| it.id))
+    .bind(column!(|it| it.names.id))
     .bind(column!(|it| it.ticket.id))
     .bind(column!(|it| it.sequence))
     .bind(column!(|it| it.channel_code()))
     .bind(column!(|it| it.message.account.as_str()))
-    .bind(column!(|it| it.message.external_id.as_str()))
+    .bind(column!(|it| it.names.external_id.as_str()))
     .bind(column!(|it| it.contact_id.to_string()))
     .bind(column!(|it| it.message.sender.as_ref().map(|sender| sender.display_name.as_str()).unwrap_or_default()))
-    .bind(column!(|it| it.address.as_str()))
+    .bind(column!(|it| it.author.address.as_str()))
     .bind(column!(|it| it.message.subject.as_str()))
     .bind(column!(|it| it.message.text.as_str()))
     .bind(column!(|it| it.message.html.as_str()))
     .bind(column!(|it| attachments_to_json(&it.message.attachments)))
     .bind(column!(|it| it.message.fields_json.as_str()))
-    .bind(column!(|it| it.message.notices.join("\u{1f}")))
+    .bind(column!(|it| it.all_notices()))
     .bind(column!(|it| model::small(it.message.automatic_class)))
     .bind(column!(|it| it.verified))
     .bind(column!(|_it| now.to_sqlx()))
     .bind(model::small(Kind::Customer.into()))
     .bind(column!(|it| it.message.sent_time.as_ref().map(|at| from_proto_time(at).to_sqlx())))
+    .bind(column!(|it| it.names.message_id_header.as_str()))
     .execute(tx)
     .await?;
-    Ok(())
-}
-
-async fn write_originals(tx: &mut PgConnection, plan: &Plan<'_>) -> Result<(), TicketError> {
-    let messages = plan
-        .filed
-        .iter()
-        .map(|filed| (filed.id, filed.message))
-        .chain(
-            plan.quarantined
-                .iter()
-                .map(|waiting| (waiting.id, waiting.message)),
-        );
-    let (mut ids, mut types, mut sizes, mut hashes, mut keys, mut contents) = (
-        Vec::new(),
-        Vec::new(),
-        Vec::new(),
-        Vec::new(),
-        Vec::<Option<&str>>::new(),
-        Vec::<Option<&[u8]>>::new(),
-    );
-    for (id, message) in messages {
-        let Some(raw) = &message.raw else { continue };
-        ids.push(id);
-        types.push(raw.content_type.as_str());
-        sizes.push(raw.size_bytes);
-        hashes.push(raw.sha256.as_str());
-        keys.push(match &raw.place {
-            Some(Place::ObjectKey(key)) => Some(key),
-            _ => None,
-        });
-        contents.push(match &raw.place {
-            Some(Place::Inline(bytes)) => Some(bytes),
-            _ => None,
-        });
+    // Another mail under the same Message-ID came to another replica at the same time.
+    if done.rows_affected() == filed.len() as u64 {
+        Ok(())
+    } else {
+        Err(TicketError::race())
     }
-    if ids.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "INSERT INTO tickets.raw_original (message_id, content_type, size_bytes, sha256, object_key, content)
-         SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bytea[])
-         ON CONFLICT (message_id) DO NOTHING",
-    )
-    .bind(ids)
-    .bind(types)
-    .bind(sizes)
-    .bind(hashes)
-    .bind(keys)
-    .bind(contents)
-    .execute(tx)
-    .await?;
-    Ok(())
 }
 
 async fn write_quarantine(tx: &mut PgConnection, plan: &Plan<'_>) -> Result<(), TicketError> {

@@ -7,7 +7,7 @@ use solmu_proto::{
 };
 use solmu_testkit::wait_for;
 
-use crate::support::{World, answer, form, identity, mail};
+use crate::support::{World, answer, copied, form, identity, mail};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_postgresql_refuses_is_filed_all_the_same() {
@@ -32,6 +32,9 @@ async fn what_postgresql_refuses_is_filed_all_the_same() {
         }),
         ..answer("odd@c.example", "x", &[&long, "\0"])
     };
+    // An address that grows when it is lowered must not outgrow an index entry.
+    let grows = format!("{}@c.example", "İ".repeat(390));
+    let odd = copied(odd, &[&long, "\0", "a@b\0", &grows]);
     let ticket = world.file(&odd).await.unwrap();
     assert_eq!(ticket.subject, "nul  here");
     let again = MessageReceived {

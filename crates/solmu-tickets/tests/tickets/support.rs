@@ -12,8 +12,8 @@ use solmu_domain::{
     ids::{EventId, MessageId},
 };
 use solmu_proto::{
-    inbound::v1::{MessageReceived, Sender, Threading},
-    types::v1::{Assurance, AutomaticClass, Channel, Identity, IdentityKind},
+    inbound::v1::{Authenticity, MessageReceived, Sender, Threading, authenticity::Verdict},
+    types::v1::{Assurance, AutomaticClass, Channel, Identity, IdentityKind, Mailbox},
 };
 use solmu_runtime::{Parts, Runtime};
 use solmu_testkit::{Harness, wait_for};
@@ -27,6 +27,7 @@ pub(crate) const ACCOUNT: &str = "main";
 pub(crate) struct World {
     pub(crate) harness: Harness,
     pub(crate) replicas: Vec<Runtime>,
+    config: Config,
     published: Mutex<HashSet<EventId>>,
 }
 
@@ -43,8 +44,17 @@ impl World {
         Self {
             harness: Harness::new().await,
             replicas: Vec::new(),
+            config: Config::default(),
             published: Mutex::default(),
         }
+    }
+
+    /// With one replica of another configuration.
+    pub(crate) async fn configured(config: Config) -> Self {
+        let mut world = Self::empty().await;
+        world.config = config;
+        drop(world.start("a").await);
+        world
     }
 
     /// Starts a replica with a connection of its own to the bus.
@@ -53,7 +63,7 @@ impl World {
             bus: self.harness.second_bus().await,
             ..self.harness.runtime(name)
         };
-        let parts = solmu_tickets::start(&runtime, Config::default());
+        let parts = solmu_tickets::start(&runtime, self.config.clone());
         self.replicas.push(runtime);
         parts
     }
@@ -150,6 +160,26 @@ impl World {
         )
         .bind(Uuid::parse_str(&message.message_id).unwrap())
         .fetch_optional(self.pool())
+        .await
+        .unwrap()
+    }
+
+    /// What readers of a message are told.
+    pub(crate) async fn notices(&self, message: &MessageReceived) -> Vec<String> {
+        sqlx::query_scalar("SELECT notices FROM tickets.message WHERE id = $1")
+            .bind(Uuid::parse_str(&message.message_id).unwrap())
+            .fetch_one(self.pool())
+            .await
+            .unwrap()
+    }
+
+    /// Links of a ticket: the other one and the kind.
+    pub(crate) async fn links(&self, ticket: Uuid) -> Vec<(Uuid, String)> {
+        sqlx::query_as(
+            "SELECT other_id, kind FROM tickets.ticket_link WHERE ticket_id = $1 ORDER BY kind",
+        )
+        .bind(ticket)
+        .fetch_all(self.pool())
         .await
         .unwrap()
     }
@@ -288,6 +318,29 @@ pub(crate) fn answer(id: &str, from: &str, references: &[&str]) -> MessageReceiv
             ..Threading::default()
         }),
         ..message(Channel::Email, "email", id, root, sender)
+    }
+}
+
+/// The same, copied to `others`.
+pub(crate) fn copied(message: MessageReceived, others: &[&str]) -> MessageReceived {
+    let cc = others.iter().map(|&address| Mailbox {
+        address: address.to_owned(),
+        ..Mailbox::default()
+    });
+    MessageReceived {
+        cc: cc.collect(),
+        ..message
+    }
+}
+
+/// The same, with the outcome of the checks of its sender.
+pub(crate) fn judged(message: MessageReceived, verdict: Verdict) -> MessageReceived {
+    MessageReceived {
+        authenticity: Some(Authenticity {
+            verdict: verdict.into(),
+            ..Authenticity::default()
+        }),
+        ..message
     }
 }
 

@@ -5,6 +5,11 @@
 //! time and try every secret, so that a rotation needs no downtime. A list of secrets cannot be empty: an account
 //! without one does not start, instead of accepting everything.
 
+mod basic;
+mod mailgun;
+mod sendgrid;
+pub mod sns;
+
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
@@ -12,6 +17,12 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::{SignedDuration, Timestamp};
 use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq as _};
+
+pub use basic::{AUTHORIZATION_HEADER, basic};
+pub use mailgun::{MailgunFields, mailgun};
+pub use sendgrid::{
+    SENDGRID_SIGNATURE_HEADER, SENDGRID_TIMESTAMP_HEADER, SendgridKey, SendgridKeyError,
+};
 
 /// How far a Standard Webhooks timestamp may be from our clock (the specification's five minutes).
 pub const STANDARD_WEBHOOKS_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
@@ -228,5 +239,4 @@ fn verdict(fits: bool) -> Result<(), SignatureError> {
 }
 
 #[cfg(test)]
-#[path = "signature_tests.rs"]
 mod tests;

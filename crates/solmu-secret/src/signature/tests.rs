@@ -148,10 +148,14 @@ fn published_vectors_hold() {
         .map(|(scheme, count)| (scheme.as_str(), *count))
         .collect();
     let expected = [
+        ("aws_sns_v1", 1),
+        ("aws_sns_v2", 2),
         ("line_x_line_signature", 1),
+        ("mailgun_form", 1),
         ("meta_appsecret_proof", 1),
         ("meta_verify_challenge", 1),
         ("meta_x_hub_signature_256", 3),
+        ("sendgrid_event_webhook_ecdsa", 1),
         ("slack_v0", 1),
         ("standard_webhooks_v1", 1),
         ("telegram_secret_token", 1),
@@ -260,6 +264,54 @@ fn check_hmac(scheme: &str, vector: &Value) -> bool {
                 answer,
                 vector["expect_json"]["response_token"].as_str().unwrap()
             );
+        }
+        _ => return check_mail(scheme, vector),
+    }
+    true
+}
+
+/// Checks a vector of a mail provider.
+fn check_mail(scheme: &str, vector: &Value) -> bool {
+    let text = |name: &str| vector[name].as_str().unwrap_or_default().to_owned();
+    match scheme {
+        "mailgun_form" => {
+            let field = |name: &str| vector["form"][name].as_str().map(str::as_bytes);
+            let fields = MailgunFields {
+                timestamp: field("timestamp"),
+                token: field("token"),
+                signature: field("signature"),
+            };
+            let now = Timestamp::from_second(1_539_112_500).unwrap();
+            let age = SignedDuration::from_mins(15);
+            assert_eq!(
+                mailgun(&secrets(&[&text("secret")]), fields, now, age),
+                Ok(())
+            );
+        }
+        "sendgrid_event_webhook_ecdsa" => {
+            let key = SendgridKey::parse(&text("public_key")).unwrap();
+            let header = |name: &str| vector["header"][name].as_str().map(str::as_bytes);
+            let signature = header("X-Twilio-Email-Event-Webhook-Signature");
+            let time = header("X-Twilio-Email-Event-Webhook-Timestamp");
+            let body = text("body");
+            assert_eq!(key.verify(signature, time, body.as_bytes()), Ok(()));
+            let trimmed = body.trim_end().as_bytes();
+            let mismatch = Err(SignatureError::Mismatch);
+            assert_eq!(key.verify(signature, time, trimmed), mismatch);
+            assert_eq!(key.verify(signature, Some(b"1"), body.as_bytes()), mismatch);
+        }
+        "aws_sns_v1" | "aws_sns_v2" => {
+            let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../../../shared/fixtures/channels/signatures/sns_test_cert.pem");
+            let certificate = sns::SnsCertificate::from_pem(&std::fs::read(file).unwrap()).unwrap();
+            let message: sns::SnsMessage = serde_json::from_value(vector["body"].clone()).unwrap();
+            assert_eq!(message.canonical(), text("canonical_string"));
+            assert_eq!(message.verify(&certificate), Ok(()));
+            let other = sns::SnsMessage {
+                message: "{}".to_owned(),
+                ..message
+            };
+            assert_eq!(other.verify(&certificate), Err(SignatureError::Mismatch));
         }
         _ => return false,
     }

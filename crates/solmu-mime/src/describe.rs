@@ -1,0 +1,166 @@
+//! A mail as one JSON object, for people and scripts that want to know how Solmu reads it (`solmu email parse`).
+//!
+//! Text is always a string, possibly empty. What a mail may simply not have (an id, a date) is null. Offsets count
+//! characters (Unicode scalar values) in `text`, as those of the events do.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use solmu_proto::types::v1::AutomaticClass;
+
+use crate::{
+    authenticity::{Findings, ResultWord, Trust, Verdict, judge},
+    automatic::{Classified, Surroundings, classify},
+    mail::{Mailbox, ParsedAttachment, ParsedMail},
+    parse::{ParseLimits, parse},
+    quotes, threading,
+};
+
+/// A mail as it is read, ready to be written as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Description {
+    message_id: Option<String>,
+    from: NamedAddress,
+    to: Vec<NamedAddress>,
+    cc: Vec<NamedAddress>,
+    reply_to: Vec<NamedAddress>,
+    subject: String,
+    date: Option<Timestamp>,
+    text: String,
+    html: String,
+    attachments: Vec<FileFacts>,
+    in_reply_to: Option<String>,
+    references: Vec<String>,
+    automatic: Automatic,
+    authentication: Authentication,
+    quoted: Quoted,
+    thread_keys: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+struct NamedAddress {
+    name: String,
+    address: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct FileFacts {
+    filename: String,
+    content_type: String,
+    size: usize,
+    sha256: String,
+    content_id: Option<String>,
+    inline: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Automatic {
+    class: &'static str,
+    reason: &'static str,
+}
+
+/// In the words of RFC 8601; `none` where nobody whom we trust has checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Authentication {
+    spf: &'static str,
+    dkim: &'static str,
+    dmarc: &'static str,
+    verified_sender: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Quoted {
+    visible_text: String,
+    quote_offset: Option<usize>,
+    signature_offset: Option<usize>,
+}
+
+/// Reads `raw` and describes it. Never fails: bytes that are hardly a mail are text.
+#[must_use]
+pub fn describe(
+    raw: &[u8],
+    limits: &ParseLimits,
+    around: &Surroundings<'_>,
+    trust: Trust<'_>,
+) -> Description {
+    let mail = parse(raw, limits);
+    let classified = classify(&mail, around);
+    let findings = judge(&mail, trust);
+    description(mail, &classified, &findings)
+}
+
+fn description(mail: ParsedMail, classified: &Classified, findings: &Findings) -> Description {
+    let quotes = quotes::find(&mail.text);
+    let visible = quotes.visible(&mail.text).to_owned();
+    let offsets = quotes.in_characters(&mail.text);
+    Description {
+        thread_keys: threading::keys(&mail, classified),
+        from: mail.from.first().map(named).unwrap_or_default(),
+        to: mail.to.iter().map(named).collect(),
+        cc: mail.cc.iter().map(named).collect(),
+        reply_to: mail.reply_to.iter().map(named).collect(),
+        attachments: mail.attachments.iter().map(facts).collect(),
+        automatic: Automatic {
+            class: class_name(classified.class),
+            reason: classified.reason,
+        },
+        quoted: Quoted {
+            visible_text: visible,
+            quote_offset: offsets.quote,
+            signature_offset: offsets.signature,
+        },
+        authentication: authentication(findings),
+        message_id: mail.message_id,
+        subject: mail.subject,
+        date: mail.date,
+        text: mail.text,
+        html: mail.html,
+        in_reply_to: mail.in_reply_to.into_iter().next(),
+        references: mail.references,
+    }
+}
+
+fn authentication(findings: &Findings) -> Authentication {
+    let word = |result: Option<ResultWord>| result.map_or("none", ResultWord::as_str);
+    Authentication {
+        spf: word(findings.spf),
+        dkim: word(findings.dkim),
+        dmarc: word(findings.dmarc),
+        verified_sender: findings.verdict == Verdict::Verified,
+    }
+}
+
+fn named(mailbox: &Mailbox) -> NamedAddress {
+    NamedAddress {
+        name: mailbox.name.clone(),
+        address: mailbox.address.clone(),
+    }
+}
+
+fn facts(file: &ParsedAttachment) -> FileFacts {
+    FileFacts {
+        filename: file.filename.clone(),
+        content_type: file.content_type.clone(),
+        size: file.bytes.len(),
+        sha256: hex::encode(Sha256::digest(&file.bytes)),
+        content_id: Some(file.content_id.clone()).filter(|id| !id.is_empty()),
+        inline: file.inline,
+    }
+}
+
+/// A class in the words of DESIGN: the same that metrics use.
+#[must_use]
+pub fn class_name(class: AutomaticClass) -> &'static str {
+    match class {
+        AutomaticClass::Unspecified | AutomaticClass::Human => "human",
+        AutomaticClass::AutoGenerated => "auto_generated",
+        AutomaticClass::AutoReply => "auto_reply",
+        AutomaticClass::OutOfOffice => "out_of_office",
+        AutomaticClass::BounceHard => "bounce_hard",
+        AutomaticClass::BounceSoft => "bounce_soft",
+        AutomaticClass::Delay => "delay",
+        AutomaticClass::List => "list",
+        AutomaticClass::Own => "own",
+        AutomaticClass::Report => "report",
+    }
+}

@@ -1,0 +1,85 @@
+//! Blocked senders: what callers say is checked here, [`crate::blocks`] does the rest.
+
+use solmu_proto::ticket::v1 as proto;
+use solmu_runtime::ApiError;
+
+use super::page;
+use crate::{
+    blocks::{self, Block, MAX_REASON, Pattern},
+    context::Context,
+};
+
+/// What page tokens of this list are for.
+const LIST: &str = "blocked senders";
+
+/// Blocks a sender for `by`.
+pub(crate) async fn block(
+    context: &Context,
+    request: &proto::BlockSenderRequest,
+    by: &str,
+) -> Result<proto::BlockedSender, ApiError> {
+    let pattern = pattern(&request.pattern)?;
+    if request.reason.len() > MAX_REASON {
+        return Err(ApiError::invalid(
+            "reason",
+            format!("longer than {MAX_REASON} bytes"),
+        ));
+    }
+    let now = context.clock.now();
+    let block = blocks::block(&context.db, &pattern, &request.reason, by, now).await?;
+    Ok(block.into())
+}
+
+/// Ends a block.
+pub(crate) async fn unblock(
+    context: &Context,
+    request: &proto::UnblockSenderRequest,
+) -> Result<proto::UnblockSenderResponse, ApiError> {
+    let pattern = pattern(&request.pattern)?;
+    if blocks::unblock(&context.db, &pattern).await? {
+        Ok(proto::UnblockSenderResponse {})
+    } else {
+        Err(ApiError::not_found("blocked sender", pattern.as_str()))
+    }
+}
+
+/// A page of blocked senders by pattern.
+pub(crate) async fn list(
+    context: &Context,
+    request: &proto::ListBlockedSendersRequest,
+) -> Result<proto::ListBlockedSendersResponse, ApiError> {
+    let size = page::size(request.page_size, 50, context.config.max_page_size)?;
+    let after: String = page::decode(LIST, &request.page_token)?.unwrap_or_default();
+    if after.contains('\0') {
+        return Err(ApiError::invalid(
+            "page_token",
+            "not a page token of this list; begin without one",
+        ));
+    }
+    let mut rows = blocks::list(&context.db, &after, size + 1).await?;
+    let more = page::cut(&mut rows, size);
+    let next_page_token = rows
+        .last()
+        .filter(|_| more)
+        .map(|last| page::encode(LIST, &last.pattern))
+        .unwrap_or_default();
+    Ok(proto::ListBlockedSendersResponse {
+        senders: rows.into_iter().map(Into::into).collect(),
+        next_page_token,
+    })
+}
+
+fn pattern(text: &str) -> Result<Pattern, ApiError> {
+    Pattern::parse(text).map_err(|error| ApiError::invalid("pattern", error.to_string()))
+}
+
+impl From<Block> for proto::BlockedSender {
+    fn from(block: Block) -> Self {
+        Self {
+            pattern: block.pattern,
+            reason: block.reason,
+            created_by: block.created_by,
+            create_time: Some(solmu_bus::envelope::to_proto_time(block.created_at)),
+        }
+    }
+}

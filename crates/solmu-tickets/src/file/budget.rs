@@ -1,0 +1,228 @@
+//! Caps against mail loops: token buckets, one row each, read and written with the batch that spends from them.
+//!
+//! Two automatic mailers that answer each other are only stopped by a count. It is kept per address, and per address
+//! and ticket, in a table with a key for exactly that: counting the messages of a ticket would get slower as the loop
+//! goes on. A bucket begins full and refills evenly, so a cap of 10 in three hours lets ten through at once and then
+//! one every 18 minutes.
+
+use std::collections::{HashMap, HashSet};
+
+use jiff::Timestamp;
+use solmu_db::{SqlTimestamp, ToSqlx as _};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    config::{Cap, Loops},
+    error::TicketError,
+};
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    /// Acknowledgements on one ticket to one address.
+    Acknowledgement,
+    /// Automatic messages of ours to one address.
+    AutomaticOut,
+    /// Automatic messages of one address on one ticket.
+    AutomaticIn,
+    /// Automatic messages on one ticket, whoever sends them: bounces come from a new address each time.
+    AutomaticOnTicket,
+}
+
+/// The address of a bucket that is nobody's.
+pub(crate) const ANYBODY: &str = "";
+
+impl Kind {
+    const ALL: [Self; 4] = [
+        Self::Acknowledgement,
+        Self::AutomaticOut,
+        Self::AutomaticIn,
+        Self::AutomaticOnTicket,
+    ];
+
+    const fn code(self) -> i16 {
+        match self {
+            Self::Acknowledgement => 1,
+            Self::AutomaticOut => 2,
+            Self::AutomaticIn => 3,
+            Self::AutomaticOnTicket => 4,
+        }
+    }
+
+    const fn cap(self, loops: &Loops) -> Cap {
+        match self {
+            Self::Acknowledgement => loops.acknowledgements_per_ticket,
+            Self::AutomaticOut => loops.automatic_to_address,
+            Self::AutomaticIn => loops.automatic_from_address,
+            Self::AutomaticOnTicket => loops.automatic_on_ticket,
+        }
+    }
+}
+
+/// One bucket: what, whose, and on which ticket (nil: on all).
+type Bucket = (Kind, String, Uuid);
+
+#[derive(Debug, Clone, Copy)]
+struct Level {
+    tokens: f64,
+    at: Timestamp,
+    /// 0 for one that is not stored yet.
+    version: i64,
+    spent: bool,
+}
+
+/// The buckets that a batch may spend from.
+#[derive(Debug, Default)]
+pub(crate) struct Budgets {
+    levels: HashMap<Bucket, Level>,
+}
+
+impl Budgets {
+    /// Reads the buckets of `addresses` on `tickets` and on all; nothing if nobody can spend.
+    pub(crate) async fn load(
+        tx: &mut PgConnection,
+        addresses: &HashSet<String>,
+        tickets: impl Iterator<Item = Uuid>,
+    ) -> Result<Self, TicketError> {
+        if addresses.is_empty() {
+            return Ok(Self::default());
+        }
+        let tickets: Vec<Uuid> = tickets.chain([Uuid::nil()]).collect();
+        let rows: Vec<(i16, String, Uuid, f64, SqlTimestamp, i64)> = sqlx::query_as(LOAD)
+            .bind(
+                addresses
+                    .iter()
+                    .map(String::as_str)
+                    .chain([ANYBODY])
+                    .collect::<Vec<_>>(),
+            )
+            .bind(tickets)
+            .fetch_all(tx)
+            .await?;
+        let mut levels = HashMap::new();
+        for (code, address, ticket, tokens, at, version) in rows {
+            let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.code() == code) else {
+                continue;
+            };
+            let level = Level {
+                tokens,
+                at: at.to_jiff(),
+                version,
+                spent: false,
+            };
+            levels.insert((kind, address, ticket), level);
+        }
+        Ok(Self { levels })
+    }
+
+    /// Spends one token; `false` if there is none. `ticket` is nil for a cap on the address alone.
+    pub(crate) fn spend(
+        &mut self,
+        kind: Kind,
+        address: &str,
+        ticket: Uuid,
+        loops: &Loops,
+        now: Timestamp,
+    ) -> bool {
+        let cap = kind.cap(loops);
+        let level = self
+            .levels
+            .entry((kind, address.to_owned(), ticket))
+            .or_insert(Level {
+                tokens: f64::from(cap.messages),
+                at: now,
+                version: 0,
+                spent: false,
+            });
+        let elapsed = now.duration_since(level.at).as_secs_f64().max(0.0);
+        let rate = f64::from(cap.messages) / f64::from(cap.seconds.max(1));
+        let tokens = (level.tokens + elapsed * rate).min(f64::from(cap.messages));
+        // A token that is there but for rounding is there.
+        if tokens < 1.0 - 1e-6 {
+            return false;
+        }
+        level.tokens = tokens - 1.0;
+        level.at = level.at.max(now);
+        level.spent = true;
+        true
+    }
+
+    /// Whether there is a token, without spending it.
+    pub(crate) fn has(
+        &mut self,
+        kind: Kind,
+        address: &str,
+        ticket: Uuid,
+        loops: &Loops,
+        now: Timestamp,
+    ) -> bool {
+        let before = self
+            .levels
+            .get(&(kind, address.to_owned(), ticket))
+            .copied();
+        let there = self.spend(kind, address, ticket, loops, now);
+        match before {
+            Some(level) => {
+                self.levels
+                    .insert((kind, address.to_owned(), ticket), level);
+            }
+            None => {
+                self.levels.remove(&(kind, address.to_owned(), ticket));
+            }
+        }
+        there
+    }
+
+    /// Writes what was spent. A bucket that another replica spent from meanwhile means that this batch was decided on
+    /// old knowledge: it is decided again.
+    pub(crate) async fn write(&self, tx: &mut PgConnection) -> Result<(), TicketError> {
+        let mut spent: Vec<(&Bucket, &Level)> = self
+            .levels
+            .iter()
+            .filter(|(_, level)| level.spent)
+            .collect();
+        if spent.is_empty() {
+            return Ok(());
+        }
+        spent.sort_by(|(a, _), (b, _)| (&a.1, a.2, a.0.code()).cmp(&(&b.1, b.2, b.0.code())));
+        let done = sqlx::query(
+            "INSERT INTO tickets.loop_budget AS budget (kind, address, ticket_id, tokens, refilled_at, version)
+             SELECT * FROM unnest($1::smallint[], $2::text[], $3::uuid[], $4::double precision[], $5::timestamptz[],
+                $6::bigint[])
+             ON CONFLICT (address, ticket_id, kind) DO UPDATE SET tokens = excluded.tokens,
+                refilled_at = excluded.refilled_at, version = excluded.version
+             WHERE budget.version = excluded.version - 1",
+        )
+        .bind(spent.iter().map(|(bucket, _)| bucket.0.code()).collect::<Vec<_>>())
+        .bind(spent.iter().map(|(bucket, _)| bucket.1.as_str()).collect::<Vec<_>>())
+        .bind(spent.iter().map(|(bucket, _)| bucket.2).collect::<Vec<_>>())
+        .bind(spent.iter().map(|(_, level)| level.tokens).collect::<Vec<_>>())
+        .bind(spent.iter().map(|(_, level)| level.at.to_sqlx()).collect::<Vec<_>>())
+        .bind(spent.iter().map(|(_, level)| level.version + 1).collect::<Vec<_>>())
+        .execute(tx)
+        .await?;
+        if done.rows_affected() == spent.len() as u64 {
+            Ok(())
+        } else {
+            Err(TicketError::race())
+        }
+    }
+}
+
+/// Both arrays are part of the primary key: an index scan, however many buckets there are.
+const LOAD: &str =
+    "SELECT kind, address, ticket_id, tokens, refilled_at, version FROM tickets.loop_budget
+    WHERE address = ANY($1) AND ticket_id = ANY($2)";
+
+/// Forgets buckets that nobody spent from since `before`: they are full.
+pub(crate) async fn purge(tx: &mut PgConnection, before: Timestamp) -> Result<u64, TicketError> {
+    let done = sqlx::query("DELETE FROM tickets.loop_budget WHERE refilled_at < $1")
+        .bind(before.to_sqlx())
+        .execute(tx)
+        .await?;
+    Ok(done.rows_affected())
+}
+
+#[cfg(test)]
+mod tests;

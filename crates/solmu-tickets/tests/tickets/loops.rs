@@ -1,0 +1,88 @@
+//! Automatic mail that does not stop.
+
+use jiff::SignedDuration;
+use solmu_proto::{ticket::v1::ReleaseQuarantinedRequest, types::v1::AutomaticClass};
+
+use crate::{
+    api_world::{Api, opened},
+    support::{World, answer, automatic, mail, signed},
+};
+
+const AINO: &str = "aino@c.example";
+const LOOPS: &str =
+    "SELECT count(*) FROM tickets.quarantine WHERE cause_code = 'loop' AND released_at IS NULL";
+
+fn responder(n: usize) -> solmu_proto::inbound::v1::MessageReceived {
+    let id = format!("auto{n}@c.example");
+    automatic(
+        answer(&id, AINO, &["root@c.example"]),
+        AutomaticClass::AutoReply,
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_on_one_ticket_waits_and_nothing_is_lost() {
+    let mut api = Api::new().await;
+    let ticket = opened(&api).await;
+    drop(api.world.start("b").await);
+    let flood: Vec<_> = (0..300).map(responder).collect();
+    api.world.send(&flood).await;
+    api.world.settled().await;
+    assert_eq!(api.world.ticket(ticket.id).await.message_count, 6);
+    assert_eq!(api.world.count(LOOPS).await, 295);
+
+    // A person is not held back, nor is the automatic mail of somebody else.
+    let person = answer("p@c.example", AINO, &["root@c.example"]);
+    assert_eq!(api.world.file(&person).await.unwrap().id, ticket.id);
+    let other = automatic(
+        answer("o@c.example", "boss@c.example", &["root@c.example"]),
+        AutomaticClass::OutOfOffice,
+    );
+    assert_eq!(api.world.file(&other).await.unwrap().id, ticket.id);
+
+    // What waits can be let in, and after a while there is room again.
+    let released = ReleaseQuarantinedRequest {
+        message_id: first_loop(&api.world).await,
+    };
+    let filed = api
+        .tickets()
+        .release_quarantined(api.agent(released))
+        .await
+        .unwrap();
+    assert_eq!(filed.into_inner().id, ticket.id.to_string());
+    api.world
+        .harness
+        .clock
+        .advance(SignedDuration::from_mins(2));
+    assert!(api.world.file(&responder(1_000)).await.is_some());
+    assert!(api.world.file(&responder(1_001)).await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loop_with_a_new_address_each_time_stops_too() {
+    let api = Api::new().await;
+    let ticket = opened(&api).await;
+    let flood: Vec<_> = (0..100)
+        .map(|n| {
+            let bounce = mail(
+                &format!("b{n}@mx.example"),
+                &format!("bounce+{n}@mx.example"),
+            );
+            automatic(signed(bounce, ticket.id), AutomaticClass::BounceSoft)
+        })
+        .collect();
+    api.world.send(&flood).await;
+    api.world.settled().await;
+    assert_eq!(api.world.ticket(ticket.id).await.message_count, 61);
+    assert_eq!(api.world.count(LOOPS).await, 40);
+}
+
+async fn first_loop(world: &World) -> String {
+    let id: uuid::Uuid = sqlx::query_scalar(
+        "SELECT message_id FROM tickets.quarantine WHERE cause_code = 'loop' ORDER BY message_id LIMIT 1",
+    )
+    .fetch_one(world.pool())
+    .await
+    .unwrap();
+    id.to_string()
+}
