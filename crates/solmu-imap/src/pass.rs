@@ -15,6 +15,8 @@ use crate::{
 
 /// Mails that are marked together when an earlier process did not come to it.
 const SETTLE_CHUNK: usize = 200;
+/// So many mails of one fetch, of which none can be had, are the server's fault.
+const TROUBLE: usize = 3;
 
 /// Care with mails that break things. It outlives connections.
 #[derive(Debug, Default)]
@@ -258,6 +260,12 @@ impl<S: Sink> Pass<'_, S> {
                 None => self.sink.event(Event::Vanished(1)),
             }
         }
+        if is_server_in_trouble(&mails) {
+            return Err(ImapError::Refused {
+                command: "UID FETCH",
+                code: String::new(),
+            });
+        }
         Ok(mails)
     }
 
@@ -313,6 +321,21 @@ impl<S: Sink> Pass<'_, S> {
         }
         Ok(Some(MailContent::Nothing))
     }
+}
+
+/// Whether no mail of several could be had: that is the server's fault and not that of the mails, so none is passed over.
+fn is_server_in_trouble(mails: &[Mail]) -> bool {
+    let unread = |mail: &Mail| {
+        matches!(
+            mail.content,
+            MailContent::Nothing
+                | MailContent::Header {
+                    why: Left::Unreadable,
+                    ..
+                }
+        )
+    };
+    mails.len() >= TROUBLE && mails.iter().all(unread)
 }
 
 /// A header with the empty line that ends it, which some servers leave out.

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use solmu_secret::signature::{
     SignatureError,
-    sns::{SnsCertificate, SnsCertificateError, SnsMessage, is_sns_url},
+    sns::{SnsCertificate, SnsCertificateError, SnsMessage, is_certificate_url, is_sns_url},
 };
 use solmu_text::json;
 use tokio::sync::Mutex;
@@ -161,7 +161,7 @@ impl<D: Desk, G: Get> Shared<D, G> {
         if !hook.proof.topics.contains(&message.topic_arn) {
             return Err(Refused::Topic);
         }
-        if !is_sns_url(&message.signing_cert_url) {
+        if !is_certificate_url(&message.signing_cert_url) {
             return Err(SignatureError::Malformed("SigningCertURL").into());
         }
         let certificate = self.certificates.at(&message.signing_cert_url).await;

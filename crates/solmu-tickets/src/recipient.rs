@@ -100,7 +100,12 @@ pub(crate) async fn address(
         ticket_number: ticket.number,
         channel: channel.into(),
         account,
-        conversation_key: ticket.conversation_key.clone(),
+        // A mail's own key is chosen by its sender: a mailbox that does not answer must not hold up other tickets.
+        conversation_key: if channel == Channel::Email {
+            ticket.id.to_string()
+        } else {
+            ticket.conversation_key.clone()
+        },
         recipient: Some(recipient),
         recipient_name: answered.author_name,
         subject: if answered.subject.is_empty() {

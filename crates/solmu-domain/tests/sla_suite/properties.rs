@@ -259,9 +259,14 @@ fn resolution_from_history(
             * 1_000_000;
         let passed = calendar.elapsed_micros(from, to);
         if breached.is_none() && consumed + passed >= target {
-            let deadline = bisect(from, to, |at| {
-                consumed + calendar.elapsed_micros(from, at) >= target
-            });
+            // What is used up to the last when it runs on is due at the next opening, not while the desk is closed.
+            let deadline = if consumed == target {
+                calendar.due(from, 0)
+            } else {
+                bisect(from, to, |at| {
+                    consumed + calendar.elapsed_micros(from, at) >= target
+                })
+            };
             breached = (to > deadline).then_some(deadline);
         }
         consumed += passed;

@@ -58,6 +58,9 @@ pub struct MailboxConfig {
     pub tls: Tls,
     /// PEM file of the authorities to trust for this server, in place of the machine's.
     pub ca_file: Option<PathBuf>,
+    /// Name under which the provider of this mailbox writes Authentication-Results (RFC 8601). Empty: no sender of its
+    /// mail is verified. The name of our own exchanger never counts here, for strangers can write it.
+    pub authserv_id: String,
     /// User; with `oauth` the address of the mailbox.
     pub username: String,
     /// Password of the user. Microsoft 365 takes none; Gmail takes an app password.
@@ -112,6 +115,7 @@ impl Default for MailboxConfig {
             port: 993,
             tls: Tls::Implicit,
             ca_file: None,
+            authserv_id: String::new(),
             username: String::new(),
             password: Secret::default(),
             oauth: None,

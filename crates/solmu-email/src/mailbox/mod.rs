@@ -71,7 +71,7 @@ pub(crate) fn start<A: Accept>(
             settings: settings(mailbox, tokens),
             place: mailbox.place(),
             account: Arc::clone(account),
-            receiver: receiver.clone(),
+            receiver: receiver.for_provider(&mailbox.authserv_id),
             limits: config.parse.clone(),
             metrics: metrics.clone(),
             health: runtime

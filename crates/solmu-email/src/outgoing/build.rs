@@ -129,7 +129,7 @@ pub fn build(
         .subject(subject(message))
         .date(now.into())
         .raw_header(plain_header("Message-ID", format!("<{message_id}>")))
-        .raw_header(plain_header(LOOP_HEADER, account.name.clone()));
+        .raw_header(plain_header(LOOP_HEADER, message_id.clone()));
     for copy in &copies {
         builder = builder.cc(copy.clone());
     }

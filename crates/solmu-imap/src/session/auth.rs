@@ -14,14 +14,13 @@ use crate::{
 };
 
 /// Codes of RFC 5530 and of large providers that speak of the server, not of the user.
-const PASSING: [&str; 7] = [
+const PASSING: [&str; 6] = [
     "UNAVAILABLE",
     "INUSE",
     "LIMIT",
     "SERVERBUG",
     "THROTTLED",
     "OVERQUOTA",
-    "ALERT",
 ];
 
 /// Server challenges before a dialogue is given up.

@@ -70,6 +70,31 @@ async fn a_mail_that_the_server_refuses_stops_no_other() {
 }
 
 #[tokio::test]
+async fn a_server_that_refuses_everything_for_a_while_costs_no_mail() {
+    let mut bench = Bench::with_mails(5, |model| {
+        for uid in 1..=5 {
+            model.refuses.insert((uid, true));
+            model.refuses.insert((uid, false));
+        }
+    })
+    .await;
+    bench.start();
+    bench
+        .until("it was asked again", |bench| {
+            bench.server.model().connections >= 3
+        })
+        .await;
+    assert!(bench.desk.uids().is_empty(), "none is passed over");
+    bench.server.model().refuses.clear();
+    bench.until_taken(5).await;
+    for uid in 1..=5 {
+        let whole = MailContent::Whole(mail(&format!("m{uid}")).into());
+        assert_eq!(bench.desk.content(uid), Some(whole));
+    }
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn goodbyes_at_every_step_lose_none() {
     for step in 1..12 {
         let mut bench = Bench::with_mails(9, |model| model.bye_in = Some(step)).await;

@@ -94,7 +94,9 @@ pub fn classify(mail: &ParsedMail, around: &Surroundings<'_>) -> Classified {
 
 fn own(mail: &ParsedMail, around: &Surroundings<'_>) -> Option<&'static str> {
     let fields = &mail.fields;
-    if fields.has(&LOOP_HEADER.to_ascii_lowercase()) {
+    // Others run Solmu, too: only a value that we signed is ours.
+    let marked = fields.first(&LOOP_HEADER.to_ascii_lowercase());
+    if marked.is_some_and(|id| own_message(id, around.signer).is_some()) {
         return Some("loop-header");
     }
     if mail

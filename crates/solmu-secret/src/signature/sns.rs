@@ -111,6 +111,25 @@ pub fn is_sns_url(url: &str) -> bool {
     plain && region.is_some_and(|region| !region.is_empty() && region.chars().all(legal))
 }
 
+/// Whether a URL leads to a signing certificate of SNS. Its host has other pages, some of which show what strangers
+/// wrote, so only the path of certificates is believed.
+#[must_use]
+pub fn is_certificate_url(url: &str) -> bool {
+    let Ok(parsed) = Url::parse(url) else {
+        return false;
+    };
+    let name = parsed
+        .path()
+        .strip_prefix("/SimpleNotificationService-")
+        .and_then(|rest| rest.strip_suffix(".pem"));
+    is_sns_url(url)
+        && parsed.query().is_none()
+        && parsed.fragment().is_none()
+        && name.is_some_and(|name| {
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        })
+}
+
 /// The public key of a certificate of SNS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnsCertificate(Vec<u8>);
@@ -144,6 +163,27 @@ fn pem_content(pem: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_certificates_are_taken_for_certificates() {
+        let host = "https://sns.eu-north-1.amazonaws.com";
+        assert!(is_certificate_url(&format!(
+            "{host}/SimpleNotificationService-0123456789abcdef.pem"
+        )));
+        for bad in [
+            "/?Action=GetEndpointAttributes&x=.pem",
+            "/SimpleNotificationService-1.pem?Action=x",
+            "/SimpleNotificationService-1.pem#x",
+            "/a/SimpleNotificationService-1.pem",
+            "/SimpleNotificationService-.pem",
+            "/SimpleNotificationService-../x.pem",
+        ] {
+            assert!(!is_certificate_url(&format!("{host}{bad}")), "{bad}");
+        }
+        assert!(!is_certificate_url(
+            "https://evil.example/SimpleNotificationService-1.pem"
+        ));
+    }
 
     #[test]
     fn only_the_hosts_of_sns_are_believed() {

@@ -239,7 +239,8 @@ fn envelope(filed: &Filed<'_>, recipient: Identity) -> MessageQueued {
         ticket_number: filed.ticket.number,
         channel: Channel::Email.into(),
         account: filed.message.account.clone(),
-        conversation_key: filed.ticket.conversation_key.clone(),
+        // Not the mail's: strangers choose that one, and a mailbox that does not answer would hold up others.
+        conversation_key: filed.ticket.id.to_string(),
         recipient: Some(recipient),
         recipient_name: sender_name(filed.message),
         in_reply_to: threading.message_id_header,

@@ -109,10 +109,13 @@ impl<'a> Search<'a> {
             .flatten()
     }
 
+    /// Numbers can be counted through, so only who took part under this very address may use one.
     pub(super) fn by_number(&self, message: &MessageReceived) -> Option<Uuid> {
-        self.threads
-            .numbered(message)
-            .find(|ticket| !self.author.failed() && (self.is_agent() || self.writes_on(*ticket)))
+        self.threads.numbered(message).find(|ticket| {
+            let participants = self.threads.participants.get(ticket);
+            let took_part = || participants.is_some_and(|all| all.contains(&self.author.address));
+            !self.author.failed() && (self.is_agent() || took_part())
+        })
     }
 
     fn is_agent(&self) -> bool {

@@ -26,14 +26,13 @@ async fn a_number_in_the_subject_joins_who_takes_part_and_links_the_others() {
     let world = World::new().await;
     let ticket = world.file(&mail(ROOT, AINO)).await.unwrap();
     let joined = world
-        .file(&tagged(
-            "t1@c.example",
-            "boss@c.example",
-            &[1, ticket.number],
-        ))
+        .file(&tagged("t1@c.example", AINO, &[1, ticket.number]))
         .await
         .unwrap();
     assert_eq!(joined.id, ticket.id, "an unknown number is passed over");
+    let colleague = tagged("t0@c.example", "boss@c.example", &[ticket.number]);
+    let apart = world.file(&colleague).await.unwrap();
+    assert_ne!(apart.id, ticket.id, "a number can be guessed by anybody");
     let stranger = tagged("t2@evil.example", MALLORY, &[ticket.number]);
     let apart = world.file(&stranger).await.unwrap();
     assert_ne!(apart.id, ticket.id);

@@ -151,16 +151,23 @@ async fn who_never_stops_is_stopped() {
         let mut lines = reader.lines();
         let reading = timeout(Duration::from_secs(10), async {
             let mut last = String::new();
-            while let Ok(Some(line)) = lines.next_line().await {
-                last = line;
+            loop {
+                match lines.next_line().await {
+                    Ok(Some(line)) => last = line,
+                    Ok(None) => return last,
+                    // What we say last may be lost when the other end goes on writing.
+                    Err(_) => return "reset".to_owned(),
+                }
             }
-            last
         });
         let last = tokio::select! {
             last = reading => last.unwrap(),
             () = flooding => unreachable!("it never ends"),
         };
-        assert!(last.starts_with("421 4.3.2 "), "{opening:?}: {last}");
+        assert!(
+            last.starts_with("421 4.3.2 ") || last == "reset",
+            "{opening:?}: {last}"
+        );
     }
     assert!(running.bench.desk.events().is_empty());
 }
