@@ -36,9 +36,10 @@ def missing_means():
     """What keeps the check from running, or None."""
     if os.geteuid() != 0:
         return "root is needed: Postfix and Dovecot drop privileges"
-    programs = {"postfix": "postfix", "smtp-sink": "postfix", "swaks": "swaks", "dovecot": "dovecot-imapd"}
+    programs = {"postfix": "postfix", "smtp-sink": "postfix", "swaks": "swaks", "dovecot": "dovecot-imapd",
+                "openssl": "openssl", "perl": "perl"}
     packages = {package for program, package in programs.items() if not find(program)}
-    if subprocess.run(["perl", "-MNet::SSLeay", "-e", "1"], capture_output=True, check=False).returncode:
+    if find("perl") and subprocess.run(["perl", "-MNet::SSLeay", "-e", "1"], capture_output=True, check=False).returncode:
         packages.add("libnet-ssleay-perl")
     return f"install {' '.join(sorted(packages))}" if packages else None
 
