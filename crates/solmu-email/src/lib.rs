@@ -36,7 +36,7 @@ pub use accounts::{Accounts, ConfigError, ConfigErrors};
 pub use config::Config;
 
 use metrics::EmailMetrics;
-use outgoing::{MailSender, SenderParts};
+use outgoing::{AccessTokens, MailSender, SenderParts};
 use receive::{Receiver, ReceiverParts};
 use smtp::{Certificates, Listeners, Server, SessionSettings, serve};
 
@@ -106,7 +106,8 @@ pub async fn start(
     )
     .map_err(smtp::StartError::from)?;
     let listeners = Listeners::bind(config.listen, &config.smtp).await?;
-    mailbox::start(runtime, &config, &receiver, &token_sources(runtime)?);
+    let tokens = token_sources(runtime)?;
+    mailbox::start(runtime, &config, &receiver, &tokens);
     let (smtp, smtps, lmtp) = (listeners.smtp(), listeners.smtps(), listeners.lmtp());
     let settings = SessionSettings {
         hostname: accounts.hostname().to_owned(),
@@ -124,7 +125,7 @@ pub async fn start(
     };
     runtime.spawn("email-smtp", serve(listeners, server));
     let outbound = outbound_config(&config, &accounts);
-    let sender = sender(runtime, &config, accounts, store)?;
+    let sender = sender(runtime, &config, accounts, store, &|oauth| tokens(oauth))?;
     outbound::start(runtime, intake, Channel::Email, outbound, sender);
     Ok(Started {
         parts: Parts {
@@ -137,7 +138,7 @@ pub async fn start(
     })
 }
 
-/// Makes sources of access tokens for mailboxes.
+/// Makes sources of access tokens for mailboxes and relays.
 fn token_sources(
     runtime: &Runtime,
 ) -> Result<impl Fn(&OauthConfig) -> Arc<TokenSource>, HttpError> {
@@ -157,20 +158,16 @@ fn sender(
     config: &Config,
     accounts: Arc<Accounts>,
     store: &ObjectStore,
+    tokens: &dyn Fn(&OauthConfig) -> Arc<dyn AccessTokens>,
 ) -> Result<MailSender, Error> {
-    let http = http::client(HttpLimits::default())?;
-    let clock = Arc::clone(&runtime.clock);
     let keys = solmu_mailauth::Signer::new(&config.dkim)?;
     let sender = MailSender::new(SenderParts {
         accounts,
         signer: runtime.secrets.signer().clone(),
         store: store.clone(),
-        clock: Arc::clone(&clock),
+        clock: Arc::clone(&runtime.clock),
         max_bytes: config.max_outgoing_bytes,
-        tokens: &|oauth| {
-            let source = TokenSource::new(oauth.clone(), http.clone(), Arc::clone(&clock));
-            Arc::new(source)
-        },
+        tokens,
     });
     Ok(sender.with_dkim(keys))
 }

@@ -136,17 +136,20 @@ pub(crate) fn mailbox(name: &str, address: &str) -> String {
     }
 }
 
+/// A charset as a header may name it.
+fn charset_name(charset: &str) -> String {
+    let legal = |char: &char| char.is_ascii_alphanumeric() || "-_.:".contains(*char);
+    let name: String = charset.chars().filter(legal).collect();
+    if name.is_empty() {
+        "utf-8".to_owned()
+    } else {
+        name
+    }
+}
+
 /// The bytes of a field in its charset, as encoded words unless they are ASCII.
 pub(crate) fn encoded_words(bytes: &[u8], charset: &str) -> String {
-    let charset: String = charset
-        .chars()
-        .filter(|char| char.is_ascii_alphanumeric() || "-_.:".contains(*char))
-        .collect();
-    let charset = if charset.is_empty() {
-        "utf-8"
-    } else {
-        &charset
-    };
+    let charset = charset_name(charset);
     // Bytes of other charsets must not be cut within a character; their word may be longer than RFC 2047 allows.
     let is_utf8 = charset.eq_ignore_ascii_case("utf-8");
     let mut words = Vec::new();
@@ -214,16 +217,7 @@ fn delimiter(mail: &mut Vec<u8>, boundary: &str, end: &str) {
 }
 
 fn text_part(mail: &mut Vec<u8>, kind: &str, part: &TextPart) {
-    let charset: String = part
-        .charset
-        .chars()
-        .filter(|char| char.is_ascii_alphanumeric() || "-_.:".contains(*char))
-        .collect();
-    let charset = if charset.is_empty() {
-        "utf-8"
-    } else {
-        &charset
-    };
+    let charset = charset_name(&part.charset);
     let header = format!(
         "Content-Type: text/{kind}; charset=\"{charset}\"\r\nContent-Transfer-Encoding: base64\r\n\r\n"
     );

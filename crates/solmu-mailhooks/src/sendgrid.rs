@@ -14,6 +14,7 @@ use axum::{
     routing::post,
 };
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::Value;
 use solmu_secret::signature::{
     AUTHORIZATION_HEADER, SENDGRID_SIGNATURE_HEADER, SENDGRID_TIMESTAMP_HEADER, SignatureError,
@@ -46,52 +47,40 @@ pub(crate) fn routes<D: Desk>(
     let shared = Arc::new(Shared { hooks, accounts });
     Router::new()
         .route("/webhooks/sendgrid/{name}", post(parse::<D>))
-        .route(
-            "/webhooks/sendgrid/{name}/{token}",
-            post(parse_with_token::<D>),
-        )
+        .route("/webhooks/sendgrid/{name}/{token}", post(parse::<D>))
         .route("/webhooks/sendgrid/{name}/events", post(events::<D>))
         .route(
             "/webhooks/sendgrid/{name}/events/{token}",
-            post(events_with_token::<D>),
+            post(events::<D>),
         )
         .with_state(shared)
 }
 
-async fn parse<D: Desk>(
-    State(shared): State<Arc<Shared<D>>>,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> StatusCode {
-    shared.parsed(&name, None, &headers, body).await
+/// The end of a path: whose webhook, and its token where that is the proof.
+#[derive(Debug, Deserialize)]
+struct Place {
+    name: String,
+    token: Option<String>,
 }
 
-async fn parse_with_token<D: Desk>(
+async fn parse<D: Desk>(
     State(shared): State<Arc<Shared<D>>>,
-    Path((name, token)): Path<(String, String)>,
+    Path(Place { name, token }): Path<Place>,
     headers: HeaderMap,
     body: Body,
 ) -> StatusCode {
-    shared.parsed(&name, Some(&token), &headers, body).await
+    shared.parsed(&name, token.as_deref(), &headers, body).await
 }
 
 async fn events<D: Desk>(
     State(shared): State<Arc<Shared<D>>>,
-    Path(name): Path<String>,
+    Path(Place { name, token }): Path<Place>,
     headers: HeaderMap,
     body: Body,
 ) -> StatusCode {
-    shared.reported(&name, None, &headers, body).await
-}
-
-async fn events_with_token<D: Desk>(
-    State(shared): State<Arc<Shared<D>>>,
-    Path((name, token)): Path<(String, String)>,
-    headers: HeaderMap,
-    body: Body,
-) -> StatusCode {
-    shared.reported(&name, Some(&token), &headers, body).await
+    shared
+        .reported(&name, token.as_deref(), &headers, body)
+        .await
 }
 
 impl<D: Desk> Shared<D> {

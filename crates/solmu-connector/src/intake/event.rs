@@ -60,11 +60,12 @@ fn prepare_message(mut message: MessageReceived, now: Timestamp) -> Result<Event
 /// too: another mail under the same Message-ID reaches the ticket service, which tells the two apart.
 fn message_event_id(channel: &str, message: &MessageReceived) -> EventId {
     let mut parts = vec![channel, &message.account, &message.external_id];
-    let sent = message
-        .sent_time
-        .map(|at| at.to_string())
-        .unwrap_or_default();
+    let sent;
     if message.channel() == Channel::Email {
+        sent = message
+            .sent_time
+            .map(|at| at.to_string())
+            .unwrap_or_default();
         let identities = message.sender.iter().flat_map(|sender| &sender.identities);
         parts.extend([message.subject.as_str(), &message.text, &sent]);
         parts.extend(message.attachments.iter().map(|it| it.sha256.as_str()));

@@ -63,6 +63,9 @@ impl Kind {
 /// One bucket: what, whose, and on which ticket (nil: on all).
 type Bucket = (Kind, String, Uuid);
 
+/// A token; one that is there but for rounding is there.
+const ONE: f64 = 1.0 - 1e-6;
+
 #[derive(Debug, Clone, Copy)]
 struct Level {
     tokens: f64,
@@ -70,6 +73,14 @@ struct Level {
     /// 0 for one that is not stored yet.
     version: i64,
     spent: bool,
+}
+
+impl Level {
+    fn tokens_at(&self, now: Timestamp, cap: Cap) -> f64 {
+        let elapsed = now.duration_since(self.at).as_secs_f64().max(0.0);
+        let rate = f64::from(cap.messages) / f64::from(cap.seconds.max(1));
+        (self.tokens + elapsed * rate).min(f64::from(cap.messages))
+    }
 }
 
 /// The buckets that a batch may spend from.
@@ -135,11 +146,8 @@ impl Budgets {
                 version: 0,
                 spent: false,
             });
-        let elapsed = now.duration_since(level.at).as_secs_f64().max(0.0);
-        let rate = f64::from(cap.messages) / f64::from(cap.seconds.max(1));
-        let tokens = (level.tokens + elapsed * rate).min(f64::from(cap.messages));
-        // A token that is there but for rounding is there.
-        if tokens < 1.0 - 1e-6 {
+        let tokens = level.tokens_at(now, cap);
+        if tokens < ONE {
             return false;
         }
         level.tokens = tokens - 1.0;
@@ -150,28 +158,17 @@ impl Budgets {
 
     /// Whether there is a token, without spending it.
     pub(crate) fn has(
-        &mut self,
+        &self,
         kind: Kind,
         address: &str,
         ticket: Uuid,
         loops: &Loops,
         now: Timestamp,
     ) -> bool {
-        let before = self
-            .levels
-            .get(&(kind, address.to_owned(), ticket))
-            .copied();
-        let there = self.spend(kind, address, ticket, loops, now);
-        match before {
-            Some(level) => {
-                self.levels
-                    .insert((kind, address.to_owned(), ticket), level);
-            }
-            None => {
-                self.levels.remove(&(kind, address.to_owned(), ticket));
-            }
-        }
-        there
+        let cap = kind.cap(loops);
+        let level = self.levels.get(&(kind, address.to_owned(), ticket));
+        let tokens = level.map_or(f64::from(cap.messages), |level| level.tokens_at(now, cap));
+        tokens >= ONE
     }
 
     /// Writes what was spent. A bucket that another replica spent from meanwhile means that this batch was decided on
