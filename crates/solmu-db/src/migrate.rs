@@ -46,6 +46,12 @@ pub const HISTORY: &[MigrationFile] = &files![
     9 "0009_sla",
     10 "0010_email",
     11 "0011_mail",
+    12 "0012_routing",
+    13 "0013_sla_terms",
+    14 "0014_merge",
+    15 "0015_contacts",
+    16 "0016_experts",
+    17 "0017_hook_token",
 ];
 
 /// Brings the schema up to this build's version. A second call changes nothing.

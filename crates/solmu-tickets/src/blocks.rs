@@ -116,7 +116,7 @@ pub async fn list(db: &Db, after: &str, limit: i64) -> Result<Vec<Block>, DbErro
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
-/// Those of `addresses` that are blocked.
+/// Those of `addresses` that are blocked: by a pattern, or as what a blocked contact writes from.
 pub(crate) async fn among(
     tx: &mut PgConnection,
     addresses: &HashSet<String>,
@@ -127,7 +127,10 @@ pub(crate) async fn among(
     let blocked: Vec<String> = sqlx::query_scalar(
         "SELECT address FROM unnest($1::text[]) AS sender (address)
          WHERE EXISTS (SELECT 1 FROM tickets.blocked_sender
-            WHERE pattern IN (address, substring(address FROM '@[^@]*$')))",
+            WHERE pattern IN (address, substring(address FROM '@[^@]*$')))
+            OR EXISTS (SELECT 1 FROM tickets.identity JOIN tickets.contact ON contact.id = identity.contact_id
+                JOIN tickets.contact AS root ON root.id = coalesce(contact.root_id, contact.id)
+                WHERE identity.value = address AND root.blocked_at IS NOT NULL)",
     )
     .bind(addresses.iter().map(String::as_str).collect::<Vec<_>>())
     .fetch_all(tx)

@@ -16,15 +16,18 @@ use uuid::Uuid;
 use crate::{
     context::Context,
     decide::changed_event,
+    delivery,
     error::TicketError,
     events::{EventSink, change},
     file::{awaited, budget},
-    model,
+    model, quarantine,
 };
 
 /// Closing is counted in days; a minute more does not matter.
 const ROUND: Duration = Duration::from_secs(30);
 const BATCH: i64 = 200;
+/// Sweeps of the quarantine in one round at most.
+const SWEEPS: usize = 20;
 /// How often old rows are removed.
 const TIDY: Duration = Duration::from_hours(1);
 /// A report that nobody wanted for so long is about a message that is not ours.
@@ -46,10 +49,10 @@ pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken) {
                 "cannot close resolved tickets; trying again"
             ),
         }
-        if let Err(error) = awaited::sweep(&context).await {
+        if let Err(error) = look_after_waiting(&context).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "cannot look through the quarantine; trying again"
+                "cannot look through what waits; trying again"
             );
         }
         if tidied.is_none_or(|at| at.elapsed() > TIDY) {
@@ -68,6 +71,18 @@ pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken) {
     }
 }
 
+/// Lets in what may come in now, a bounded part of it, and tells how much waits. The same for reports that wait.
+async fn look_after_waiting(context: &Arc<Context>) -> Result<(), TicketError> {
+    for _ in 0..SWEEPS {
+        if awaited::sweep(context).await? < awaited::BATCH {
+            break;
+        }
+    }
+    quarantine::measure(context).await?;
+    delivery::early::sweep(context).await?;
+    Ok(())
+}
+
 async fn tidy(context: &Context) -> Result<(), TicketError> {
     let now = context.clock.now();
     let before = now.saturating_sub(KEEP_REPORTS).unwrap_or(Timestamp::MIN);
@@ -82,6 +97,14 @@ async fn tidy(context: &Context) -> Result<(), TicketError> {
             Box::pin(async move { budget::purge(tx, full).await })
         })
         .await?;
+    let purged = quarantine::purge(context).await?;
+    context.metrics.purged(purged);
+    if purged > 0 {
+        tracing::info!(
+            messages = purged,
+            "removed old messages from the quarantine"
+        );
+    }
     let filed_before = now.saturating_sub(KEEP_FILED).unwrap_or(Timestamp::MIN);
     match context.bus.reap("INBOUND", filed_before).await {
         Ok(0) => {}
@@ -126,8 +149,5 @@ pub(crate) async fn close_due(context: &Arc<Context>) -> Result<usize, TicketErr
             })
         })
         .await?;
-    if closed > 0 {
-        context.outbox_written();
-    }
     Ok(closed)
 }

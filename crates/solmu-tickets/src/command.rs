@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use solmu_bus::envelope::to_proto_time;
-use solmu_db::{ToSqlx as _, outbox, outbox::Owner};
+use solmu_db::{outbox, outbox::Owner};
 use solmu_domain::{
     ids::new_uuid,
     ticket::{Priority, Status},
@@ -11,19 +12,21 @@ use solmu_domain::{
 use solmu_proto::{
     outbound::v1::{MessageQueued, Purpose},
     ticket::v1 as proto,
-    types::v1::{Actor, AutomaticClass, DeliveryState, actor::Kind},
+    types::v1::{Actor, DeliveryState, actor::Kind},
 };
 use solmu_telemetry::TraceContext;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
+    config::Config,
     context::Context,
     decide::close_time,
     error::TicketError,
-    events::{EventSink, MessageFacts, change},
-    model::{self, Ticket, small, status_to_proto},
+    events::{EventSink, change},
+    model::{self, Ticket, status_to_proto},
     recipient,
+    row::NewMessage,
 };
 
 /// A message by an agent.
@@ -60,7 +63,6 @@ pub(crate) async fn write(context: &Arc<Context>, writing: Writing) -> Result<Uu
             Box::pin(async move { write_in(tx, &context, &writing).await })
         })
         .await?;
-    context.outbox_written();
     Ok(id)
 }
 
@@ -98,15 +100,14 @@ async fn write_in(
     );
     let trace = TraceContext::current();
     let status_before = ticket.status;
-    if let Some(status) = writing.answer {
-        ticket.status = status_before.move_to(status)?;
-        ticket.close_at = close_time(status, now, context.config.close_after_days);
-    }
+    move_status(&mut ticket, writing.answer, now, &context.config)?;
     ticket.message_count += 1;
+    ticket.touched = true;
     ticket.touch(now, ticket.status != status_before);
     let mut queued = None;
     if writing.answer.is_some() {
-        let envelope = recipient::address(tx, &ticket, writing.forced).await?;
+        let envelope =
+            recipient::address(tx, &ticket, writing.forced, &context.config.quoting).await?;
         ticket.add_channel(envelope.channel());
         queued = Some(MessageQueued {
             message_id: id.to_string(),
@@ -116,24 +117,14 @@ async fn write_in(
             ..envelope
         });
     }
-    insert(tx, writing, &ticket, id, queued.as_ref(), now).await?;
+    let message = message_of(writing, &ticket, id, queued.as_ref());
+    message.insert(tx, &ticket, now).await?;
     if let Some(queued) = &queued {
         events.add(queued, trace.clone());
     }
-    let facts = MessageFacts {
-        message_id: id,
-        author: writing.author.clone(),
-        public: queued.is_some(),
-        class: AutomaticClass::Human,
-        at: now,
-        sequence: ticket.message_count,
-        channel: queued
-            .as_ref()
-            .map_or(ticket.channel, MessageQueued::channel),
-    };
     let body = proto::TicketMessageAdded {
         ticket: Some(ticket.state()),
-        message: Some(facts.to_proto()),
+        message: Some(message.facts(&ticket, now).to_proto()),
         previous_status: status_to_proto(status_before).into(),
     };
     events.add(&body, trace);
@@ -142,45 +133,41 @@ async fn write_in(
     Ok(id)
 }
 
-/// Stores the message: an answer with where it goes, a note with nothing of the kind.
-async fn insert(
-    tx: &mut PgConnection,
-    writing: &Writing,
-    ticket: &Ticket,
+/// The message as it is stored: an answer with where it goes, a note with nothing of the kind.
+fn message_of<'a>(
+    writing: &'a Writing,
+    ticket: &'a Ticket,
     id: Uuid,
-    queued: Option<&MessageQueued>,
-    now: jiff::Timestamp,
+    queued: Option<&'a MessageQueued>,
+) -> NewMessage<'a> {
+    let note = NewMessage {
+        request_id: writing.request_id.as_deref(),
+        ..NewMessage::note(id, ticket, writing.author.clone(), &writing.text)
+    };
+    let Some(queued) = queued else { return note };
+    let recipient = queued.recipient.as_ref();
+    NewMessage {
+        channel: queued.channel(),
+        account: &queued.account,
+        address: recipient.map_or("", |recipient| recipient.raw.as_str()),
+        public: true,
+        subject: &queued.subject,
+        state: DeliveryState::Queued,
+        ..note
+    }
+}
+
+/// Moves the ticket to another status, if one is asked for.
+pub(crate) fn move_status(
+    ticket: &mut Ticket,
+    to: Option<Status>,
+    now: Timestamp,
+    config: &Config,
 ) -> Result<(), TicketError> {
-    let address = queued
-        .and_then(|queued| queued.recipient.as_ref())
-        .map_or("", |recipient| recipient.raw.as_str());
-    let (channel, account) = queued.map_or((ticket.channel, &ticket.account), |queued| {
-        (queued.channel(), &queued.account)
-    });
-    let subject = queued.map_or("", |queued| queued.subject.as_str());
-    let state = queued.map_or(DeliveryState::Unspecified, |_| DeliveryState::Queued);
-    sqlx::query(
-        "INSERT INTO tickets.message (id, ticket_id, sequence, channel, account, author_kind, author_id, address,
-            public, subject, body_text, automatic_class, sender_verified, created_at, delivery_state, request_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, true, $13, $14, $15)",
-    )
-    .bind(id)
-    .bind(ticket.id)
-    .bind(ticket.message_count)
-    .bind(small(channel.into()))
-    .bind(account)
-    .bind(small(writing.author.kind))
-    .bind(&writing.author.id)
-    .bind(address)
-    .bind(queued.is_some())
-    .bind(subject)
-    .bind(&writing.text)
-    .bind(small(AutomaticClass::Human.into()))
-    .bind(now.to_sqlx())
-    .bind(small(state.into()))
-    .bind(&writing.request_id)
-    .execute(tx)
-    .await?;
+    if let Some(status) = to {
+        ticket.status = ticket.status.move_to(status)?;
+        ticket.close_at = close_time(status, now, config.close_after_days);
+    }
     Ok(())
 }
 
@@ -203,7 +190,6 @@ pub(crate) async fn alter(
             })
         })
         .await?;
-    context.outbox_written();
     Ok(())
 }
 
@@ -248,6 +234,7 @@ async fn alter_in(
     if changes.is_empty() && !owner_changed {
         return Ok(());
     }
+    ticket.touched = true;
     ticket.touch(now, true);
     let mut events = EventSink::new(
         &context.bus,
@@ -294,9 +281,14 @@ async fn alter_in(
     Ok(())
 }
 
-async fn lock_one(tx: &mut PgConnection, id: Uuid) -> Result<Ticket, TicketError> {
-    model::lock(tx, &[id])
+/// Locks a ticket that stands for itself: nothing is done on one that became part of another.
+pub(crate) async fn lock_one(tx: &mut PgConnection, id: Uuid) -> Result<Ticket, TicketError> {
+    let ticket = model::lock(tx, &[id])
         .await?
         .pop()
-        .ok_or_else(|| TicketError::UnknownTicket(id.to_string()))
+        .ok_or_else(|| TicketError::UnknownTicket(id.to_string()))?;
+    match ticket.merged_into {
+        Some(target) => Err(TicketError::Merged { target }),
+        None => Ok(ticket),
+    }
 }

@@ -2,6 +2,8 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use solmu_domain::contact::EmailAddress;
+use solmu_runtime::config::Secret;
 
 use crate::file::acknowledge::TemplateError;
 
@@ -27,6 +29,12 @@ pub struct Config {
     pub acknowledgement: Acknowledgement,
     /// When an address counts as one that takes no mail.
     pub bounces: Bounces,
+    /// What agents do by mail.
+    pub agent_mail: AgentMail,
+    /// What answers by mail quote.
+    pub quoting: Quoting,
+    /// Messages that wait for somebody to decide.
+    pub quarantine: Quarantine,
     /// Tickets in a page of a list at most.
     pub max_page_size: u32,
     /// Open watch streams at most.
@@ -42,12 +50,29 @@ pub enum ConfigError {
     /// Everybody with a mailbox there would be an agent.
     #[error("'{0}' is one of public_mail_domains: it cannot be one of agent_mail_domains")]
     PublicAgentDomain(String),
+    /// An agent's mail to it would open no ticket.
+    #[error("'{0}' in agent_mail.start_addresses is no e-mail address")]
+    StartAddress(String),
+    /// Nobody could be told who owns what waits.
+    #[error("quarantine.team_id '{0}' is no team id")]
+    Team(String),
+    /// It would take what waits away before anybody can look at it.
+    #[error("quarantine.keep_days must be at least 1")]
+    KeepDays,
+    /// Nobody could be asked who the agents are.
+    #[error("agent_mail.roster_endpoint '{0}' is not a URL such as http://127.0.0.1:7310")]
+    RosterEndpoint(String),
+    /// No header can carry it.
+    #[error("agent_mail.roster_token holds characters that a header cannot carry")]
+    RosterToken,
 }
 
 impl Config {
     /// What cannot work, so that it is said at start and not when a customer writes.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.acknowledgement.check()?;
+        self.agent_mail.check()?;
+        self.quarantine.check()?;
         let mut agents = self.agent_mail_domains.iter();
         match agents.find(|domain| self.public_mail_domains.contains(domain)) {
             Some(domain) => Err(ConfigError::PublicAgentDomain(domain.clone())),
@@ -79,6 +104,12 @@ pub struct Loops {
     pub automatic_from_address: Cap,
     /// Automatic messages that join one ticket, from whatever address.
     pub automatic_on_ticket: Cap,
+    /// Acknowledgements to anybody on any ticket. Replicas that decide at the same moment may go over it by a few.
+    pub acknowledgements_total: Cap,
+    /// Answers that one agent gives by mail on one ticket.
+    pub agent_answers_per_ticket: Cap,
+    /// Notifications of one agent about one ticket.
+    pub notifications_per_ticket: Cap,
 }
 
 impl Default for Loops {
@@ -89,6 +120,9 @@ impl Default for Loops {
             automatic_to_address: cap(10, 3 * 3_600),
             automatic_from_address: cap(20, 600),
             automatic_on_ticket: cap(60, 3_600),
+            acknowledgements_total: cap(10_000, 3_600),
+            agent_answers_per_ticket: cap(30, 3_600),
+            notifications_per_ticket: cap(30, 3_600),
         }
     }
 }
@@ -138,6 +172,116 @@ impl Default for Bounces {
         Self {
             soft_failures: 3,
             soft_days: 7,
+        }
+    }
+}
+
+/// What agents do by mail. An agent is who has an agent's account with that address; a mail counts as theirs only if it
+/// is proven to be (DMARC passed for the domain of a single sender). Every other mail from there is anybody's.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AgentMail {
+    /// Whether a mail of an agent to the reply address of a ticket goes to the customer as an answer, without what it
+    /// quotes and without its signature. Otherwise it is filed as anybody's mail.
+    pub answers: bool,
+    /// Addresses of ours where a mail of an agent opens a ticket for a customer: for the one in To or Cc, else for the
+    /// sender of the mail that it forwards. Empty: nowhere.
+    pub start_addresses: Vec<String>,
+    /// Whether the owner of a ticket gets a mail when the customer writes; an answer to it goes to the customer.
+    pub notify_assignee: bool,
+    /// Where the router's gRPC API is, e.g. `http://router:7310`: who the agents are is asked there. Empty: in one
+    /// process with the router it is found by itself, else there are no agents by mail.
+    pub roster_endpoint: String,
+    /// Bearer token of role service for that API.
+    pub roster_token: Secret,
+    /// Seconds between two questions.
+    #[schemars(range(min = 1))]
+    pub roster_seconds: u64,
+}
+
+impl Default for AgentMail {
+    fn default() -> Self {
+        Self {
+            answers: true,
+            start_addresses: Vec::new(),
+            notify_assignee: false,
+            roster_endpoint: String::new(),
+            roster_token: Secret::default(),
+            roster_seconds: 30,
+        }
+    }
+}
+
+impl AgentMail {
+    fn check(&self) -> Result<(), ConfigError> {
+        let mut addresses = self.start_addresses.iter();
+        if let Some(bad) = addresses.find(|it| EmailAddress::parse(it).is_err()) {
+            return Err(ConfigError::StartAddress(bad.clone()));
+        }
+        if self
+            .roster_endpoint
+            .parse::<tonic::transport::Endpoint>()
+            .is_err()
+            && !self.roster_endpoint.is_empty()
+        {
+            return Err(ConfigError::RosterEndpoint(self.roster_endpoint.clone()));
+        }
+        let token = self.roster_token.expose();
+        if token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            Ok(())
+        } else {
+            Err(ConfigError::RosterToken)
+        }
+    }
+}
+
+/// What an answer by mail carries along of the message that it answers. Whether it is shown is a setting of each mail
+/// account.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Quoting {
+    /// Characters of the customer's last mail that are quoted at most. 0 quotes nothing.
+    pub max_characters: u32,
+}
+
+impl Default for Quoting {
+    fn default() -> Self {
+        Self {
+            max_characters: 4_000,
+        }
+    }
+}
+
+/// Messages that wait for somebody to decide.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Quarantine {
+    /// Id of the team that looks after them; it is told in events and in the API. Empty: none.
+    pub team_id: String,
+    /// Days after which a message is removed with its original, whether somebody decided on it or not.
+    #[schemars(range(min = 1))]
+    pub keep_days: u32,
+}
+
+impl Default for Quarantine {
+    fn default() -> Self {
+        Self {
+            team_id: String::new(),
+            keep_days: 90,
+        }
+    }
+}
+
+impl Quarantine {
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.keep_days == 0 {
+            return Err(ConfigError::KeepDays);
+        }
+        let known = self.team_id.is_empty() || uuid::Uuid::parse_str(&self.team_id).is_ok();
+        if known {
+            Ok(())
+        } else {
+            Err(ConfigError::Team(self.team_id.clone()))
         }
     }
 }
@@ -247,6 +391,9 @@ impl Default for Config {
             loops: Loops::default(),
             acknowledgement: Acknowledgement::default(),
             bounces: Bounces::default(),
+            agent_mail: AgentMail::default(),
+            quoting: Quoting::default(),
+            quarantine: Quarantine::default(),
             max_page_size: 500,
             max_watchers: 200,
         }
@@ -279,5 +426,35 @@ mod tests {
             ..Config::default()
         };
         assert!(mistyped.check().is_err());
+        let agent_mail = |agent_mail| Config {
+            agent_mail,
+            ..Config::default()
+        };
+        for bad in [
+            agent_mail(AgentMail {
+                start_addresses: vec!["nobody".to_owned()],
+                ..AgentMail::default()
+            }),
+            agent_mail(AgentMail {
+                roster_endpoint: "not a url".to_owned(),
+                ..AgentMail::default()
+            }),
+            Config {
+                quarantine: Quarantine {
+                    keep_days: 0,
+                    ..Quarantine::default()
+                },
+                ..Config::default()
+            },
+            Config {
+                quarantine: Quarantine {
+                    team_id: "support".to_owned(),
+                    ..Quarantine::default()
+                },
+                ..Config::default()
+            },
+        ] {
+            assert!(bad.check().is_err());
+        }
     }
 }

@@ -41,9 +41,4 @@ impl Context {
     pub(crate) fn drained(&self) -> impl Future<Output = ()> + Send + use<> {
         self.runtime.shutdown.drain.clone().cancelled_owned()
     }
-
-    /// Wakes the relay of this process: rows were committed.
-    pub(crate) fn outbox_written(&self) {
-        self.runtime.outbox.wake(solmu_db::outbox::Owner::Tickets);
-    }
 }

@@ -12,7 +12,7 @@ use solmu_db::{inbox, outbox, outbox::Owner};
 use solmu_domain::ticket::{Priority, Status};
 use solmu_proto::{
     routing::v1::AssignmentDecided,
-    sla::v1::{DueTimesDecided, SlaBreached, SlaWarned},
+    sla::v1::{DueTimesDecided, SlaBreached, SlaEscalated, SlaWarned},
     ticket::v1::{self as proto, assignment_rejected::Cause as Rejection},
     types::v1::actor::Kind,
 };
@@ -24,6 +24,7 @@ use crate::{
     context::Context,
     due::{note_breach, set_due_times},
     error::TicketError,
+    escalate::escalate,
     events::{EventSink, actor, change},
     file::verdict_of,
     metrics::Tally,
@@ -38,6 +39,7 @@ enum Decision {
     Assignment(Box<AssignmentDecided>),
     DueTimes(Box<DueTimesDecided>),
     Breach(Box<SlaBreached>),
+    Escalation(Box<SlaEscalated>),
     /// Nothing on the ticket changes.
     Warning,
 }
@@ -109,7 +111,6 @@ impl Decider {
                 Box::pin(async move { apply_items(tx, &context, &items).await })
             })
             .await?;
-        self.context.outbox_written();
         self.context.metrics.record(&tally);
         Ok(())
     }
@@ -131,6 +132,10 @@ fn decode(delivered: &Delivered) -> Result<Item, Cause> {
         SlaBreached::TYPE => {
             let body: SlaBreached = event.decode().map_err(undecodable)?;
             (body.ticket_id.clone(), Decision::Breach(Box::new(body)))
+        }
+        SlaEscalated::TYPE => {
+            let body: SlaEscalated = event.decode().map_err(undecodable)?;
+            (body.ticket_id.clone(), Decision::Escalation(Box::new(body)))
         }
         SlaWarned::TYPE => (event.subject.clone(), Decision::Warning),
         _ => {
@@ -200,9 +205,11 @@ async fn apply_items(
             (Decision::Breach(breach), Some(ticket)) => {
                 note_breach(breach, ticket, &mut events, &item.trace, now)
             }
-            (Decision::DueTimes(_) | Decision::Breach(_), None) | (Decision::Warning, _) => {
-                Outcome::Nothing
+            (Decision::Escalation(step), Some(ticket)) => {
+                escalate(step, ticket, &mut events, &item.trace, now)
             }
+            (Decision::DueTimes(_) | Decision::Breach(_) | Decision::Escalation(_), None)
+            | (Decision::Warning, _) => Outcome::Nothing,
         };
         if outcome == Outcome::Applied {
             changed.push(item.ticket);
@@ -245,6 +252,7 @@ impl Decision {
             Self::Assignment(_) => "assignment",
             Self::DueTimes(_) => "due_times",
             Self::Breach(_) => "breach",
+            Self::Escalation(_) => "escalation",
             Self::Warning => "warning",
         }
     }

@@ -39,14 +39,20 @@ pub(crate) fn set_due_times(
         time(&decision.next_response_due_time),
         time(&decision.resolution_due_time),
     );
+    let others = [
+        time(&decision.periodic_update_due_time),
+        time(&decision.agent_work_due_time),
+        time(&decision.ownership_due_time),
+    ];
+    let all = [after.0, after.1, after.2].into_iter().chain(others);
+    let earliest = all.flatten().min();
     let mut changes = Vec::new();
-    if before != after {
+    if before != after || ticket.next_due != earliest {
         (
             ticket.first_response_due,
             ticket.next_response_due,
             ticket.resolution_due,
         ) = after;
-        let earliest = [after.0, after.1, after.2].into_iter().flatten().min();
         let show = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
         changes.push(change(
             "next_due_time",
@@ -81,14 +87,17 @@ pub(crate) fn note_breach(
     if ticket.breached {
         return Outcome::Nothing;
     }
-    ticket.breached = true;
-    ticket.touch(now, false);
     let reason = match breach.metric() {
         Metric::FirstResponse => "the first response is late",
         Metric::NextResponse => "the next response is late",
         Metric::Resolution => "the resolution is late",
+        Metric::PeriodicUpdate => "the customer waits for an update",
+        // Promises among ourselves: the customer was promised nothing that is late.
+        Metric::AgentWork | Metric::Ownership => return Outcome::Nothing,
         Metric::Unspecified => "a due time passed",
     };
+    ticket.breached = true;
+    ticket.touch(now, false);
     let changes = vec![change("breached", &false, &true)];
     events.add(
         &changed_event(ticket, changes, Kind::Sla, reason, now),

@@ -21,6 +21,27 @@ pub enum TicketError {
         /// Version that it has now.
         current: i64,
     },
+    /// The ticket became part of another one.
+    #[error("the ticket was merged into ticket '{target}': use that one")]
+    Merged {
+        /// The other one.
+        target: uuid::Uuid,
+    },
+    /// A ticket cannot be part of itself.
+    #[error("a ticket cannot be merged with itself")]
+    MergeWithItself,
+    /// Nothing becomes part of a closed ticket: later mail would open yet another one.
+    #[error("the ticket is closed: reopen the matter on another one")]
+    Closed,
+    /// There is no merge to be taken back.
+    #[error("the ticket is not part of another one")]
+    NotMerged,
+    /// The message cannot have a ticket of its own.
+    #[error("the message cannot be split out: {0}")]
+    NotSplittable(&'static str),
+    /// There is no such message.
+    #[error("there is no message '{0}'")]
+    UnknownMessage(uuid::Uuid),
     /// A stored name is none of ours: written by a newer release.
     #[error("a stored value is unknown to this release")]
     UnknownName(#[from] UnknownName),
@@ -46,6 +67,9 @@ pub enum TicketError {
     /// There is no such message in the quarantine.
     #[error("there is no message '{0}' in the quarantine")]
     NotQuarantined(String),
+    /// A message that cannot go to somebody outside.
+    #[error("the ticket has no public message '{0}'")]
+    NotShown(uuid::Uuid),
     /// An event's content cannot be used.
     #[error("the event has no usable '{0}'")]
     BadEvent(&'static str),

@@ -3,22 +3,29 @@
 //! It files each inbound message once, applies the decisions of router and SLA service, takes commands of people and
 //! services, and tells what happened in events that carry ids and states, never a body.
 
+mod agent_mail;
 mod api;
 pub mod blocks;
 mod close;
 mod command;
 mod config;
+mod contacts;
 mod context;
 mod decide;
 mod delivery;
 mod due;
 mod error;
+mod escalate;
 mod events;
+mod experts;
 mod file;
+mod merge;
 mod metrics;
 mod model;
+mod quarantine;
 mod reach;
 mod recipient;
+mod row;
 
 use std::{sync::Arc, time::Duration};
 
@@ -35,7 +42,9 @@ use solmu_runtime::{Parts, Runtime, relay};
 use tokio::sync::{Semaphore, watch};
 use tonic::service::Routes;
 
-pub use config::{Acknowledgement, Bounces, Cap, Config, ConfigError, Loops};
+pub use config::{
+    Acknowledgement, AgentMail, Bounces, Cap, Config, ConfigError, Loops, Quarantine, Quoting,
+};
 pub use error::TicketError;
 pub use file::acknowledge::TemplateError;
 
@@ -55,6 +64,14 @@ pub fn start(runtime: &Runtime, config: Config) -> Parts {
     runtime.spawn(
         "tickets.close",
         close::run(context.clone(), runtime.shutdown.drain.clone()),
+    );
+    runtime.spawn(
+        "tickets.roster",
+        agent_mail::roster::run(context.clone(), runtime.shutdown.drain.clone()),
+    );
+    runtime.spawn(
+        "tickets.contacts",
+        contacts::linker::run(context.clone(), runtime.shutdown.drain.clone()),
     );
     let watchers = Arc::new(Semaphore::new(context.config.max_watchers));
     let routes = Routes::new(TicketServiceServer::new(Tickets {

@@ -2,7 +2,7 @@
 
 use solmu_telemetry::{
     Metrics,
-    metrics::{Counter, Histogram, PIPELINE_SECONDS, Unit},
+    metrics::{Counter, Gauge, Histogram, PIPELINE_SECONDS, Unit},
 };
 
 /// What a transaction did, counted once it is committed: it may run more than once.
@@ -35,9 +35,27 @@ pub(crate) struct TicketMetrics {
     quarantined: Counter<1>,
     latency: Histogram<1>,
     decisions: Counter<2>,
+    waiting: Gauge<0>,
+    oldest: Gauge<0>,
+    purged: Counter<0>,
 }
 
 impl TicketMetrics {
+    /// Notes how many messages wait in the quarantine, and the age of the oldest in seconds.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "nobody counts so many messages one by one"
+    )]
+    pub(crate) fn quarantine(&self, waiting: i64, oldest: f64) {
+        self.waiting.set([], waiting as f64);
+        self.oldest.set([], oldest);
+    }
+
+    /// Counts messages that left the quarantine because of their age.
+    pub(crate) fn purged(&self, messages: u64) {
+        self.purged.add([], messages);
+    }
+
     /// Counts what was committed.
     pub(crate) fn record(&self, tally: &Tally) {
         self.duplicates.add([], tally.duplicates);
@@ -85,6 +103,24 @@ impl TicketMetrics {
                 "decisions of router and SLA service, by what became of them",
                 Unit::Count,
                 ["kind", "outcome"],
+            ),
+            waiting: metrics.gauge(
+                "solmu_quarantine_waiting",
+                "messages that wait in the quarantine",
+                Unit::Count,
+                [],
+            ),
+            oldest: metrics.gauge(
+                "solmu_quarantine_oldest_seconds",
+                "age of the message that has waited longest in the quarantine; 0 if none does",
+                Unit::Seconds,
+                [],
+            ),
+            purged: metrics.counter(
+                "solmu_quarantine_purged_total",
+                "messages that left the quarantine because of their age",
+                Unit::Count,
+                [],
             ),
         }
     }

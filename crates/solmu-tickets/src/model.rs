@@ -17,7 +17,8 @@ use crate::error::TicketError;
 pub(crate) const COLUMNS: &str = "id, number, subject, status, priority, contact_id, channel, account, recipient, \
     conversation_key, team_id, assignee_id, assign_reason, tags, language, created_at, updated_at, close_at, \
     first_response_due, next_response_due, resolution_due, next_due, breached, version, routing_version, sla_version, \
-    sla_decided_at, message_count, channels, previous_ticket_id, next_ticket_id";
+    sla_decided_at, message_count, channels, previous_ticket_id, next_ticket_id, merged_into, moved_away, \
+    touched";
 
 #[derive(Debug)]
 pub(crate) struct Row {
@@ -52,6 +53,9 @@ pub(crate) struct Row {
     channels: i32,
     previous_ticket_id: Option<Uuid>,
     next_ticket_id: Option<Uuid>,
+    merged_into: Option<Uuid>,
+    moved_away: i64,
+    touched: bool,
 }
 solmu_db::from_row!(Row {
     id,
@@ -84,7 +88,10 @@ solmu_db::from_row!(Row {
     message_count,
     channels,
     previous_ticket_id,
-    next_ticket_id
+    next_ticket_id,
+    merged_into,
+    moved_away,
+    touched
 });
 
 /// A ticket in memory, inside a transaction that has locked it.
@@ -117,10 +124,17 @@ pub(crate) struct Ticket {
     pub(crate) routing_version: i64,
     pub(crate) sla_version: i64,
     pub(crate) sla_decided_at: Option<Timestamp>,
+    /// The highest sequence that it gave out.
     pub(crate) message_count: i64,
     pub(crate) channels: i32,
     pub(crate) previous_ticket_id: Option<Uuid>,
     pub(crate) next_ticket_id: Option<Uuid>,
+    /// The ticket that it became part of.
+    pub(crate) merged_into: Option<Uuid>,
+    /// Messages that left it for another ticket.
+    pub(crate) moved_away: i64,
+    /// A person answered, noted or changed something.
+    pub(crate) touched: bool,
 }
 
 fn jiff(at: Option<SqlTimestamp>) -> Option<Timestamp> {
@@ -163,6 +177,9 @@ impl TryFrom<Row> for Ticket {
             channels: row.channels,
             previous_ticket_id: row.previous_ticket_id,
             next_ticket_id: row.next_ticket_id,
+            merged_into: row.merged_into,
+            moved_away: row.moved_away,
+            touched: row.touched,
         })
     }
 }
@@ -178,6 +195,11 @@ impl Ticket {
     /// Notes that a message came on or went to `channel`.
     pub(crate) fn add_channel(&mut self, channel: Channel) {
         self.channels |= 1 << (channel as i32);
+    }
+
+    /// Messages that are on it.
+    pub(crate) const fn messages(&self) -> i64 {
+        self.message_count - self.moved_away
     }
 
     /// The version as an AIP-154 etag.
@@ -231,12 +253,13 @@ impl Ticket {
             resolution_due_time: self.resolution_due.map(to_proto_time),
             next_due_time: self.next_due.map(to_proto_time),
             breached: self.breached,
-            message_count: self.message_count,
+            message_count: self.messages(),
             version: self.version,
             etag: self.etag(),
             previous_ticket_id: text(self.previous_ticket_id),
             account: self.account.clone(),
             links: Vec::new(),
+            merged_into: text(self.merged_into),
         }
     }
 }
@@ -274,14 +297,15 @@ pub(crate) async fn update(tx: &mut PgConnection, tickets: &[&Ticket]) -> Result
             next_response_due = new.next_response_due, resolution_due = new.resolution_due, breached = new.breached,
             version = new.version, routing_version = new.routing_version, sla_version = new.sla_version,
             message_count = new.message_count, channels = new.channels, next_ticket_id = new.next_ticket_id,
-            sla_decided_at = new.sla_decided_at
+            sla_decided_at = new.sla_decided_at, merged_into = new.merged_into, moved_away = new.moved_away,
+            touched = new.touched
          FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
             $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
             $13::boolean[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::integer[], $19::uuid[],
-            $20::timestamptz[])
+            $20::timestamptz[], $21::uuid[], $22::bigint[], $23::boolean[])
             AS new (id, status, priority, team_id, assignee_id, assign_reason, tags, updated_at, close_at,
             first_response_due, next_response_due, resolution_due, breached, version, routing_version, sla_version,
-            message_count, channels, next_ticket_id, sla_decided_at)
+            message_count, channels, next_ticket_id, sla_decided_at, merged_into, moved_away, touched)
          WHERE ticket.id = new.id",
     )
     .bind(column!(|it| it.id))
@@ -304,6 +328,9 @@ pub(crate) async fn update(tx: &mut PgConnection, tickets: &[&Ticket]) -> Result
     .bind(column!(|it| it.channels))
     .bind(column!(|it| it.next_ticket_id))
     .bind(column!(|it| time(it.sla_decided_at)))
+    .bind(column!(|it| it.merged_into))
+    .bind(column!(|it| it.moved_away))
+    .bind(column!(|it| it.touched))
     .execute(tx)
     .await?;
     Ok(())

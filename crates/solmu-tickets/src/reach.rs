@@ -16,8 +16,9 @@ use sqlx::PgConnection;
 
 use crate::{config::Bounces, error::TicketError, model::small};
 
-/// Status of a full mailbox (RFC 3463): 5.x.x by its first digit, and yet it passes.
-const MAILBOX_FULL: &str = "5.2.2";
+/// A full mailbox by its status (RFC 3463) or its reply code alone (RFC 5321): permanent by the first digit, and yet it
+/// passes.
+const MAILBOX_FULL: [&str; 2] = ["5.2.2", "552"];
 
 /// What a report says about the address that a message went to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub(crate) enum Finding {
 /// Reads a report on a message to `address`.
 pub(crate) fn finding(report: &DeliveryReported, address: &str) -> Finding {
     let other = !report.address.is_empty() && report.address != address;
-    let soft = report.error_code.starts_with('4') || report.error_code == MAILBOX_FULL;
+    let soft = is_soft(&report.error_code);
     match report.state() {
         _ if other => Finding::Nothing,
         DeliveryState::Failed if report.address_invalid => Finding::Gone,
@@ -45,17 +46,25 @@ pub(crate) fn finding(report: &DeliveryReported, address: &str) -> Finding {
     }
 }
 
+/// Whether a code says that it may work later. Of a reply code with a status (`552 5.2.2`) the status counts: it says
+/// more (RFC 3463 section 1).
+fn is_soft(code: &str) -> bool {
+    let status = code.rsplit(' ').next().unwrap_or_default();
+    status.starts_with('4') || MAILBOX_FULL.contains(&status)
+}
+
 /// An address as identities keep it.
 pub(crate) fn normalised(raw: &str) -> Option<String> {
     let address = EmailAddress::parse(raw).ok()?;
     Some(address.as_str().to_owned())
 }
 
-/// Marks the address, or takes the mark away.
+/// Marks the address, or takes the mark away. `is_news` says that the report moves its message on: failures of
+/// different messages are counted, and several servers may report one of them.
 pub(crate) async fn note(
     tx: &mut PgConnection,
     config: &Bounces,
-    address: &str,
+    (address, is_news): (&str, bool),
     report: &DeliveryReported,
     cause: &str,
     now: Timestamp,
@@ -65,6 +74,7 @@ pub(crate) async fn note(
         .unwrap_or(Timestamp::MIN);
     let query = match finding(report, address) {
         Finding::Nothing => return Ok(()),
+        Finding::Soft if !is_news => return Ok(()),
         Finding::Gone => sqlx::query(
             "UPDATE tickets.identity SET undeliverable_at = $3, undeliverable_cause = $4
              WHERE kind = $1 AND value = $2",
@@ -149,6 +159,10 @@ mod tests {
         assert_eq!(judge(&report("5.1.1", true, "a@x.fi")), Finding::Gone);
         assert_eq!(judge(&report("5.1.1", true, "b@x.fi")), Finding::Nothing);
         assert_eq!(judge(&report("5.2.2", false, "")), Finding::Soft);
+        assert_eq!(judge(&report("552 5.2.2", false, "")), Finding::Soft);
+        assert_eq!(judge(&report("552", false, "")), Finding::Soft);
+        assert_eq!(judge(&report("452 4.2.2", false, "")), Finding::Soft);
+        assert_eq!(judge(&report("552 5.3.4", false, "")), Finding::Nothing);
         assert_eq!(judge(&report("4.4.1", false, "")), Finding::Soft);
         assert_eq!(judge(&report("5.7.1", false, "")), Finding::Nothing);
         let works = DeliveryReported {

@@ -1,13 +1,15 @@
 //! Whom an answer goes to, and what ties it to what it answers.
 
+use solmu_bus::envelope::to_proto_time;
 use solmu_db::SqlTimestamp;
 use solmu_proto::{
-    outbound::v1::MessageQueued,
+    outbound::v1::{MessageQueued, Quoted},
     types::v1::{Assurance, AutomaticClass, Channel, Identity, IdentityKind, actor::Kind},
 };
 use sqlx::PgConnection;
 
 use crate::{
+    config::Quoting,
     error::TicketError,
     file::as_recipient,
     model::{Ticket, small},
@@ -25,6 +27,8 @@ struct Answered {
     message_id_header: String,
     subject: String,
     created_at: SqlTimestamp,
+    /// What they wrote anew, one character longer than the limit at most.
+    body_text: String,
 }
 solmu_db::from_row!(Answered {
     channel,
@@ -33,7 +37,8 @@ solmu_db::from_row!(Answered {
     author_name,
     message_id_header,
     subject,
-    created_at
+    created_at,
+    body_text
 });
 
 /// The channel that an answer on a ticket of `channel` goes out on. A form has no way back: it is answered by e-mail.
@@ -49,16 +54,18 @@ pub(crate) const fn answer_channel(channel: Channel) -> Channel {
 /// An unverified sender who joined a ticket is not answered in the requester's place: only messages of the ticket's
 /// own contact count, and those that a person wrote before what their responder sent. An answer by e-mail to a form
 /// leaves the account empty: the connector takes its default one. An address that takes no mail is an error at once,
-/// unless `forced`.
+/// unless `forced`. A requester who wrote nothing (an agent opened the ticket for them) is answered at their address.
 pub(crate) async fn address(
     tx: &mut PgConnection,
     ticket: &Ticket,
     forced: bool,
+    quoting: &Quoting,
 ) -> Result<MessageQueued, TicketError> {
     let channel = answer_channel(ticket.channel);
     let answered: Option<Answered> = sqlx::query_as(
         "SELECT channel, account, address, author_name,
-            coalesce(nullif(message_id_header, ''), external_id) AS message_id_header, subject, created_at
+            coalesce(nullif(message_id_header, ''), external_id) AS message_id_header, subject, created_at,
+            left(body_text, least(least(quote_offset, signature_offset), $7)) AS body_text
          FROM tickets.message WHERE ticket_id = $1 AND author_kind = $5 AND public AND channel IN ($2, $3) AND author_id = $4
          ORDER BY (automatic_class <= $6) DESC, sequence DESC LIMIT 1",
     )
@@ -68,11 +75,14 @@ pub(crate) async fn address(
     .bind(ticket.contact_id.to_string())
     .bind(small(Kind::Customer.into()))
     .bind(small(AutomaticClass::Human.into()))
+    .bind(i32::try_from(quoting.max_characters).unwrap_or(i32::MAX).saturating_add(1))
     .fetch_optional(&mut *tx)
     .await?;
-    let answered = answered.ok_or(TicketError::NoRecipient(
-        "they wrote no message on this channel",
-    ))?;
+    let wrote = answered.is_some();
+    let answered = match answered {
+        Some(answered) => answered,
+        None => unwritten(tx, ticket).await?,
+    };
     let recipient = identity_of(tx, ticket, &answered).await?;
     if !forced {
         reach::check(tx, &recipient, answered.created_at).await?;
@@ -88,6 +98,7 @@ pub(crate) async fn address(
     .bind(REFERENCES)
     .fetch_all(tx)
     .await?;
+    let quoted = quote(&answered, quoting);
     // An id of the form's own means nothing to a mail client, and its account is none of the e-mail connector's.
     let same_channel = answered.channel == small(channel.into());
     let (account, in_reply_to) = if same_channel {
@@ -116,8 +127,50 @@ pub(crate) async fn address(
         in_reply_to,
         references,
         from_address: ticket.recipient.clone(),
+        quoted: quoted.filter(|_| wrote && same_channel && channel == Channel::Email),
+        language: ticket.language.clone(),
         ..MessageQueued::default()
     })
+}
+
+/// What an answer quotes: what they wrote anew, cut at the limit. Only ever a message of the recipient's own on the very
+/// channel that the answer goes out on, so nothing is told to anybody that they did not write there themselves.
+fn quote(answered: &Answered, quoting: &Quoting) -> Option<Quoted> {
+    let max = usize::try_from(quoting.max_characters).unwrap_or(usize::MAX);
+    let mut text: String = answered.body_text.chars().take(max).collect();
+    let cut = answered.body_text.chars().count() > max;
+    text.truncate(text.trim_end().len());
+    if text.trim().is_empty() {
+        return None;
+    }
+    if cut {
+        text.push_str("\n[...]");
+    }
+    Some(Quoted {
+        author_name: answered.author_name.clone(),
+        author_address: answered.address.clone(),
+        time: Some(to_proto_time(answered.created_at.to_jiff())),
+        text,
+    })
+}
+
+/// What there is to answer where the requester wrote nothing: their address, and the mail of ours that opened the
+/// ticket.
+async fn unwritten(tx: &mut PgConnection, ticket: &Ticket) -> Result<Answered, TicketError> {
+    let opened: Option<Answered> = sqlx::query_as(
+        "SELECT channel, account, address, (SELECT display_name FROM tickets.contact WHERE id = $3) AS author_name,
+            '' AS message_id_header, subject, created_at, '' AS body_text
+         FROM tickets.message WHERE ticket_id = $1 AND public AND author_kind <> $2 AND address <> ''
+         ORDER BY sequence LIMIT 1",
+    )
+    .bind(ticket.id)
+    .bind(small(Kind::Customer.into()))
+    .bind(ticket.contact_id)
+    .fetch_optional(tx)
+    .await?;
+    opened.ok_or(TicketError::NoRecipient(
+        "they wrote no message on this channel",
+    ))
 }
 
 /// The identity behind the address that the message came from.

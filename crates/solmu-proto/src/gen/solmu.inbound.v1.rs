@@ -168,6 +168,10 @@ pub struct Threading {
     /// Numbers of tickets that the subject names, e.g. "\[#1234\]". No proof of anything: anybody can write them.
     #[prost(int64, repeated, tag = "6")]
     pub subject_ticket_numbers: ::prost::alloc::vec::Vec<i64>,
+    /// Those of signed_ticket_ids whose signature stood in an address that the mail was sent to, and not only in an id or
+    /// in the text: somebody chose to answer there.
+    #[prost(string, repeated, tag = "7")]
+    pub addressed_ticket_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// The original bytes as received.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -48,6 +48,29 @@ pub struct MessageQueued {
     pub create_time: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(enumeration = "Purpose", tag = "20")]
     pub purpose: i32,
+    /// The customer's message that a reply answers, for channels on which answers quote; absent if nothing is quoted.
+    #[prost(message, optional, tag = "21")]
+    pub quoted: ::core::option::Option<Quoted>,
+    /// Language of the ticket (BCP 47); empty if not known.
+    #[prost(string, tag = "22")]
+    pub language: ::prost::alloc::string::String,
+    /// For PURPOSE_FORWARD: what the reply address and the Message-ID are signed for instead of the ticket, so that the
+    /// answer comes back to this conversation and nowhere else.
+    #[prost(string, tag = "23")]
+    pub side_conversation_id: ::prost::alloc::string::String,
+}
+/// A message that is quoted below its answer. Always one that the recipient wrote.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Quoted {
+    #[prost(string, tag = "1")]
+    pub author_name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub author_address: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Its visible part: without what it quoted itself and without its signature, cut at a limit.
+    #[prost(string, tag = "4")]
+    pub text: ::prost::alloc::string::String,
 }
 /// Why a message is sent; decides on headers and templates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -60,6 +83,8 @@ pub enum Purpose {
     Acknowledgement = 2,
     /// To an outside expert; the answer comes back as an internal note.
     Forward = 3,
+    /// Tells an agent that the customer wrote; an answer to it goes to the customer.
+    Notification = 4,
 }
 impl Purpose {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -72,6 +97,7 @@ impl Purpose {
             Self::Reply => "PURPOSE_REPLY",
             Self::Acknowledgement => "PURPOSE_ACKNOWLEDGEMENT",
             Self::Forward => "PURPOSE_FORWARD",
+            Self::Notification => "PURPOSE_NOTIFICATION",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -81,6 +107,7 @@ impl Purpose {
             "PURPOSE_REPLY" => Some(Self::Reply),
             "PURPOSE_ACKNOWLEDGEMENT" => Some(Self::Acknowledgement),
             "PURPOSE_FORWARD" => Some(Self::Forward),
+            "PURPOSE_NOTIFICATION" => Some(Self::Notification),
             _ => None,
         }
     }

@@ -71,9 +71,19 @@ pub struct Team {
     /// Where tickets go that no rule matches.
     #[prost(bool, tag = "3")]
     pub default: bool,
+    /// Order of choice among agents who can take a ticket: "balanced", "round_robin", "spare" or "fewest_skills"; empty:
+    /// the configured one.
+    #[prost(string, tag = "4")]
+    pub strategy: ::prost::alloc::string::String,
+    /// After this wait, agents of whom it is a backup team and those of overflow_team_ids may take its tickets; absent:
+    /// never.
+    #[prost(message, optional, tag = "5")]
+    pub overflow_after: ::core::option::Option<::prost_types::Duration>,
+    #[prost(string, repeated, tag = "6")]
+    pub overflow_team_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Somebody who answers tickets.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Agent {
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
@@ -93,9 +103,75 @@ pub struct Agent {
     pub email: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "8")]
     pub presence_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Teams that they help once a ticket has waited.
+    #[prost(string, repeated, tag = "9")]
+    pub backup_team_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Level by skill, 1 to 5.
+    #[prost(btree_map = "string, int32", tag = "10")]
+    pub skills: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        i32,
+    >,
+    /// Languages that they write, such as "fi"; empty: any.
+    #[prost(string, repeated, tag = "11")]
+    pub languages: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Open tickets of a channel at most, by its name.
+    #[prost(btree_map = "string, int32", tag = "12")]
+    pub channel_limits: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        i32,
+    >,
+    /// Where they are, for tickets that have to be done somewhere.
+    #[prost(message, optional, tag = "13")]
+    pub location: ::core::option::Option<Location>,
+    /// When they work; absent: always.
+    #[prost(message, optional, tag = "14")]
+    pub working_hours: ::core::option::Option<WorkingHours>,
+    /// When they do not, whatever their hours say.
+    #[prost(message, repeated, tag = "15")]
+    pub absences: ::prost::alloc::vec::Vec<Absence>,
+}
+/// A place, in degrees.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Location {
+    #[prost(double, tag = "1")]
+    pub latitude: f64,
+    #[prost(double, tag = "2")]
+    pub longitude: f64,
+}
+/// Weekly hours in a zone.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WorkingHours {
+    /// Such as "Europe/Helsinki".
+    #[prost(string, tag = "1")]
+    pub time_zone: ::prost::alloc::string::String,
+    /// At most 50. Hours that end before they begin run over midnight.
+    #[prost(message, repeated, tag = "2")]
+    pub windows: ::prost::alloc::vec::Vec<Window>,
+}
+/// Hours of one day of the week.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Window {
+    /// "mon" to "sun".
+    #[prost(string, tag = "1")]
+    pub day: ::prost::alloc::string::String,
+    /// Such as "08:00".
+    #[prost(string, tag = "2")]
+    pub opens: ::prost::alloc::string::String,
+    /// Such as "16:30"; "24:00" is midnight.
+    #[prost(string, tag = "3")]
+    pub closes: ::prost::alloc::string::String,
+}
+/// Time in which somebody does not work.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Absence {
+    #[prost(message, optional, tag = "1")]
+    pub start_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "2")]
+    pub end_time: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// A rule: where the condition holds, the ticket goes to the team.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Rule {
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
@@ -104,7 +180,8 @@ pub struct Rule {
     /// Rules are tried in growing order.
     #[prost(int32, tag = "3")]
     pub position: i32,
-    /// AIP-160 over channel, account, recipient, sender, words, language, tags, priority; empty: always.
+    /// AIP-160 over channel, account, recipient, sender, words, language, tags, priority, contact, created, hour, weekday;
+    /// empty: always.
     #[prost(string, tag = "4")]
     pub condition: ::prost::alloc::string::String,
     #[prost(string, tag = "5")]
@@ -118,10 +195,46 @@ pub struct Rule {
     pub enabled: bool,
     #[prost(int64, tag = "9")]
     pub version: i64,
+    /// Who gets the ticket, if they can.
+    #[prost(string, tag = "10")]
+    pub agent_id: ::prost::alloc::string::String,
+    /// Skills that the ticket asks for; at most 20.
+    #[prost(message, repeated, tag = "11")]
+    pub skills: ::prost::alloc::vec::Vec<SkillWish>,
+    /// The ticket counts as one priority higher.
+    #[prost(bool, tag = "12")]
+    pub vip: bool,
+    /// Nobody gets the ticket for so long after it was opened; at most 30 days.
+    #[prost(message, optional, tag = "13")]
+    pub hold: ::core::option::Option<::prost_types::Duration>,
+    /// Rules behind it are asked too: it adds to what they set, and chooses no team.
+    #[prost(bool, tag = "14")]
+    pub goes_on: bool,
+}
+/// A skill that a rule asks for.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SkillWish {
+    #[prost(string, tag = "1")]
+    pub skill: ::prost::alloc::string::String,
+    /// At least, 1 to 5.
+    #[prost(int32, tag = "2")]
+    pub level: i32,
+    /// Nobody without it; otherwise who has it comes first.
+    #[prost(bool, tag = "3")]
+    pub required: bool,
+    /// After this wait it is only wanted; absent: never.
+    #[prost(message, optional, tag = "4")]
+    pub relax_after: ::core::option::Option<::prost_types::Duration>,
 }
 /// A new team.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateTeamRequest {
+    #[prost(message, optional, tag = "1")]
+    pub team: ::core::option::Option<Team>,
+}
+/// A changed team: display_name, strategy, overflow_after and overflow_team_ids are taken from it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpdateTeamRequest {
     #[prost(message, optional, tag = "1")]
     pub team: ::core::option::Option<Team>,
 }
@@ -135,16 +248,19 @@ pub struct ListTeamsResponse {
     pub teams: ::prost::alloc::vec::Vec<Team>,
 }
 /// A new agent.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateAgentRequest {
     #[prost(message, optional, tag = "1")]
     pub agent: ::core::option::Option<Agent>,
 }
-/// A changed agent: display_name, team_ids, capacity and email are taken from it.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+/// A changed agent: what the mask names is taken from it. Presence and load cannot be changed so.
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UpdateAgentRequest {
     #[prost(message, optional, tag = "1")]
     pub agent: ::core::option::Option<Agent>,
+    /// Names of fields of Agent; empty: display_name, team_ids, capacity and email.
+    #[prost(message, optional, tag = "2")]
+    pub update_mask: ::core::option::Option<::prost_types::FieldMask>,
 }
 /// Asks for one agent.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -169,8 +285,141 @@ pub struct SetPresenceRequest {
     #[prost(enumeration = "Presence", tag = "2")]
     pub presence: i32,
 }
-/// A new rule.
+/// An agent is still there.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HeartbeatRequest {
+    #[prost(string, tag = "1")]
+    pub agent_id: ::prost::alloc::string::String,
+}
+/// When the next one is due.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HeartbeatResponse {
+    #[prost(message, optional, tag = "1")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// The first message names the agent; each further one says that they are still there.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeepPresenceRequest {
+    #[prost(string, tag = "1")]
+    pub agent_id: ::prost::alloc::string::String,
+    /// What they are from now on; not set: as before.
+    #[prost(enumeration = "Presence", tag = "2")]
+    pub presence: i32,
+}
+/// What they are, and when the next message is due.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct KeepPresenceResponse {
+    #[prost(message, optional, tag = "1")]
+    pub agent: ::core::option::Option<Agent>,
+    #[prost(message, optional, tag = "2")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Asks for all queues.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListQueuesRequest {}
+/// All queues, by team.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListQueuesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub queues: ::prost::alloc::vec::Vec<Queue>,
+}
+/// What waits in a team.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Queue {
+    #[prost(string, tag = "1")]
+    pub team_id: ::prost::alloc::string::String,
+    #[prost(int32, tag = "2")]
+    pub waiting: i32,
+    /// When the one that waits longest began to.
+    #[prost(message, optional, tag = "3")]
+    pub oldest_wait_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// How long one that comes now probably waits; absent without enough history.
+    #[prost(message, optional, tag = "4")]
+    pub estimated_wait: ::core::option::Option<::prost_types::Duration>,
+}
+/// Asks for the place of a ticket.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetQueuePositionRequest {
+    #[prost(string, tag = "1")]
+    pub ticket_id: ::prost::alloc::string::String,
+}
+/// The place of a ticket.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QueuePosition {
+    #[prost(string, tag = "1")]
+    pub team_id: ::prost::alloc::string::String,
+    /// From 1.
+    #[prost(int32, tag = "2")]
+    pub position: i32,
+    /// Absent without enough history.
+    #[prost(message, optional, tag = "3")]
+    pub estimated_wait: ::core::option::Option<::prost_types::Duration>,
+    /// Why it waits.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// Asks what a rule would have done.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DryRunRuleRequest {
+    /// As it would be: with the id of the one that it replaces, or without.
+    #[prost(message, optional, tag = "1")]
+    pub rule: ::core::option::Option<Rule>,
+    /// The last tickets that are looked at; 1 to 1000, 200 if not set.
+    #[prost(int32, tag = "2")]
+    pub tickets: i32,
+}
+/// What a rule would have done.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DryRunRuleResponse {
+    /// Tickets that were looked at.
+    #[prost(int32, tag = "1")]
+    pub tickets: i32,
+    /// Those for which the rules would have said something else.
+    #[prost(message, repeated, tag = "2")]
+    pub changes: ::prost::alloc::vec::Vec<DryRunChange>,
+}
+/// A ticket that would have gone another way.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DryRunChange {
+    #[prost(string, tag = "1")]
+    pub ticket_id: ::prost::alloc::string::String,
+    #[prost(int64, tag = "2")]
+    pub ticket_number: i64,
+    /// What the rules say now; empty: no team.
+    #[prost(string, tag = "3")]
+    pub team_id: ::prost::alloc::string::String,
+    /// What they would say.
+    #[prost(string, tag = "4")]
+    pub new_team_id: ::prost::alloc::string::String,
+    /// What else would differ: "priority", "tags", "skills", "vip", "agent", "hold".
+    #[prost(string, repeated, tag = "5")]
+    pub differs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Asks for the versions of a rule.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListRuleVersionsRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+/// The versions of a rule.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListRuleVersionsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub versions: ::prost::alloc::vec::Vec<RuleVersion>,
+}
+/// A version of a rule.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RuleVersion {
+    #[prost(message, optional, tag = "1")]
+    pub rule: ::core::option::Option<Rule>,
+    #[prost(message, optional, tag = "2")]
+    pub change_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// It was removed then.
+    #[prost(bool, tag = "3")]
+    pub deleted: bool,
+}
+/// A new rule.
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateRuleRequest {
     #[prost(message, optional, tag = "1")]
     pub rule: ::core::option::Option<Rule>,
@@ -185,7 +434,7 @@ pub struct ListRulesResponse {
     pub rules: ::prost::alloc::vec::Vec<Rule>,
 }
 /// A changed rule.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UpdateRuleRequest {
     #[prost(message, optional, tag = "1")]
     pub rule: ::core::option::Option<Rule>,
@@ -238,6 +487,8 @@ pub enum Presence {
     Online = 1,
     Away = 2,
     Offline = 3,
+    /// Is there, and takes nothing new.
+    Busy = 4,
 }
 impl Presence {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -250,6 +501,7 @@ impl Presence {
             Self::Online => "PRESENCE_ONLINE",
             Self::Away => "PRESENCE_AWAY",
             Self::Offline => "PRESENCE_OFFLINE",
+            Self::Busy => "PRESENCE_BUSY",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -259,6 +511,7 @@ impl Presence {
             "PRESENCE_ONLINE" => Some(Self::Online),
             "PRESENCE_AWAY" => Some(Self::Away),
             "PRESENCE_OFFLINE" => Some(Self::Offline),
+            "PRESENCE_BUSY" => Some(Self::Busy),
             _ => None,
         }
     }
@@ -379,6 +632,30 @@ pub mod routing_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Changes a team's name, order of choice or helpers.
+        pub async fn update_team(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UpdateTeamRequest>,
+        ) -> std::result::Result<tonic::Response<super::Team>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.routing.v1.RoutingService/UpdateTeam",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.routing.v1.RoutingService", "UpdateTeam"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// All teams.
         pub async fn list_teams(
             &mut self,
@@ -428,7 +705,7 @@ pub mod routing_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Changes name, teams or capacity.
+        /// Changes what the mask names; without a mask name, teams, capacity and e-mail address.
         pub async fn update_agent(
             &mut self,
             request: impl tonic::IntoRequest<super::UpdateAgentRequest>,
@@ -522,6 +799,171 @@ pub mod routing_service_client {
             req.extensions_mut()
                 .insert(
                     GrpcMethod::new("solmu.routing.v1.RoutingService", "SetPresence"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Says that an agent is still there; without a further one in time they are offline. Agents for themselves.
+        pub async fn heartbeat(
+            &mut self,
+            request: impl tonic::IntoRequest<super::HeartbeatRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::HeartbeatResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.routing.v1.RoutingService/Heartbeat",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("solmu.routing.v1.RoutingService", "Heartbeat"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// As long as the stream is open and messages come in time, the agent is there. Agents for themselves.
+        pub async fn keep_presence(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<
+                Message = super::KeepPresenceRequest,
+            >,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::KeepPresenceResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.routing.v1.RoutingService/KeepPresence",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.routing.v1.RoutingService", "KeepPresence"),
+                );
+            self.inner.streaming(req, path, codec).await
+        }
+        /// What waits in each team, and how long it probably takes.
+        pub async fn list_queues(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListQueuesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListQueuesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.routing.v1.RoutingService/ListQueues",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.routing.v1.RoutingService", "ListQueues"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Where a waiting ticket stands. FAILED_PRECONDITION if it does not wait.
+        pub async fn get_queue_position(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetQueuePositionRequest>,
+        ) -> std::result::Result<tonic::Response<super::QueuePosition>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.routing.v1.RoutingService/GetQueuePosition",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "solmu.routing.v1.RoutingService",
+                        "GetQueuePosition",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// What a new or changed rule would have done with the last tickets. Nothing is changed.
+        pub async fn dry_run_rule(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DryRunRuleRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DryRunRuleResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.routing.v1.RoutingService/DryRunRule",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.routing.v1.RoutingService", "DryRunRule"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// What a rule said in each of its versions, newest first.
+        pub async fn list_rule_versions(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListRuleVersionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListRuleVersionsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.routing.v1.RoutingService/ListRuleVersions",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "solmu.routing.v1.RoutingService",
+                        "ListRuleVersions",
+                    ),
                 );
             self.inner.unary(req, path, codec).await
         }
@@ -672,6 +1114,11 @@ pub mod routing_service_server {
             &self,
             request: tonic::Request<super::CreateTeamRequest>,
         ) -> std::result::Result<tonic::Response<super::Team>, tonic::Status>;
+        /// Changes a team's name, order of choice or helpers.
+        async fn update_team(
+            &self,
+            request: tonic::Request<super::UpdateTeamRequest>,
+        ) -> std::result::Result<tonic::Response<super::Team>, tonic::Status>;
         /// All teams.
         async fn list_teams(
             &self,
@@ -685,7 +1132,7 @@ pub mod routing_service_server {
             &self,
             request: tonic::Request<super::CreateAgentRequest>,
         ) -> std::result::Result<tonic::Response<super::Agent>, tonic::Status>;
-        /// Changes name, teams or capacity.
+        /// Changes what the mask names; without a mask name, teams, capacity and e-mail address.
         async fn update_agent(
             &self,
             request: tonic::Request<super::UpdateAgentRequest>,
@@ -708,6 +1155,57 @@ pub mod routing_service_server {
             &self,
             request: tonic::Request<super::SetPresenceRequest>,
         ) -> std::result::Result<tonic::Response<super::Agent>, tonic::Status>;
+        /// Says that an agent is still there; without a further one in time they are offline. Agents for themselves.
+        async fn heartbeat(
+            &self,
+            request: tonic::Request<super::HeartbeatRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::HeartbeatResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the KeepPresence method.
+        type KeepPresenceStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::KeepPresenceResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// As long as the stream is open and messages come in time, the agent is there. Agents for themselves.
+        async fn keep_presence(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::KeepPresenceRequest>>,
+        ) -> std::result::Result<
+            tonic::Response<Self::KeepPresenceStream>,
+            tonic::Status,
+        >;
+        /// What waits in each team, and how long it probably takes.
+        async fn list_queues(
+            &self,
+            request: tonic::Request<super::ListQueuesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListQueuesResponse>,
+            tonic::Status,
+        >;
+        /// Where a waiting ticket stands. FAILED_PRECONDITION if it does not wait.
+        async fn get_queue_position(
+            &self,
+            request: tonic::Request<super::GetQueuePositionRequest>,
+        ) -> std::result::Result<tonic::Response<super::QueuePosition>, tonic::Status>;
+        /// What a new or changed rule would have done with the last tickets. Nothing is changed.
+        async fn dry_run_rule(
+            &self,
+            request: tonic::Request<super::DryRunRuleRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DryRunRuleResponse>,
+            tonic::Status,
+        >;
+        /// What a rule said in each of its versions, newest first.
+        async fn list_rule_versions(
+            &self,
+            request: tonic::Request<super::ListRuleVersionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListRuleVersionsResponse>,
+            tonic::Status,
+        >;
         /// Makes a rule. INVALID_ARGUMENT with field violations if its condition does not check.
         async fn create_rule(
             &self,
@@ -850,6 +1348,51 @@ pub mod routing_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = CreateTeamSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.routing.v1.RoutingService/UpdateTeam" => {
+                    #[allow(non_camel_case_types)]
+                    struct UpdateTeamSvc<T: RoutingService>(pub Arc<T>);
+                    impl<
+                        T: RoutingService,
+                    > tonic::server::UnaryService<super::UpdateTeamRequest>
+                    for UpdateTeamSvc<T> {
+                        type Response = super::Team;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UpdateTeamRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RoutingService>::update_team(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UpdateTeamSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -1120,6 +1663,281 @@ pub mod routing_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SetPresenceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.routing.v1.RoutingService/Heartbeat" => {
+                    #[allow(non_camel_case_types)]
+                    struct HeartbeatSvc<T: RoutingService>(pub Arc<T>);
+                    impl<
+                        T: RoutingService,
+                    > tonic::server::UnaryService<super::HeartbeatRequest>
+                    for HeartbeatSvc<T> {
+                        type Response = super::HeartbeatResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::HeartbeatRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RoutingService>::heartbeat(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = HeartbeatSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.routing.v1.RoutingService/KeepPresence" => {
+                    #[allow(non_camel_case_types)]
+                    struct KeepPresenceSvc<T: RoutingService>(pub Arc<T>);
+                    impl<
+                        T: RoutingService,
+                    > tonic::server::StreamingService<super::KeepPresenceRequest>
+                    for KeepPresenceSvc<T> {
+                        type Response = super::KeepPresenceResponse;
+                        type ResponseStream = T::KeepPresenceStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::KeepPresenceRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RoutingService>::keep_presence(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = KeepPresenceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.routing.v1.RoutingService/ListQueues" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListQueuesSvc<T: RoutingService>(pub Arc<T>);
+                    impl<
+                        T: RoutingService,
+                    > tonic::server::UnaryService<super::ListQueuesRequest>
+                    for ListQueuesSvc<T> {
+                        type Response = super::ListQueuesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListQueuesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RoutingService>::list_queues(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListQueuesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.routing.v1.RoutingService/GetQueuePosition" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetQueuePositionSvc<T: RoutingService>(pub Arc<T>);
+                    impl<
+                        T: RoutingService,
+                    > tonic::server::UnaryService<super::GetQueuePositionRequest>
+                    for GetQueuePositionSvc<T> {
+                        type Response = super::QueuePosition;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetQueuePositionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RoutingService>::get_queue_position(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetQueuePositionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.routing.v1.RoutingService/DryRunRule" => {
+                    #[allow(non_camel_case_types)]
+                    struct DryRunRuleSvc<T: RoutingService>(pub Arc<T>);
+                    impl<
+                        T: RoutingService,
+                    > tonic::server::UnaryService<super::DryRunRuleRequest>
+                    for DryRunRuleSvc<T> {
+                        type Response = super::DryRunRuleResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DryRunRuleRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RoutingService>::dry_run_rule(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DryRunRuleSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.routing.v1.RoutingService/ListRuleVersions" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListRuleVersionsSvc<T: RoutingService>(pub Arc<T>);
+                    impl<
+                        T: RoutingService,
+                    > tonic::server::UnaryService<super::ListRuleVersionsRequest>
+                    for ListRuleVersionsSvc<T> {
+                        type Response = super::ListRuleVersionsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListRuleVersionsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RoutingService>::list_rule_versions(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListRuleVersionsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -20,6 +20,12 @@ pub struct DueTimesDecided {
     pub breached: bool,
     #[prost(message, optional, tag = "8")]
     pub decide_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "9")]
+    pub periodic_update_due_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "10")]
+    pub agent_work_due_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "11")]
+    pub ownership_due_time: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// A due time comes near. Type "solmu.sla.warned.v1".
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -35,6 +41,15 @@ pub struct SlaWarned {
     pub scheduled_time: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(message, optional, tag = "5")]
     pub fire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Told more than a second after its time: after an outage, or because it waited for business hours.
+    #[prost(bool, tag = "6")]
+    pub late: bool,
+    /// The clock's cycle, from 1.
+    #[prost(int32, tag = "7")]
+    pub cycle: i32,
+    /// The step of the policy, e.g. "used 75% warn"; empty for the reminder of remind_before_seconds.
+    #[prost(string, tag = "8")]
+    pub step: ::prost::alloc::string::String,
 }
 /// A due time passed unmet. Type "solmu.sla.breached.v1".
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -47,6 +62,40 @@ pub struct SlaBreached {
     pub due_time: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(message, optional, tag = "4")]
     pub fire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// When it was to be told: with the breach, or at the next opening if the policy is quiet.
+    #[prost(message, optional, tag = "5")]
+    pub scheduled_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Told more than a second after that.
+    #[prost(bool, tag = "6")]
+    pub late: bool,
+    /// The clock's cycle, from 1.
+    #[prost(int32, tag = "7")]
+    pub cycle: i32,
+}
+/// A step of a policy's escalation chain is due. Type "solmu.sla.escalated.v1". Once for each clock, cycle and step.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SlaEscalated {
+    #[prost(string, tag = "1")]
+    pub ticket_id: ::prost::alloc::string::String,
+    #[prost(enumeration = "Metric", tag = "2")]
+    pub metric: i32,
+    #[prost(int32, tag = "3")]
+    pub cycle: i32,
+    #[prost(message, optional, tag = "4")]
+    pub due_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "5")]
+    pub scheduled_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "6")]
+    pub fire_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(bool, tag = "7")]
+    pub late: bool,
+    /// The step of the policy, e.g. "after 1800 notify team_lead".
+    #[prost(string, tag = "8")]
+    pub step: ::prost::alloc::string::String,
+    #[prost(enumeration = "ActionKind", tag = "9")]
+    pub action: i32,
+    #[prost(string, tag = "10")]
+    pub target: ::prost::alloc::string::String,
 }
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -56,6 +105,12 @@ pub enum Metric {
     FirstResponse = 1,
     NextResponse = 2,
     Resolution = 3,
+    /// Each public answer of a person to the next one.
+    PeriodicUpdate = 4,
+    /// Creation to resolved, without the time in which others are waited for.
+    AgentWork = 5,
+    /// A team's part, from the ticket's coming to its leaving: a promise among ourselves.
+    Ownership = 6,
 }
 impl Metric {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -68,6 +123,9 @@ impl Metric {
             Self::FirstResponse => "METRIC_FIRST_RESPONSE",
             Self::NextResponse => "METRIC_NEXT_RESPONSE",
             Self::Resolution => "METRIC_RESOLUTION",
+            Self::PeriodicUpdate => "METRIC_PERIODIC_UPDATE",
+            Self::AgentWork => "METRIC_AGENT_WORK",
+            Self::Ownership => "METRIC_OWNERSHIP",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -77,6 +135,57 @@ impl Metric {
             "METRIC_FIRST_RESPONSE" => Some(Self::FirstResponse),
             "METRIC_NEXT_RESPONSE" => Some(Self::NextResponse),
             "METRIC_RESOLUTION" => Some(Self::Resolution),
+            "METRIC_PERIODIC_UPDATE" => Some(Self::PeriodicUpdate),
+            "METRIC_AGENT_WORK" => Some(Self::AgentWork),
+            "METRIC_OWNERSHIP" => Some(Self::Ownership),
+            _ => None,
+        }
+    }
+}
+/// What a step of a policy does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ActionKind {
+    Unspecified = 0,
+    /// The owner is warned ahead of a due time: SlaWarned.
+    Warn = 1,
+    /// Somebody is told. Target: "assignee", "team", "team_lead", "manager" or an agent's id.
+    Notify = 2,
+    /// The priority is raised. Target: a priority; empty: the next higher one.
+    RaisePriority = 3,
+    /// The ticket goes back to routing. Target: "team:ID", "agent:ID"; empty: whoever the router finds.
+    Reassign = 4,
+    /// Somebody follows the ticket. Target: an agent's id.
+    AddFollower = 5,
+    /// Only the event, for webhooks and automations. Target: a name of your own.
+    Webhook = 6,
+}
+impl ActionKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ACTION_KIND_UNSPECIFIED",
+            Self::Warn => "ACTION_KIND_WARN",
+            Self::Notify => "ACTION_KIND_NOTIFY",
+            Self::RaisePriority => "ACTION_KIND_RAISE_PRIORITY",
+            Self::Reassign => "ACTION_KIND_REASSIGN",
+            Self::AddFollower => "ACTION_KIND_ADD_FOLLOWER",
+            Self::Webhook => "ACTION_KIND_WEBHOOK",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ACTION_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "ACTION_KIND_WARN" => Some(Self::Warn),
+            "ACTION_KIND_NOTIFY" => Some(Self::Notify),
+            "ACTION_KIND_RAISE_PRIORITY" => Some(Self::RaisePriority),
+            "ACTION_KIND_REASSIGN" => Some(Self::Reassign),
+            "ACTION_KIND_ADD_FOLLOWER" => Some(Self::AddFollower),
+            "ACTION_KIND_WEBHOOK" => Some(Self::Webhook),
             _ => None,
         }
     }
@@ -91,6 +200,12 @@ pub struct Calendar {
     /// JSON: tz, hours, holidays, overrides, breaks, always_open. See docs/sla.md.
     #[prost(string, tag = "3")]
     pub definition_json: ::prost::alloc::string::String,
+    /// From 1. Set by the service.
+    #[prost(int32, tag = "4")]
+    pub version: i32,
+    /// AIP-154. Set by the service.
+    #[prost(string, tag = "5")]
+    pub etag: ::prost::alloc::string::String,
 }
 /// What we promise.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -101,7 +216,7 @@ pub struct Policy {
     pub display_name: ::prost::alloc::string::String,
     #[prost(int32, tag = "3")]
     pub position: i32,
-    /// AIP-160 over channel, account, priority, tags, language, team; empty: always.
+    /// AIP-160 over channel, account, priority, tags, language, team, contact; empty: always.
     #[prost(string, tag = "4")]
     pub condition: ::prost::alloc::string::String,
     #[prost(string, tag = "5")]
@@ -114,11 +229,53 @@ pub struct Policy {
     /// Warning that many business seconds before due.
     #[prost(int32, tag = "8")]
     pub remind_before_seconds: i32,
+    /// From 1. Set by the service.
+    #[prost(int32, tag = "9")]
+    pub version: i32,
+    /// AIP-154. Set by the service.
+    #[prost(string, tag = "10")]
+    pub etag: ::prost::alloc::string::String,
+    /// Statuses in which the clock of one metric stands still, in place of pause_on.
+    #[prost(message, repeated, tag = "11")]
+    pub metric_pauses: ::prost::alloc::vec::Vec<MetricPauses>,
+    /// Targets of the teams' own part (METRIC_OWNERSHIP) by team and priority.
+    #[prost(message, repeated, tag = "12")]
+    pub team_targets: ::prost::alloc::vec::Vec<TeamTarget>,
+    /// Warnings and the escalation chain, at most 32.
+    #[prost(message, repeated, tag = "13")]
+    pub steps: ::prost::alloc::vec::Vec<Step>,
+    /// "after_first" (default) or "any": whether the message that opens a ticket starts a next-response clock.
+    #[prost(string, tag = "14")]
+    pub next_response_from: ::prost::alloc::string::String,
+    /// At a change of priority: "retarget" (default), "restart" or "keep".
+    #[prost(string, tag = "15")]
+    pub on_priority: ::prost::alloc::string::String,
+    /// At a reopening: "continue" (default), "restart" or "leave".
+    #[prost(string, tag = "16")]
+    pub on_reopen: ::prost::alloc::string::String,
+    /// When another ticket is merged into one: "take_over" (default) or "ignore".
+    #[prost(string, tag = "17")]
+    pub on_merge: ::prost::alloc::string::String,
+    /// At an edit of this policy or its calendar: "new_tickets" (default), "from_now_on" or "recompute".
+    #[prost(string, tag = "18")]
+    pub on_edit: ::prost::alloc::string::String,
+    /// Whose calendar: "policy" (default), "team_at_opening" or "team".
+    #[prost(string, tag = "19")]
+    pub calendar_from: ::prost::alloc::string::String,
+    /// Warnings and notifications wait for business hours.
+    #[prost(bool, tag = "20")]
+    pub quiet: bool,
+    /// Metrics without a target here are taken from the next policy that holds.
+    #[prost(bool, tag = "21")]
+    pub combine: bool,
+    /// A ticket keeps it even if its condition no longer holds.
+    #[prost(bool, tag = "22")]
+    pub sticky: bool,
 }
 /// A target in business seconds; 0 means that nothing is promised.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Target {
-    /// "low", "normal", "high" or "urgent".
+    /// "low", "normal", "high" or "urgent"; "*" for each that is not named.
     #[prost(string, tag = "1")]
     pub priority: ::prost::alloc::string::String,
     #[prost(int32, tag = "2")]
@@ -127,12 +284,75 @@ pub struct Target {
     pub next_response_seconds: i32,
     #[prost(int32, tag = "4")]
     pub resolution_seconds: i32,
+    #[prost(int32, tag = "5")]
+    pub periodic_update_seconds: i32,
+    #[prost(int32, tag = "6")]
+    pub agent_work_seconds: i32,
+    /// For each team without a target of its own.
+    #[prost(int32, tag = "7")]
+    pub ownership_seconds: i32,
+}
+/// Where the clock of a metric stands still.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MetricPauses {
+    #[prost(enumeration = "Metric", tag = "1")]
+    pub metric: i32,
+    #[prost(string, repeated, tag = "2")]
+    pub statuses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// How long a team may have a ticket.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TeamTarget {
+    #[prost(string, tag = "1")]
+    pub team_id: ::prost::alloc::string::String,
+    /// As in Target.
+    #[prost(string, tag = "2")]
+    pub priority: ::prost::alloc::string::String,
+    #[prost(int32, tag = "3")]
+    pub seconds: i32,
+}
+/// Something to do ahead of a due time or after it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Step {
+    /// METRIC_UNSPECIFIED: for each metric.
+    #[prost(enumeration = "Metric", tag = "1")]
+    pub metric: i32,
+    #[prost(enumeration = "ActionKind", tag = "5")]
+    pub action: i32,
+    /// See ActionKind.
+    #[prost(string, tag = "6")]
+    pub target: ::prost::alloc::string::String,
+    /// When.
+    #[prost(oneof = "step::At", tags = "2, 3, 4")]
+    pub at: ::core::option::Option<step::At>,
+}
+/// Nested message and enum types in `Step`.
+pub mod step {
+    /// When.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum At {
+        /// Business seconds before due.
+        #[prost(int32, tag = "2")]
+        BeforeSeconds(i32),
+        /// When that many per cent of the target are used, 1 to 100.
+        #[prost(int32, tag = "3")]
+        UsedPercent(i32),
+        /// Business seconds after due; 0: with the breach.
+        #[prost(int32, tag = "4")]
+        AfterSeconds(i32),
+    }
 }
 /// A new calendar.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateCalendarRequest {
     #[prost(message, optional, tag = "1")]
     pub calendar: ::core::option::Option<Calendar>,
+}
+/// Asks for one calendar.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetCalendarRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
 }
 /// Asks for all calendars.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -143,11 +363,152 @@ pub struct ListCalendarsResponse {
     #[prost(message, repeated, tag = "1")]
     pub calendars: ::prost::alloc::vec::Vec<Calendar>,
 }
+/// A new version of a calendar.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpdateCalendarRequest {
+    /// With its id. An empty etag overwrites whatever is there.
+    #[prost(message, optional, tag = "1")]
+    pub calendar: ::core::option::Option<Calendar>,
+}
+/// Takes a calendar away.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteCalendarRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// Empty: whatever version it has.
+    #[prost(string, tag = "2")]
+    pub etag: ::prost::alloc::string::String,
+}
+/// A calendar is gone.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteCalendarResponse {}
+/// Asks for the next openings.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PreviewCalendarRequest {
+    /// A calendar; or a definition, if this is empty.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub definition_json: ::prost::alloc::string::String,
+    /// Now if not set.
+    #[prost(message, optional, tag = "3")]
+    pub from_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// 10 if not set, at most 200.
+    #[prost(int32, tag = "4")]
+    pub count: i32,
+    /// Target in business seconds: answers when it would be due.
+    #[prost(int64, tag = "5")]
+    pub target_seconds: i64,
+}
+/// The next openings.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PreviewCalendarResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub openings: ::prost::alloc::vec::Vec<Opening>,
+    /// Whether it is open at from_time.
+    #[prost(bool, tag = "2")]
+    pub open: bool,
+    /// If a target was given.
+    #[prost(message, optional, tag = "3")]
+    pub due_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// A stretch of open time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Opening {
+    #[prost(message, optional, tag = "1")]
+    pub open_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "2")]
+    pub close_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Holidays to add.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ImportHolidaysRequest {
+    #[prost(string, tag = "1")]
+    pub calendar_id: ::prost::alloc::string::String,
+    /// Empty: whatever version it has.
+    #[prost(string, tag = "2")]
+    pub etag: ::prost::alloc::string::String,
+    /// An iCalendar file of at most 1 MiB.
+    #[prost(string, tag = "3")]
+    pub icalendar: ::prost::alloc::string::String,
+    /// Years ahead for which rules without a fixed day are written out; 5 if not set, at most 20.
+    #[prost(int32, tag = "4")]
+    pub years: i32,
+    /// Only answers what it would do.
+    #[prost(bool, tag = "5")]
+    pub dry_run: bool,
+}
+/// What was added.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImportHolidaysResponse {
+    /// With the holidays; the newest version.
+    #[prost(message, optional, tag = "1")]
+    pub calendar: ::core::option::Option<Calendar>,
+    #[prost(message, repeated, tag = "2")]
+    pub added: ::prost::alloc::vec::Vec<Holiday>,
+    /// Holidays of the file that were there already.
+    #[prost(int32, tag = "3")]
+    pub known: i32,
+    /// Entries of the file that are no holidays, at most 100.
+    #[prost(message, repeated, tag = "4")]
+    pub skipped: ::prost::alloc::vec::Vec<SkippedEntry>,
+}
+/// A holiday.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Holiday {
+    /// "2026-06-19", or "*-12-25" for every year.
+    #[prost(string, tag = "1")]
+    pub date: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+}
+/// An entry of a file that was left out.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SkippedEntry {
+    #[prost(int32, tag = "1")]
+    pub line: i32,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// The calendar of a team.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TeamCalendar {
+    #[prost(string, tag = "1")]
+    pub team_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub calendar_id: ::prost::alloc::string::String,
+}
+/// Gives a team a calendar.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetTeamCalendarRequest {
+    #[prost(string, tag = "1")]
+    pub team_id: ::prost::alloc::string::String,
+    /// Empty: none of its own.
+    #[prost(string, tag = "2")]
+    pub calendar_id: ::prost::alloc::string::String,
+}
+/// Asks for the calendars of teams.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListTeamCalendarsRequest {}
+/// The calendars of teams.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListTeamCalendarsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub team_calendars: ::prost::alloc::vec::Vec<TeamCalendar>,
+}
 /// A new policy.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreatePolicyRequest {
     #[prost(message, optional, tag = "1")]
     pub policy: ::core::option::Option<Policy>,
+}
+/// Asks for one policy.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetPolicyRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
 }
 /// Asks for all policies.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -158,6 +519,25 @@ pub struct ListPoliciesResponse {
     #[prost(message, repeated, tag = "1")]
     pub policies: ::prost::alloc::vec::Vec<Policy>,
 }
+/// A new version of a policy.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpdatePolicyRequest {
+    /// With its id. An empty etag overwrites whatever is there.
+    #[prost(message, optional, tag = "1")]
+    pub policy: ::core::option::Option<Policy>,
+}
+/// Takes a policy away.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeletePolicyRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// Empty: whatever version it has.
+    #[prost(string, tag = "2")]
+    pub etag: ::prost::alloc::string::String,
+}
+/// A policy is gone.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeletePolicyResponse {}
 /// Asks for the clocks of a ticket.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExplainTicketRequest {
@@ -171,9 +551,21 @@ pub struct ExplainTicketResponse {
     pub policy_id: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "2")]
     pub clocks: ::prost::alloc::vec::Vec<Clock>,
+    /// The policies that hold, in order; more than one where they combine.
+    #[prost(message, repeated, tag = "3")]
+    pub policies: ::prost::alloc::vec::Vec<AppliedPolicy>,
+    /// The opening, then each event that reached the clocks, at most the last 500.
+    #[prost(message, repeated, tag = "4")]
+    pub steps: ::prost::alloc::vec::Vec<ExplainStep>,
+    /// When this was computed.
+    #[prost(message, optional, tag = "5")]
+    pub now: ::core::option::Option<::prost_types::Timestamp>,
+    /// What is still to be told, earliest first.
+    #[prost(message, repeated, tag = "6")]
+    pub timers: ::prost::alloc::vec::Vec<Timer>,
 }
 /// One clock.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Clock {
     #[prost(enumeration = "Metric", tag = "1")]
     pub metric: i32,
@@ -186,6 +578,140 @@ pub struct Clock {
     pub due_time: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(bool, tag = "5")]
     pub breached: bool,
+    /// From 1.
+    #[prost(int32, tag = "6")]
+    pub cycle: i32,
+    #[prost(int64, tag = "7")]
+    pub target_seconds: i64,
+    /// The due time that was missed first.
+    #[prost(message, optional, tag = "8")]
+    pub breach_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "9")]
+    pub end_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// What it did from its start on, at most 500 stretches.
+    #[prost(message, repeated, tag = "10")]
+    pub segments: ::prost::alloc::vec::Vec<Segment>,
+}
+/// What a clock did for a while.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Segment {
+    #[prost(message, optional, tag = "1")]
+    pub start_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "2")]
+    pub end_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// "running", "closed" (it was to run, outside of business hours) or "paused".
+    #[prost(string, tag = "3")]
+    pub kind: ::prost::alloc::string::String,
+}
+/// A policy that holds for a ticket.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AppliedPolicy {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(int32, tag = "2")]
+    pub version: i32,
+    #[prost(string, tag = "3")]
+    pub display_name: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub condition: ::prost::alloc::string::String,
+    /// What it decides on.
+    #[prost(enumeration = "Metric", repeated, tag = "5")]
+    pub metrics: ::prost::alloc::vec::Vec<i32>,
+}
+/// One event with what it did to the clocks.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExplainStep {
+    #[prost(message, optional, tag = "1")]
+    pub time: ::core::option::Option<::prost_types::Timestamp>,
+    /// "opened", "status", "agent_reply", "customer_message", "priority", "calendar", "policy", "team", "absorbed" or
+    /// "merged".
+    #[prost(string, tag = "2")]
+    pub event: ::prost::alloc::string::String,
+    /// The new status, priority, team and so on.
+    #[prost(string, tag = "3")]
+    pub to: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "4")]
+    pub changes: ::prost::alloc::vec::Vec<ClockChange>,
+}
+/// What an event did to one clock.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClockChange {
+    #[prost(enumeration = "Metric", tag = "1")]
+    pub metric: i32,
+    #[prost(int32, tag = "2")]
+    pub cycle: i32,
+    #[prost(message, optional, tag = "3")]
+    pub time: ::core::option::Option<::prost_types::Timestamp>,
+    /// "started", "paused", "resumed", "met", "voided", "reopened", "breached" or "rescheduled".
+    #[prost(string, tag = "4")]
+    pub change: ::prost::alloc::string::String,
+}
+/// Something that will be told if nothing changes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Timer {
+    #[prost(message, optional, tag = "1")]
+    pub time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(enumeration = "Metric", tag = "2")]
+    pub metric: i32,
+    /// "warning", "breach" or "escalation".
+    #[prost(string, tag = "3")]
+    pub kind: ::prost::alloc::string::String,
+    /// The step of the policy, e.g. "after 1800 notify team_lead".
+    #[prost(string, tag = "4")]
+    pub step: ::prost::alloc::string::String,
+}
+/// Asks how many promises were kept.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetAttainmentRequest {
+    /// Cycles that ended in [start_time, end_time); the last 30 days if not set. A running one that is late counts from
+    /// its breach on.
+    #[prost(message, optional, tag = "1")]
+    pub start_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "2")]
+    pub end_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// "policy", "team", "channel", "priority" and "period"; none: one figure for each metric.
+    #[prost(string, repeated, tag = "3")]
+    pub group_by: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// For "period": "day" (default), "week" or "month" of the zone.
+    #[prost(string, tag = "4")]
+    pub period: ::prost::alloc::string::String,
+    /// IANA zone of the periods; UTC if not set.
+    #[prost(string, tag = "5")]
+    pub time_zone: ::prost::alloc::string::String,
+}
+/// How many promises were kept.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetAttainmentResponse {
+    /// At most 5,000, in order of their groups.
+    #[prost(message, repeated, tag = "1")]
+    pub rows: ::prost::alloc::vec::Vec<Attainment>,
+}
+/// The promises of one metric in one group.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Attainment {
+    #[prost(enumeration = "Metric", tag = "1")]
+    pub metric: i32,
+    /// Those that were asked for, else empty.
+    #[prost(string, tag = "2")]
+    pub policy_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub team_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub channel: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub priority: ::prost::alloc::string::String,
+    /// First day of the period, e.g. "2026-11-01".
+    #[prost(string, tag = "6")]
+    pub period: ::prost::alloc::string::String,
+    #[prost(int64, tag = "7")]
+    pub met: i64,
+    #[prost(int64, tag = "8")]
+    pub breached: i64,
+    /// Business seconds of the cycles that ended, mean and 90th percentile.
+    #[prost(int64, tag = "9")]
+    pub mean_seconds: i64,
+    #[prost(int64, tag = "10")]
+    pub p90_seconds: i64,
 }
 /// Generated client implementations.
 pub mod sla_service_client {
@@ -198,7 +724,7 @@ pub mod sla_service_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Calendars, policies and the clocks of tickets.
+    /// Calendars, policies and the clocks of tickets. Roles: admin changes, everybody reads.
     #[derive(Debug, Clone)]
     pub struct SlaServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -301,6 +827,28 @@ pub mod sla_service_client {
                 .insert(GrpcMethod::new("solmu.sla.v1.SlaService", "CreateCalendar"));
             self.inner.unary(req, path, codec).await
         }
+        /// One calendar, newest version.
+        pub async fn get_calendar(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetCalendarRequest>,
+        ) -> std::result::Result<tonic::Response<super::Calendar>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.sla.v1.SlaService/GetCalendar",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("solmu.sla.v1.SlaService", "GetCalendar"));
+            self.inner.unary(req, path, codec).await
+        }
         /// All calendars.
         pub async fn list_calendars(
             &mut self,
@@ -326,7 +874,152 @@ pub mod sla_service_client {
                 .insert(GrpcMethod::new("solmu.sla.v1.SlaService", "ListCalendars"));
             self.inner.unary(req, path, codec).await
         }
-        /// Makes a policy. The first whose condition holds is taken, in growing position.
+        /// Makes a new version. Tickets that are open under an older one do what their policy says of edits. ABORTED if
+        /// the etag is of another version.
+        pub async fn update_calendar(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UpdateCalendarRequest>,
+        ) -> std::result::Result<tonic::Response<super::Calendar>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.sla.v1.SlaService/UpdateCalendar",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("solmu.sla.v1.SlaService", "UpdateCalendar"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Takes it away. FAILED_PRECONDITION while a policy or a team uses it; clocks that are counted in it go on.
+        pub async fn delete_calendar(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteCalendarRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteCalendarResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.sla.v1.SlaService/DeleteCalendar",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("solmu.sla.v1.SlaService", "DeleteCalendar"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The next openings of a calendar, or of a definition that is not saved yet.
+        pub async fn preview_calendar(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PreviewCalendarRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PreviewCalendarResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.sla.v1.SlaService/PreviewCalendar",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("solmu.sla.v1.SlaService", "PreviewCalendar"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Adds the holidays of an iCalendar file, in a new version.
+        pub async fn import_holidays(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ImportHolidaysRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ImportHolidaysResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.sla.v1.SlaService/ImportHolidays",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("solmu.sla.v1.SlaService", "ImportHolidays"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Says which calendar a team works by, or that it has none of its own.
+        pub async fn set_team_calendar(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetTeamCalendarRequest>,
+        ) -> std::result::Result<tonic::Response<super::TeamCalendar>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.sla.v1.SlaService/SetTeamCalendar",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("solmu.sla.v1.SlaService", "SetTeamCalendar"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The calendars of teams.
+        pub async fn list_team_calendars(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListTeamCalendarsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListTeamCalendarsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.sla.v1.SlaService/ListTeamCalendars",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("solmu.sla.v1.SlaService", "ListTeamCalendars"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Makes a policy. Policies are tried in growing position; the first whose condition holds is taken.
         pub async fn create_policy(
             &mut self,
             request: impl tonic::IntoRequest<super::CreatePolicyRequest>,
@@ -346,6 +1039,28 @@ pub mod sla_service_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("solmu.sla.v1.SlaService", "CreatePolicy"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// One policy, newest version.
+        pub async fn get_policy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetPolicyRequest>,
+        ) -> std::result::Result<tonic::Response<super::Policy>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.sla.v1.SlaService/GetPolicy",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("solmu.sla.v1.SlaService", "GetPolicy"));
             self.inner.unary(req, path, codec).await
         }
         /// All policies, in order.
@@ -373,7 +1088,54 @@ pub mod sla_service_client {
                 .insert(GrpcMethod::new("solmu.sla.v1.SlaService", "ListPolicies"));
             self.inner.unary(req, path, codec).await
         }
-        /// The clocks of a ticket as they stand.
+        /// Makes a new version. Open tickets do what its on_edit says. ABORTED if the etag is of another version.
+        pub async fn update_policy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UpdatePolicyRequest>,
+        ) -> std::result::Result<tonic::Response<super::Policy>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.sla.v1.SlaService/UpdatePolicy",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("solmu.sla.v1.SlaService", "UpdatePolicy"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Takes it away: no ticket gets it from now on, and those that have it keep it.
+        pub async fn delete_policy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeletePolicyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeletePolicyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.sla.v1.SlaService/DeletePolicy",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("solmu.sla.v1.SlaService", "DeletePolicy"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The clocks of a ticket as they stand, and how they came to be so.
         pub async fn explain_ticket(
             &mut self,
             request: impl tonic::IntoRequest<super::ExplainTicketRequest>,
@@ -398,6 +1160,31 @@ pub mod sla_service_client {
                 .insert(GrpcMethod::new("solmu.sla.v1.SlaService", "ExplainTicket"));
             self.inner.unary(req, path, codec).await
         }
+        /// How many promises were kept.
+        pub async fn get_attainment(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetAttainmentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetAttainmentResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.sla.v1.SlaService/GetAttainment",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("solmu.sla.v1.SlaService", "GetAttainment"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -418,6 +1205,11 @@ pub mod sla_service_server {
             &self,
             request: tonic::Request<super::CreateCalendarRequest>,
         ) -> std::result::Result<tonic::Response<super::Calendar>, tonic::Status>;
+        /// One calendar, newest version.
+        async fn get_calendar(
+            &self,
+            request: tonic::Request<super::GetCalendarRequest>,
+        ) -> std::result::Result<tonic::Response<super::Calendar>, tonic::Status>;
         /// All calendars.
         async fn list_calendars(
             &self,
@@ -426,10 +1218,58 @@ pub mod sla_service_server {
             tonic::Response<super::ListCalendarsResponse>,
             tonic::Status,
         >;
-        /// Makes a policy. The first whose condition holds is taken, in growing position.
+        /// Makes a new version. Tickets that are open under an older one do what their policy says of edits. ABORTED if
+        /// the etag is of another version.
+        async fn update_calendar(
+            &self,
+            request: tonic::Request<super::UpdateCalendarRequest>,
+        ) -> std::result::Result<tonic::Response<super::Calendar>, tonic::Status>;
+        /// Takes it away. FAILED_PRECONDITION while a policy or a team uses it; clocks that are counted in it go on.
+        async fn delete_calendar(
+            &self,
+            request: tonic::Request<super::DeleteCalendarRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteCalendarResponse>,
+            tonic::Status,
+        >;
+        /// The next openings of a calendar, or of a definition that is not saved yet.
+        async fn preview_calendar(
+            &self,
+            request: tonic::Request<super::PreviewCalendarRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PreviewCalendarResponse>,
+            tonic::Status,
+        >;
+        /// Adds the holidays of an iCalendar file, in a new version.
+        async fn import_holidays(
+            &self,
+            request: tonic::Request<super::ImportHolidaysRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ImportHolidaysResponse>,
+            tonic::Status,
+        >;
+        /// Says which calendar a team works by, or that it has none of its own.
+        async fn set_team_calendar(
+            &self,
+            request: tonic::Request<super::SetTeamCalendarRequest>,
+        ) -> std::result::Result<tonic::Response<super::TeamCalendar>, tonic::Status>;
+        /// The calendars of teams.
+        async fn list_team_calendars(
+            &self,
+            request: tonic::Request<super::ListTeamCalendarsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListTeamCalendarsResponse>,
+            tonic::Status,
+        >;
+        /// Makes a policy. Policies are tried in growing position; the first whose condition holds is taken.
         async fn create_policy(
             &self,
             request: tonic::Request<super::CreatePolicyRequest>,
+        ) -> std::result::Result<tonic::Response<super::Policy>, tonic::Status>;
+        /// One policy, newest version.
+        async fn get_policy(
+            &self,
+            request: tonic::Request<super::GetPolicyRequest>,
         ) -> std::result::Result<tonic::Response<super::Policy>, tonic::Status>;
         /// All policies, in order.
         async fn list_policies(
@@ -439,7 +1279,20 @@ pub mod sla_service_server {
             tonic::Response<super::ListPoliciesResponse>,
             tonic::Status,
         >;
-        /// The clocks of a ticket as they stand.
+        /// Makes a new version. Open tickets do what its on_edit says. ABORTED if the etag is of another version.
+        async fn update_policy(
+            &self,
+            request: tonic::Request<super::UpdatePolicyRequest>,
+        ) -> std::result::Result<tonic::Response<super::Policy>, tonic::Status>;
+        /// Takes it away: no ticket gets it from now on, and those that have it keep it.
+        async fn delete_policy(
+            &self,
+            request: tonic::Request<super::DeletePolicyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeletePolicyResponse>,
+            tonic::Status,
+        >;
+        /// The clocks of a ticket as they stand, and how they came to be so.
         async fn explain_ticket(
             &self,
             request: tonic::Request<super::ExplainTicketRequest>,
@@ -447,8 +1300,16 @@ pub mod sla_service_server {
             tonic::Response<super::ExplainTicketResponse>,
             tonic::Status,
         >;
+        /// How many promises were kept.
+        async fn get_attainment(
+            &self,
+            request: tonic::Request<super::GetAttainmentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetAttainmentResponse>,
+            tonic::Status,
+        >;
     }
-    /// Calendars, policies and the clocks of tickets.
+    /// Calendars, policies and the clocks of tickets. Roles: admin changes, everybody reads.
     #[derive(Debug)]
     pub struct SlaServiceServer<T> {
         inner: Arc<T>,
@@ -570,6 +1431,51 @@ pub mod sla_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/solmu.sla.v1.SlaService/GetCalendar" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetCalendarSvc<T: SlaService>(pub Arc<T>);
+                    impl<
+                        T: SlaService,
+                    > tonic::server::UnaryService<super::GetCalendarRequest>
+                    for GetCalendarSvc<T> {
+                        type Response = super::Calendar;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetCalendarRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SlaService>::get_calendar(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetCalendarSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/solmu.sla.v1.SlaService/ListCalendars" => {
                     #[allow(non_camel_case_types)]
                     struct ListCalendarsSvc<T: SlaService>(pub Arc<T>);
@@ -600,6 +1506,277 @@ pub mod sla_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListCalendarsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.sla.v1.SlaService/UpdateCalendar" => {
+                    #[allow(non_camel_case_types)]
+                    struct UpdateCalendarSvc<T: SlaService>(pub Arc<T>);
+                    impl<
+                        T: SlaService,
+                    > tonic::server::UnaryService<super::UpdateCalendarRequest>
+                    for UpdateCalendarSvc<T> {
+                        type Response = super::Calendar;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UpdateCalendarRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SlaService>::update_calendar(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UpdateCalendarSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.sla.v1.SlaService/DeleteCalendar" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteCalendarSvc<T: SlaService>(pub Arc<T>);
+                    impl<
+                        T: SlaService,
+                    > tonic::server::UnaryService<super::DeleteCalendarRequest>
+                    for DeleteCalendarSvc<T> {
+                        type Response = super::DeleteCalendarResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteCalendarRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SlaService>::delete_calendar(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteCalendarSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.sla.v1.SlaService/PreviewCalendar" => {
+                    #[allow(non_camel_case_types)]
+                    struct PreviewCalendarSvc<T: SlaService>(pub Arc<T>);
+                    impl<
+                        T: SlaService,
+                    > tonic::server::UnaryService<super::PreviewCalendarRequest>
+                    for PreviewCalendarSvc<T> {
+                        type Response = super::PreviewCalendarResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PreviewCalendarRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SlaService>::preview_calendar(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PreviewCalendarSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.sla.v1.SlaService/ImportHolidays" => {
+                    #[allow(non_camel_case_types)]
+                    struct ImportHolidaysSvc<T: SlaService>(pub Arc<T>);
+                    impl<
+                        T: SlaService,
+                    > tonic::server::UnaryService<super::ImportHolidaysRequest>
+                    for ImportHolidaysSvc<T> {
+                        type Response = super::ImportHolidaysResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ImportHolidaysRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SlaService>::import_holidays(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ImportHolidaysSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.sla.v1.SlaService/SetTeamCalendar" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetTeamCalendarSvc<T: SlaService>(pub Arc<T>);
+                    impl<
+                        T: SlaService,
+                    > tonic::server::UnaryService<super::SetTeamCalendarRequest>
+                    for SetTeamCalendarSvc<T> {
+                        type Response = super::TeamCalendar;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetTeamCalendarRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SlaService>::set_team_calendar(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetTeamCalendarSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.sla.v1.SlaService/ListTeamCalendars" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListTeamCalendarsSvc<T: SlaService>(pub Arc<T>);
+                    impl<
+                        T: SlaService,
+                    > tonic::server::UnaryService<super::ListTeamCalendarsRequest>
+                    for ListTeamCalendarsSvc<T> {
+                        type Response = super::ListTeamCalendarsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListTeamCalendarsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SlaService>::list_team_calendars(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListTeamCalendarsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -660,6 +1837,51 @@ pub mod sla_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/solmu.sla.v1.SlaService/GetPolicy" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetPolicySvc<T: SlaService>(pub Arc<T>);
+                    impl<
+                        T: SlaService,
+                    > tonic::server::UnaryService<super::GetPolicyRequest>
+                    for GetPolicySvc<T> {
+                        type Response = super::Policy;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetPolicyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SlaService>::get_policy(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetPolicySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/solmu.sla.v1.SlaService/ListPolicies" => {
                     #[allow(non_camel_case_types)]
                     struct ListPoliciesSvc<T: SlaService>(pub Arc<T>);
@@ -705,6 +1927,96 @@ pub mod sla_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/solmu.sla.v1.SlaService/UpdatePolicy" => {
+                    #[allow(non_camel_case_types)]
+                    struct UpdatePolicySvc<T: SlaService>(pub Arc<T>);
+                    impl<
+                        T: SlaService,
+                    > tonic::server::UnaryService<super::UpdatePolicyRequest>
+                    for UpdatePolicySvc<T> {
+                        type Response = super::Policy;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UpdatePolicyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SlaService>::update_policy(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UpdatePolicySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.sla.v1.SlaService/DeletePolicy" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeletePolicySvc<T: SlaService>(pub Arc<T>);
+                    impl<
+                        T: SlaService,
+                    > tonic::server::UnaryService<super::DeletePolicyRequest>
+                    for DeletePolicySvc<T> {
+                        type Response = super::DeletePolicyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeletePolicyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SlaService>::delete_policy(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeletePolicySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/solmu.sla.v1.SlaService/ExplainTicket" => {
                     #[allow(non_camel_case_types)]
                     struct ExplainTicketSvc<T: SlaService>(pub Arc<T>);
@@ -735,6 +2047,51 @@ pub mod sla_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ExplainTicketSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.sla.v1.SlaService/GetAttainment" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetAttainmentSvc<T: SlaService>(pub Arc<T>);
+                    impl<
+                        T: SlaService,
+                    > tonic::server::UnaryService<super::GetAttainmentRequest>
+                    for GetAttainmentSvc<T> {
+                        type Response = super::GetAttainmentResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetAttainmentRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SlaService>::get_attainment(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetAttainmentSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

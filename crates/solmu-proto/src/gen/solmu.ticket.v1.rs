@@ -218,6 +218,71 @@ pub struct MessageQuarantined {
     pub cause_code: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "5")]
     pub quarantine_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Team that looks after the quarantine; empty if none is configured.
+    #[prost(string, tag = "6")]
+    pub team_id: ::prost::alloc::string::String,
+}
+/// A ticket became part of another one. Type "solmu.ticket.merged.v1". That the source is closed is told by a
+/// TicketChanged of its own.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TicketMerged {
+    /// The ticket that goes on, with the messages of both.
+    #[prost(message, optional, tag = "1")]
+    pub ticket: ::core::option::Option<TicketState>,
+    #[prost(string, tag = "2")]
+    pub source_ticket_id: ::prost::alloc::string::String,
+    #[prost(int64, tag = "3")]
+    pub source_ticket_number: i64,
+    /// What moved, in the order that it has on the target; at most the first 1000.
+    #[prost(string, repeated, tag = "4")]
+    pub message_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// SERVICE "tickets" when a mail showed that both are one thread.
+    #[prost(message, optional, tag = "5")]
+    pub actor: ::core::option::Option<super::super::types::v1::Actor>,
+    #[prost(string, tag = "6")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "7")]
+    pub merge_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// A merge was taken back. Type "solmu.ticket.unmerged.v1". That the source has its status again is told by a
+/// TicketChanged of its own.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TicketUnmerged {
+    /// The ticket that had taken the source in.
+    #[prost(message, optional, tag = "1")]
+    pub ticket: ::core::option::Option<TicketState>,
+    #[prost(string, tag = "2")]
+    pub source_ticket_id: ::prost::alloc::string::String,
+    #[prost(int64, tag = "3")]
+    pub source_ticket_number: i64,
+    /// What went back, in the order that it has on the source; at most the first 1000.
+    #[prost(string, repeated, tag = "4")]
+    pub message_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "5")]
+    pub actor: ::core::option::Option<super::super::types::v1::Actor>,
+    #[prost(string, tag = "6")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "7")]
+    pub unmerge_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// A message got a ticket of its own. Type "solmu.ticket.message_split.v1". The new ticket is told by a TicketOpened.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MessageSplit {
+    /// The ticket that it left.
+    #[prost(message, optional, tag = "1")]
+    pub ticket: ::core::option::Option<TicketState>,
+    #[prost(string, tag = "2")]
+    pub message_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub new_ticket_id: ::prost::alloc::string::String,
+    #[prost(int64, tag = "4")]
+    pub new_ticket_number: i64,
+    #[prost(message, optional, tag = "5")]
+    pub actor: ::core::option::Option<super::super::types::v1::Actor>,
+    #[prost(string, tag = "6")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "7")]
+    pub split_time: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// A ticket.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -280,6 +345,10 @@ pub struct Ticket {
     /// lists, in watched changes and in what other calls return.
     #[prost(message, repeated, tag = "25")]
     pub links: ::prost::alloc::vec::Vec<TicketLink>,
+    /// The ticket that this one became part of: its messages are there, and later mail goes there. Empty if it stands for
+    /// itself. Lists leave merged tickets out.
+    #[prost(string, tag = "26")]
+    pub merged_into: ::prost::alloc::string::String,
 }
 /// Another ticket that has to do with a ticket.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -315,6 +384,10 @@ pub mod ticket_link {
         MentionedBy = 2,
         /// One mail answers messages of both.
         SameThread = 3,
+        /// The first message of this ticket was split out of the other one.
+        SplitFrom = 4,
+        /// The other way round.
+        SplitInto = 5,
     }
     impl Kind {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -327,6 +400,8 @@ pub mod ticket_link {
                 Self::Mentions => "KIND_MENTIONS",
                 Self::MentionedBy => "KIND_MENTIONED_BY",
                 Self::SameThread => "KIND_SAME_THREAD",
+                Self::SplitFrom => "KIND_SPLIT_FROM",
+                Self::SplitInto => "KIND_SPLIT_INTO",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -336,6 +411,8 @@ pub mod ticket_link {
                 "KIND_MENTIONS" => Some(Self::Mentions),
                 "KIND_MENTIONED_BY" => Some(Self::MentionedBy),
                 "KIND_SAME_THREAD" => Some(Self::SameThread),
+                "KIND_SPLIT_FROM" => Some(Self::SplitFrom),
+                "KIND_SPLIT_INTO" => Some(Self::SplitInto),
                 _ => None,
             }
         }
@@ -380,6 +457,16 @@ pub struct Message {
     pub external_id: ::prost::alloc::string::String,
     #[prost(string, repeated, tag = "17")]
     pub notices: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Where in text the quoted tail of an earlier mail begins, in characters (Unicode scalar values); absent if nothing is
+    /// quoted.
+    #[prost(uint32, optional, tag = "18")]
+    pub quote_offset: ::core::option::Option<u32>,
+    /// Where in text the signature begins, in characters; absent if none was found.
+    #[prost(uint32, optional, tag = "19")]
+    pub signature_offset: ::core::option::Option<u32>,
+    /// The conversation with an outside expert that it is part of; empty for all others.
+    #[prost(string, tag = "20")]
+    pub side_conversation_id: ::prost::alloc::string::String,
 }
 /// Asks for one ticket, by id or by number.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -549,6 +636,9 @@ pub struct ListQuarantineRequest {
     pub page_size: i32,
     #[prost(string, tag = "2")]
     pub page_token: ::prost::alloc::string::String,
+    /// Those that were rejected instead of those that wait.
+    #[prost(bool, tag = "3")]
+    pub rejected: bool,
 }
 /// A page of the quarantine.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -577,6 +667,73 @@ pub struct QuarantinedMessage {
     pub quarantine_time: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(enumeration = "super::super::types::v1::AutomaticClass", tag = "8")]
     pub automatic_class: i32,
+    /// Team that looks after the quarantine; empty if none is configured.
+    #[prost(string, tag = "9")]
+    pub team_id: ::prost::alloc::string::String,
+    /// Set if it was rejected: when, by whom (agent or token) and why.
+    #[prost(message, optional, tag = "10")]
+    pub reject_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(string, tag = "11")]
+    pub rejected_by: ::prost::alloc::string::String,
+    #[prost(string, tag = "12")]
+    pub reject_reason: ::prost::alloc::string::String,
+}
+/// Rejects a quarantined message.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RejectQuarantinedRequest {
+    #[prost(string, tag = "1")]
+    pub message_id: ::prost::alloc::string::String,
+    /// For colleagues; at most 1000 bytes.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// Asks people outside.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ForwardToExpertRequest {
+    /// Ticket id or, with a leading "#", its number.
+    #[prost(string, tag = "1")]
+    pub ticket_id: ::prost::alloc::string::String,
+    /// Whom to ask, at most 10. Each gets a mail and a conversation of their own.
+    #[prost(message, repeated, tag = "2")]
+    pub to: ::prost::alloc::vec::Vec<super::super::types::v1::Mailbox>,
+    /// What they are asked; stands above the messages. Not empty.
+    #[prost(string, tag = "3")]
+    pub text: ::prost::alloc::string::String,
+    /// Public messages of the ticket that go along with their files, in the order of the ticket, at most 50. Empty: the
+    /// last one of the requester. An internal note is INVALID_ARGUMENT.
+    #[prost(string, repeated, tag = "4")]
+    pub message_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Makes the call idempotent (AIP-155): the same id gives the same conversations.
+    #[prost(string, tag = "5")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Status afterwards; unchanged if not set. From WAITING_ON_THIRD_PARTY an expert's answer leads back to OPEN.
+    #[prost(enumeration = "super::super::types::v1::TicketStatus", tag = "6")]
+    pub set_status: i32,
+}
+/// What was asked.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ForwardToExpertResponse {
+    /// In the order of the request.
+    #[prost(message, repeated, tag = "1")]
+    pub side_conversations: ::prost::alloc::vec::Vec<SideConversation>,
+}
+/// A conversation with one expert beside a ticket.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SideConversation {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub ticket_id: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub expert: ::core::option::Option<super::super::types::v1::Mailbox>,
+    /// The message that began it.
+    #[prost(string, tag = "4")]
+    pub message_id: ::prost::alloc::string::String,
+    /// Agent or token that began it.
+    #[prost(string, tag = "5")]
+    pub created_by: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "6")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// Releases a quarantined message.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -633,6 +790,47 @@ pub struct ListBlockedSendersResponse {
     pub senders: ::prost::alloc::vec::Vec<BlockedSender>,
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
+}
+/// Tickets that become part of another one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MergeTicketsRequest {
+    /// By id or "#number"; at most 50.
+    #[prost(string, repeated, tag = "1")]
+    pub source_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// By id or "#number".
+    #[prost(string, tag = "2")]
+    pub target_id: ::prost::alloc::string::String,
+    /// For colleagues; at most 1000 bytes.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// Of the target. If set and not the present one: ABORTED.
+    #[prost(string, tag = "4")]
+    pub etag: ::prost::alloc::string::String,
+}
+/// A merge to be taken back.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnmergeTicketRequest {
+    /// The ticket that became part of another one, by id or "#number".
+    #[prost(string, tag = "1")]
+    pub ticket_id: ::prost::alloc::string::String,
+    /// For colleagues; at most 1000 bytes.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    /// Of that ticket. If set and not the present one: ABORTED.
+    #[prost(string, tag = "3")]
+    pub etag: ::prost::alloc::string::String,
+}
+/// A message that gets a ticket of its own.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SplitMessageRequest {
+    #[prost(string, tag = "1")]
+    pub message_id: ::prost::alloc::string::String,
+    /// For colleagues; at most 1000 bytes.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    /// Of the ticket that it is on. If set and not the present one: ABORTED.
+    #[prost(string, tag = "3")]
+    pub etag: ::prost::alloc::string::String,
 }
 /// Generated client implementations.
 pub mod ticket_service_client {
@@ -1025,6 +1223,62 @@ pub mod ticket_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Marks a quarantined message as not wanted, with who said so and why. It is kept as long as the others, and can still
+        /// be released. NOT_FOUND if it does not wait. Roles admin and agent.
+        pub async fn reject_quarantined(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RejectQuarantinedRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::QuarantinedMessage>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.TicketService/RejectQuarantined",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.ticket.v1.TicketService", "RejectQuarantined"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Sends messages of a ticket to people outside, each by a mail with a reply address of its own. What they answer comes
+        /// back as internal notes; the requester sees none of it. Roles admin and agent.
+        pub async fn forward_to_expert(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ForwardToExpertRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ForwardToExpertResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.TicketService/ForwardToExpert",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.ticket.v1.TicketService", "ForwardToExpert"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Lets every further message of a sender wait in the quarantine; nothing is dropped. One who is blocked stays so, with
         /// the first reason. Roles admin and agent.
         pub async fn block_sender(
@@ -1046,6 +1300,83 @@ pub mod ticket_service_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("solmu.ticket.v1.TicketService", "BlockSender"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Makes tickets part of another one: their messages move there, they are closed, and later mail follows. A ticket that
+        /// is part of that one already stays so. FAILED_PRECONDITION: MERGE_WITH_ITSELF, TICKET_MERGED (one of them is part of
+        /// another ticket), TICKET_CLOSED (the target). Returns the target.
+        pub async fn merge_tickets(
+            &mut self,
+            request: impl tonic::IntoRequest<super::MergeTicketsRequest>,
+        ) -> std::result::Result<tonic::Response<super::Ticket>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.TicketService/MergeTickets",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.ticket.v1.TicketService", "MergeTickets"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Takes the merge of a ticket back: its messages come back to where they were, and so does its status. What came in
+        /// between stays on the other ticket. FAILED_PRECONDITION: NOT_MERGED, TICKET_MERGED (the other ticket became part of a
+        /// third one: take that back first). Returns the ticket.
+        pub async fn unmerge_ticket(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UnmergeTicketRequest>,
+        ) -> std::result::Result<tonic::Response<super::Ticket>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.TicketService/UnmergeTicket",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.ticket.v1.TicketService", "UnmergeTicket"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Moves a customer's message out onto a new ticket of its own, linked with the one that it leaves; answers to that
+        /// message follow. FAILED_PRECONDITION: NOT_SPLITTABLE. Returns the new ticket.
+        pub async fn split_message(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SplitMessageRequest>,
+        ) -> std::result::Result<tonic::Response<super::Ticket>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.TicketService/SplitMessage",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.ticket.v1.TicketService", "SplitMessage"),
+                );
             self.inner.unary(req, path, codec).await
         }
         /// Ends a block. NOT_FOUND if there is none. What waits stays until it is released. Roles admin and agent.
@@ -1201,12 +1532,50 @@ pub mod ticket_service_server {
             &self,
             request: tonic::Request<super::ReleaseQuarantinedRequest>,
         ) -> std::result::Result<tonic::Response<super::Ticket>, tonic::Status>;
+        /// Marks a quarantined message as not wanted, with who said so and why. It is kept as long as the others, and can still
+        /// be released. NOT_FOUND if it does not wait. Roles admin and agent.
+        async fn reject_quarantined(
+            &self,
+            request: tonic::Request<super::RejectQuarantinedRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::QuarantinedMessage>,
+            tonic::Status,
+        >;
+        /// Sends messages of a ticket to people outside, each by a mail with a reply address of its own. What they answer comes
+        /// back as internal notes; the requester sees none of it. Roles admin and agent.
+        async fn forward_to_expert(
+            &self,
+            request: tonic::Request<super::ForwardToExpertRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ForwardToExpertResponse>,
+            tonic::Status,
+        >;
         /// Lets every further message of a sender wait in the quarantine; nothing is dropped. One who is blocked stays so, with
         /// the first reason. Roles admin and agent.
         async fn block_sender(
             &self,
             request: tonic::Request<super::BlockSenderRequest>,
         ) -> std::result::Result<tonic::Response<super::BlockedSender>, tonic::Status>;
+        /// Makes tickets part of another one: their messages move there, they are closed, and later mail follows. A ticket that
+        /// is part of that one already stays so. FAILED_PRECONDITION: MERGE_WITH_ITSELF, TICKET_MERGED (one of them is part of
+        /// another ticket), TICKET_CLOSED (the target). Returns the target.
+        async fn merge_tickets(
+            &self,
+            request: tonic::Request<super::MergeTicketsRequest>,
+        ) -> std::result::Result<tonic::Response<super::Ticket>, tonic::Status>;
+        /// Takes the merge of a ticket back: its messages come back to where they were, and so does its status. What came in
+        /// between stays on the other ticket. FAILED_PRECONDITION: NOT_MERGED, TICKET_MERGED (the other ticket became part of a
+        /// third one: take that back first). Returns the ticket.
+        async fn unmerge_ticket(
+            &self,
+            request: tonic::Request<super::UnmergeTicketRequest>,
+        ) -> std::result::Result<tonic::Response<super::Ticket>, tonic::Status>;
+        /// Moves a customer's message out onto a new ticket of its own, linked with the one that it leaves; answers to that
+        /// message follow. FAILED_PRECONDITION: NOT_SPLITTABLE. Returns the new ticket.
+        async fn split_message(
+            &self,
+            request: tonic::Request<super::SplitMessageRequest>,
+        ) -> std::result::Result<tonic::Response<super::Ticket>, tonic::Status>;
         /// Ends a block. NOT_FOUND if there is none. What waits stays until it is released. Roles admin and agent.
         async fn unblock_sender(
             &self,
@@ -1847,6 +2216,98 @@ pub mod ticket_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/solmu.ticket.v1.TicketService/RejectQuarantined" => {
+                    #[allow(non_camel_case_types)]
+                    struct RejectQuarantinedSvc<T: TicketService>(pub Arc<T>);
+                    impl<
+                        T: TicketService,
+                    > tonic::server::UnaryService<super::RejectQuarantinedRequest>
+                    for RejectQuarantinedSvc<T> {
+                        type Response = super::QuarantinedMessage;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RejectQuarantinedRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TicketService>::reject_quarantined(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RejectQuarantinedSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.TicketService/ForwardToExpert" => {
+                    #[allow(non_camel_case_types)]
+                    struct ForwardToExpertSvc<T: TicketService>(pub Arc<T>);
+                    impl<
+                        T: TicketService,
+                    > tonic::server::UnaryService<super::ForwardToExpertRequest>
+                    for ForwardToExpertSvc<T> {
+                        type Response = super::ForwardToExpertResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ForwardToExpertRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TicketService>::forward_to_expert(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ForwardToExpertSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/solmu.ticket.v1.TicketService/BlockSender" => {
                     #[allow(non_camel_case_types)]
                     struct BlockSenderSvc<T: TicketService>(pub Arc<T>);
@@ -1877,6 +2338,141 @@ pub mod ticket_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = BlockSenderSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.TicketService/MergeTickets" => {
+                    #[allow(non_camel_case_types)]
+                    struct MergeTicketsSvc<T: TicketService>(pub Arc<T>);
+                    impl<
+                        T: TicketService,
+                    > tonic::server::UnaryService<super::MergeTicketsRequest>
+                    for MergeTicketsSvc<T> {
+                        type Response = super::Ticket;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::MergeTicketsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TicketService>::merge_tickets(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = MergeTicketsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.TicketService/UnmergeTicket" => {
+                    #[allow(non_camel_case_types)]
+                    struct UnmergeTicketSvc<T: TicketService>(pub Arc<T>);
+                    impl<
+                        T: TicketService,
+                    > tonic::server::UnaryService<super::UnmergeTicketRequest>
+                    for UnmergeTicketSvc<T> {
+                        type Response = super::Ticket;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UnmergeTicketRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TicketService>::unmerge_ticket(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UnmergeTicketSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.TicketService/SplitMessage" => {
+                    #[allow(non_camel_case_types)]
+                    struct SplitMessageSvc<T: TicketService>(pub Arc<T>);
+                    impl<
+                        T: TicketService,
+                    > tonic::server::UnaryService<super::SplitMessageRequest>
+                    for SplitMessageSvc<T> {
+                        type Response = super::Ticket;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SplitMessageRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TicketService>::split_message(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SplitMessageSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -85,6 +85,8 @@ pub mod actor {
         Router = 4,
         Sla = 5,
         Timer = 6,
+        /// Somebody outside whom an agent asked; the id is that of the side conversation.
+        Expert = 7,
     }
     impl Kind {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -100,6 +102,7 @@ pub mod actor {
                 Self::Router => "KIND_ROUTER",
                 Self::Sla => "KIND_SLA",
                 Self::Timer => "KIND_TIMER",
+                Self::Expert => "KIND_EXPERT",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -112,6 +115,7 @@ pub mod actor {
                 "KIND_ROUTER" => Some(Self::Router),
                 "KIND_SLA" => Some(Self::Sla),
                 "KIND_TIMER" => Some(Self::Timer),
+                "KIND_EXPERT" => Some(Self::Expert),
                 _ => None,
             }
         }
@@ -173,6 +177,16 @@ pub enum IdentityKind {
     ChatSession = 5,
     /// An id that the customer's own systems gave.
     External = 6,
+    /// A Messenger page-scoped id; scope is the page's account.
+    Psid = 7,
+    /// An Instagram-scoped id; scope is our account.
+    Igsid = 8,
+    /// An X user id, decimal; never the handle.
+    XUser = 9,
+    /// A number that the customer has with us, as they gave it: lower case letters and digits.
+    CustomerNumber = 10,
+    /// A browser's cookie.
+    Cookie = 11,
 }
 impl IdentityKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -188,6 +202,11 @@ impl IdentityKind {
             Self::Telegram => "IDENTITY_KIND_TELEGRAM",
             Self::ChatSession => "IDENTITY_KIND_CHAT_SESSION",
             Self::External => "IDENTITY_KIND_EXTERNAL",
+            Self::Psid => "IDENTITY_KIND_PSID",
+            Self::Igsid => "IDENTITY_KIND_IGSID",
+            Self::XUser => "IDENTITY_KIND_X_USER",
+            Self::CustomerNumber => "IDENTITY_KIND_CUSTOMER_NUMBER",
+            Self::Cookie => "IDENTITY_KIND_COOKIE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -200,6 +219,11 @@ impl IdentityKind {
             "IDENTITY_KIND_TELEGRAM" => Some(Self::Telegram),
             "IDENTITY_KIND_CHAT_SESSION" => Some(Self::ChatSession),
             "IDENTITY_KIND_EXTERNAL" => Some(Self::External),
+            "IDENTITY_KIND_PSID" => Some(Self::Psid),
+            "IDENTITY_KIND_IGSID" => Some(Self::Igsid),
+            "IDENTITY_KIND_X_USER" => Some(Self::XUser),
+            "IDENTITY_KIND_CUSTOMER_NUMBER" => Some(Self::CustomerNumber),
+            "IDENTITY_KIND_COOKIE" => Some(Self::Cookie),
             _ => None,
         }
     }

@@ -12,10 +12,10 @@ pub(crate) const MAX_LINKS: i64 = 100;
 pub(crate) async fn of(pool: &PgPool, ticket: Uuid) -> Result<Vec<TicketLink>, ApiError> {
     let rows: Vec<(Uuid, i64, i32)> = sqlx::query_as(
         "SELECT other.id, other.number, link.kind FROM (
-            SELECT other_id AS id, CASE kind WHEN 'mentions' THEN $2 ELSE $4 END AS kind, created_at
+            SELECT other_id AS id, CASE kind WHEN 'mentions' THEN $2 WHEN 'split' THEN $6 ELSE $4 END AS kind, created_at
                 FROM tickets.ticket_link WHERE ticket_id = $1
             UNION ALL
-            SELECT ticket_id, CASE kind WHEN 'mentions' THEN $3 ELSE $4 END, created_at
+            SELECT ticket_id, CASE kind WHEN 'mentions' THEN $3 WHEN 'split' THEN $7 ELSE $4 END, created_at
                 FROM tickets.ticket_link WHERE other_id = $1
          ) AS link JOIN tickets.ticket AS other ON other.id = link.id
          GROUP BY other.id, other.number, link.kind
@@ -26,6 +26,8 @@ pub(crate) async fn of(pool: &PgPool, ticket: Uuid) -> Result<Vec<TicketLink>, A
     .bind(i32::from(Kind::MentionedBy))
     .bind(i32::from(Kind::SameThread))
     .bind(MAX_LINKS)
+    .bind(i32::from(Kind::SplitFrom))
+    .bind(i32::from(Kind::SplitInto))
     .fetch_all(pool)
     .await
     .map_err(solmu_db::DbError::from)?;

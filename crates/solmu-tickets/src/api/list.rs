@@ -65,8 +65,9 @@ pub(crate) async fn tickets(
 ) -> Result<proto::ListTicketsResponse, ApiError> {
     let size = page::size(request.page_size, 50, max_page)?;
     let after: Option<Position> = page::decode(&request.filter, &request.page_token)?;
-    let mut query: QueryBuilder<Postgres> =
-        QueryBuilder::new(format!("SELECT {COLUMNS} FROM tickets.ticket WHERE true"));
+    let mut query: QueryBuilder<Postgres> = QueryBuilder::new(format!(
+        "SELECT {COLUMNS} FROM tickets.ticket WHERE merged_into IS NULL"
+    ));
     if !request.filter.trim().is_empty() {
         let checked = solmu_conditions::parse(&request.filter, &schema())
             .map_err(|error| filter_error(&error))?;
@@ -175,6 +176,9 @@ struct MessageRow {
     sender_verified: bool,
     external_id: String,
     notices: Vec<String>,
+    quote_offset: Option<i32>,
+    signature_offset: Option<i32>,
+    side_conversation_id: Option<Uuid>,
 }
 solmu_db::from_row!(MessageRow {
     id,
@@ -194,7 +198,10 @@ solmu_db::from_row!(MessageRow {
     delivery_error,
     sender_verified,
     external_id,
-    notices
+    notices,
+    quote_offset,
+    signature_offset,
+    side_conversation_id
 });
 
 impl From<MessageRow> for proto::Message {
@@ -218,16 +225,24 @@ impl From<MessageRow> for proto::Message {
             delivery_state: row.delivery_state.into(),
             delivery_error: row.delivery_error,
             sender_verified: row.sender_verified
-                || i32::from(row.author_kind) != i32::from(Kind::Customer),
+                || ![Kind::Customer, Kind::Expert]
+                    .map(i32::from)
+                    .contains(&row.author_kind.into()),
             external_id: row.external_id,
             notices: row.notices,
+            quote_offset: row.quote_offset.and_then(|at| u32::try_from(at).ok()),
+            signature_offset: row.signature_offset.and_then(|at| u32::try_from(at).ok()),
+            side_conversation_id: row
+                .side_conversation_id
+                .map(|id| id.to_string())
+                .unwrap_or_default(),
         }
     }
 }
 
 const MESSAGE_COLUMNS: &str = "id, ticket_id, sequence, channel, author_kind, author_id, author_name, public, \
     body_text, body_html, attachments, created_at, automatic_class, delivery_state, delivery_error, sender_verified, \
-    external_id, notices";
+    external_id, notices, quote_offset, signature_offset, side_conversation_id";
 
 /// A page of a ticket's messages, oldest first.
 pub(crate) async fn messages(

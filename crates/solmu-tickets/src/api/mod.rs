@@ -1,9 +1,12 @@
 //! The gRPC services of the ticket service. They check the caller and the request, and call commands and queries.
 
 pub(crate) mod blocks;
+mod contact_list;
 pub(crate) mod contacts;
+mod experts;
 pub(crate) mod links;
 pub(crate) mod list;
+pub(crate) mod merge;
 mod page;
 pub(crate) mod quarantine;
 pub(crate) mod tickets;
@@ -28,6 +31,28 @@ impl From<TicketError> for ApiError {
                 reason: "ETAG_MISMATCH",
                 message: error.to_string(),
             },
+            TicketError::UnknownMessage(id) => Self::not_found("message", &id),
+            error @ TicketError::MergeWithItself => Self::FailedPrecondition {
+                reason: "MERGE_WITH_ITSELF",
+                message: error.to_string(),
+            },
+            error @ TicketError::Closed => Self::FailedPrecondition {
+                reason: "TICKET_CLOSED",
+                message: error.to_string(),
+            },
+            error @ TicketError::NotMerged => Self::FailedPrecondition {
+                reason: "NOT_MERGED",
+                message: error.to_string(),
+            },
+            error @ TicketError::NotSplittable(_) => Self::FailedPrecondition {
+                reason: "NOT_SPLITTABLE",
+                message: error.to_string(),
+            },
+            error @ TicketError::Merged { .. } => Self::FailedPrecondition {
+                reason: "TICKET_MERGED",
+                message: error.to_string(),
+            },
+            error @ TicketError::NotShown(_) => Self::invalid("message_ids", error.to_string()),
             error @ TicketError::RequestIdReused => Self::FailedPrecondition {
                 reason: "REQUEST_ID_REUSED",
                 message: error.to_string(),

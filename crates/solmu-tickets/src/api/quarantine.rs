@@ -7,11 +7,16 @@ use solmu_db::{SqlTimestamp, ToSqlx as _, outbox, outbox::Owner};
 use solmu_proto::{inbound::v1::MessageReceived, ticket::v1 as proto};
 use solmu_runtime::ApiError;
 use solmu_telemetry::TraceContext;
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::page;
-use crate::{context::Context, error::TicketError, events::EventSink, file::release_message};
+use crate::{
+    context::Context,
+    error::TicketError,
+    events::EventSink,
+    file::release_message,
+    quarantine::{self, MAX_REASON},
+};
 
 struct Waiting {
     message_id: Uuid,
@@ -22,6 +27,9 @@ struct Waiting {
     cause_code: String,
     automatic_class: i16,
     quarantined_at: SqlTimestamp,
+    rejected_at: Option<SqlTimestamp>,
+    rejected_by: String,
+    reject_reason: String,
 }
 solmu_db::from_row!(Waiting {
     message_id,
@@ -31,34 +39,65 @@ solmu_db::from_row!(Waiting {
     subject,
     cause_code,
     automatic_class,
-    quarantined_at
+    quarantined_at,
+    rejected_at,
+    rejected_by,
+    reject_reason
 });
 
-/// A page of what waits, oldest first.
+const COLUMNS: &str = "message_id, channel, account, sender, subject, cause_code, automatic_class, quarantined_at, \
+    rejected_at, rejected_by, reject_reason";
+
+impl Waiting {
+    fn view(self, team_id: &str) -> proto::QuarantinedMessage {
+        let time = |at: SqlTimestamp| solmu_bus::envelope::to_proto_time(at.to_jiff());
+        proto::QuarantinedMessage {
+            message_id: self.message_id.to_string(),
+            channel: self.channel.into(),
+            account: self.account,
+            sender: self.sender,
+            subject: self.subject,
+            cause_code: self.cause_code,
+            quarantine_time: Some(time(self.quarantined_at)),
+            automatic_class: self.automatic_class.into(),
+            team_id: team_id.to_owned(),
+            reject_time: self.rejected_at.map(time),
+            rejected_by: self.rejected_by,
+            reject_reason: self.reject_reason,
+        }
+    }
+}
+
+/// A page of what waits, or of what was rejected, oldest first.
 pub(crate) async fn list(
-    pool: &PgPool,
+    context: &Context,
     request: &proto::ListQuarantineRequest,
-    max_page: u32,
 ) -> Result<proto::ListQuarantineResponse, ApiError> {
-    let size = page::size(request.page_size, 50, max_page)?;
+    let size = page::size(request.page_size, 50, context.config.max_page_size)?;
+    let (kind, rejected) = if request.rejected {
+        ("rejected", "rejected_at IS NOT NULL")
+    } else {
+        ("quarantine", "rejected_at IS NULL")
+    };
     let (at, id): (i64, Uuid) =
-        page::decode("quarantine", &request.page_token)?.unwrap_or((i64::MIN, Uuid::nil()));
+        page::decode(kind, &request.page_token)?.unwrap_or((i64::MIN, Uuid::nil()));
     let at = jiff::Timestamp::from_microsecond(at).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    let mut rows: Vec<Waiting> = sqlx::query_as(
-        "SELECT message_id, channel, account, sender, subject, cause_code, automatic_class, quarantined_at
-         FROM tickets.quarantine WHERE released_at IS NULL AND (quarantined_at, message_id) > ($1, $2)
-         ORDER BY quarantined_at, message_id LIMIT $3",
-    )
-    .bind(at.to_sqlx())
-    .bind(id)
-    .bind(size + 1)
-    .fetch_all(pool)
-    .await
-    .map_err(solmu_db::DbError::from)?;
+    let sql = format!(
+        "SELECT {COLUMNS} FROM tickets.quarantine
+         WHERE released_at IS NULL AND {rejected} AND (quarantined_at, message_id) > ($1, $2)
+         ORDER BY quarantined_at, message_id LIMIT $3"
+    );
+    let mut rows: Vec<Waiting> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(at.to_sqlx())
+        .bind(id)
+        .bind(size + 1)
+        .fetch_all(context.db.pool())
+        .await
+        .map_err(solmu_db::DbError::from)?;
     let more = page::cut(&mut rows, size);
     let next_page_token = match rows.last().filter(|_| more) {
         Some(last) => page::encode(
-            "quarantine",
+            kind,
             (
                 last.quarantined_at.to_jiff().as_microsecond(),
                 last.message_id,
@@ -66,25 +105,39 @@ pub(crate) async fn list(
         ),
         None => String::new(),
     };
-    let messages = rows.into_iter().map(|row| proto::QuarantinedMessage {
-        message_id: row.message_id.to_string(),
-        channel: row.channel.into(),
-        account: row.account,
-        sender: row.sender,
-        subject: row.subject,
-        cause_code: row.cause_code,
-        quarantine_time: Some(solmu_bus::envelope::to_proto_time(
-            row.quarantined_at.to_jiff(),
-        )),
-        automatic_class: row.automatic_class.into(),
-    });
+    let team_id = &context.config.quarantine.team_id;
+    let messages = rows.into_iter().map(|row| row.view(team_id));
     Ok(proto::ListQuarantineResponse {
         messages: messages.collect(),
         next_page_token,
     })
 }
 
-/// Files a waiting message as a ticket after all; returns the ticket's id. Once.
+/// Rejects a waiting message; returns what is known of it.
+pub(crate) async fn reject(
+    context: &Context,
+    request: &proto::RejectQuarantinedRequest,
+    by: &str,
+) -> Result<proto::QuarantinedMessage, ApiError> {
+    let id = super::uuid("message_id", &request.message_id)?;
+    if request.reason.len() > MAX_REASON {
+        return Err(ApiError::invalid(
+            "reason",
+            format!("longer than {MAX_REASON} bytes"),
+        ));
+    }
+    quarantine::reject(context, id, &request.reason, by).await?;
+    let sql = format!("SELECT {COLUMNS} FROM tickets.quarantine WHERE message_id = $1");
+    let row: Option<Waiting> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(id)
+        .fetch_optional(context.db.pool())
+        .await
+        .map_err(solmu_db::DbError::from)?;
+    row.map(|row| row.view(&context.config.quarantine.team_id))
+        .ok_or_else(|| ApiError::not_found("quarantined message", &id))
+}
+
+/// Files a waiting message as a ticket after all, also one that was rejected; returns the ticket's id. Once.
 pub(crate) async fn release(context: &Arc<Context>, message: Uuid) -> Result<Uuid, TicketError> {
     let (ticket, tally) = context
         .db
@@ -93,25 +146,37 @@ pub(crate) async fn release(context: &Arc<Context>, message: Uuid) -> Result<Uui
             Box::pin(async move {
                 let now = context.clock.now();
                 let stored: Option<Vec<u8>> = sqlx::query_scalar(
-                    "UPDATE tickets.quarantine SET released_at = $2 WHERE message_id = $1 AND released_at IS NULL
-                     RETURNING message",
+                    "UPDATE tickets.quarantine SET released_at = $2, sweep_at = NULL
+                     WHERE message_id = $1 AND released_at IS NULL RETURNING message",
                 )
                 .bind(message)
                 .bind(now.to_sqlx())
                 .fetch_optional(&mut *tx)
                 .await?;
-                let stored = stored.ok_or_else(|| TicketError::NotQuarantined(message.to_string()))?;
-                let original =
-                    MessageReceived::decode(stored.as_slice()).map_err(|_| TicketError::BadEvent("message"))?;
-                let mut events = EventSink::new(&context.bus, context.clock.as_ref(), context.rng.as_ref(), now);
-                let filed =
-                    release_message(tx, &context, &original, TraceContext::current(), &mut events, now).await?;
+                let stored =
+                    stored.ok_or_else(|| TicketError::NotQuarantined(message.to_string()))?;
+                let original = MessageReceived::decode(stored.as_slice())
+                    .map_err(|_| TicketError::BadEvent("message"))?;
+                let mut events = EventSink::new(
+                    &context.bus,
+                    context.clock.as_ref(),
+                    context.rng.as_ref(),
+                    now,
+                );
+                let filed = release_message(
+                    tx,
+                    &context,
+                    &original,
+                    TraceContext::current(),
+                    &mut events,
+                    now,
+                )
+                .await?;
                 outbox::add(tx, Owner::Tickets, events.rows(), now).await?;
                 Ok::<_, TicketError>(filed)
             })
         })
         .await?;
-    context.outbox_written();
     context.metrics.record(&tally);
     Ok(ticket)
 }

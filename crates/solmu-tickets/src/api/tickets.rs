@@ -15,18 +15,19 @@ use solmu_runtime::{
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
-use super::{blocks, links, list, optional_uuid, quarantine, uuid, watch};
+use super::{blocks, experts, links, list, merge, optional_uuid, quarantine, uuid, watch};
 use crate::{
     command::{self, Change, Writing},
     context::Context,
     events::actor,
+    experts::ask::ask,
     model::{priority_from_proto, status_from_proto},
 };
 
 /// Who may read and work on tickets.
 const PEOPLE: &[Role] = &[Role::Admin, Role::Agent, Role::Service];
 /// Longest text of an answer or a note, in bytes.
-const MAX_TEXT: usize = 256 * 1024;
+pub(super) const MAX_TEXT: usize = 256 * 1024;
 /// Longest request id, in bytes.
 const MAX_REQUEST_ID: usize = 128;
 
@@ -193,10 +194,37 @@ impl TicketService for Tickets {
         request: Request<proto::ListQuarantineRequest>,
     ) -> Answer<proto::ListQuarantineResponse> {
         caller(&request)?.require(PEOPLE)?;
-        let max = self.context.config.max_page_size;
         Ok(Response::new(
-            quarantine::list(self.context.db.pool(), request.get_ref(), max).await?,
+            quarantine::list(&self.context, request.get_ref()).await?,
         ))
+    }
+
+    async fn reject_quarantined(
+        &self,
+        request: Request<proto::RejectQuarantinedRequest>,
+    ) -> Answer<proto::QuarantinedMessage> {
+        let caller = caller(&request)?;
+        caller.require(&[Role::Admin, Role::Agent])?;
+        let by = author_of(caller)?;
+        Ok(Response::new(
+            quarantine::reject(&self.context, request.get_ref(), &by.id).await?,
+        ))
+    }
+
+    async fn forward_to_expert(
+        &self,
+        request: Request<proto::ForwardToExpertRequest>,
+    ) -> Answer<proto::ForwardToExpertResponse> {
+        let caller = caller(&request)?;
+        caller.require(&[Role::Admin, Role::Agent])?;
+        let author = author_of(caller)?;
+        let request = request.into_inner();
+        let ticket = self.ticket_id(&request.ticket_id).await?;
+        let question = experts::question(&self.context.config, request, ticket, author)?;
+        let side_conversations = ask(&self.context, question).await.map_err(ApiError::from)?;
+        Ok(Response::new(proto::ForwardToExpertResponse {
+            side_conversations,
+        }))
     }
 
     async fn release_quarantined(
@@ -225,6 +253,33 @@ impl TicketService for Tickets {
         ))
     }
 
+    async fn merge_tickets(
+        &self,
+        request: Request<proto::MergeTicketsRequest>,
+    ) -> Answer<proto::Ticket> {
+        let by = author_of(caller(&request)?)?;
+        let ticket = merge::merge_tickets(&self.context, request.get_ref(), by).await?;
+        Ok(Response::new(ticket))
+    }
+
+    async fn unmerge_ticket(
+        &self,
+        request: Request<proto::UnmergeTicketRequest>,
+    ) -> Answer<proto::Ticket> {
+        let by = author_of(caller(&request)?)?;
+        let ticket = merge::unmerge_ticket(&self.context, request.get_ref(), by).await?;
+        Ok(Response::new(ticket))
+    }
+
+    async fn split_message(
+        &self,
+        request: Request<proto::SplitMessageRequest>,
+    ) -> Answer<proto::Ticket> {
+        let by = author_of(caller(&request)?)?;
+        let ticket = merge::split_message(&self.context, request.get_ref(), by).await?;
+        Ok(Response::new(ticket))
+    }
+
     async fn unblock_sender(
         &self,
         request: Request<proto::UnblockSenderRequest>,
@@ -248,21 +303,9 @@ impl TicketService for Tickets {
 
 impl Tickets {
     async fn write(&self, writing: Writing) -> Answer<proto::Message> {
-        let text = writing.text.replace('\0', "");
-        let request_id = writing.request_id.unwrap_or_default();
-        if text.trim().is_empty() {
-            return Err(ApiError::invalid("text", "an empty message cannot be written").into());
-        }
-        if text.len() > MAX_TEXT {
-            return Err(ApiError::invalid("text", format!("longer than {MAX_TEXT} bytes")).into());
-        }
-        if request_id.len() > MAX_REQUEST_ID || request_id.contains(char::is_control) {
-            let wanted = format!("up to {MAX_REQUEST_ID} printable characters, e.g. a UUID");
-            return Err(ApiError::invalid("request_id", wanted).into());
-        }
         let writing = Writing {
-            text,
-            request_id: (!request_id.is_empty()).then_some(request_id),
+            text: checked_text(&writing.text)?,
+            request_id: checked_request_id(writing.request_id.unwrap_or_default())?,
             ..writing
         };
         let id = command::write(&self.context, writing)
@@ -297,6 +340,33 @@ impl Tickets {
         }
         uuid("ticket_id", text)
     }
+}
+
+/// A text that somebody wrote, fit to be stored.
+pub(super) fn checked_text(text: &str) -> Result<String, ApiError> {
+    let text = text.replace('\0', "");
+    if text.trim().is_empty() {
+        return Err(ApiError::invalid(
+            "text",
+            "an empty message cannot be written",
+        ));
+    }
+    if text.len() > MAX_TEXT {
+        return Err(ApiError::invalid(
+            "text",
+            format!("longer than {MAX_TEXT} bytes"),
+        ));
+    }
+    Ok(text)
+}
+
+/// A request id; `None` if there is none.
+pub(super) fn checked_request_id(request_id: String) -> Result<Option<String>, ApiError> {
+    if request_id.len() > MAX_REQUEST_ID || request_id.contains(char::is_control) {
+        let wanted = format!("up to {MAX_REQUEST_ID} printable characters, e.g. a UUID");
+        return Err(ApiError::invalid("request_id", wanted));
+    }
+    Ok((!request_id.is_empty()).then_some(request_id))
 }
 
 /// Who writes: the agent of the token, or the service that it was made for.

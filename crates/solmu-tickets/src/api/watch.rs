@@ -122,6 +122,27 @@ fn summary(event: &ReceivedEvent) -> String {
                 )
             })
             .unwrap_or_default(),
+        proto::TicketMerged::TYPE => event
+            .decode::<proto::TicketMerged>()
+            .map(|body| {
+                let (source, target) = (body.source_ticket_number, number(&body.ticket));
+                format!("#{source} became part of #{target}")
+            })
+            .unwrap_or_default(),
+        proto::TicketUnmerged::TYPE => event
+            .decode::<proto::TicketUnmerged>()
+            .map(|body| {
+                let (source, target) = (body.source_ticket_number, number(&body.ticket));
+                format!("#{source} is no longer part of #{target}")
+            })
+            .unwrap_or_default(),
+        proto::MessageSplit::TYPE => event
+            .decode::<proto::MessageSplit>()
+            .map(|body| {
+                let (old, new) = (number(&body.ticket), body.new_ticket_number);
+                format!("a message of #{old} is on #{new} now")
+            })
+            .unwrap_or_default(),
         proto::MessageQuarantined::TYPE => "a message waits in the quarantine".to_owned(),
         _ => String::new(),
     }

@@ -202,11 +202,16 @@ fn is_old(message: &MessageReceived, config: &Acknowledgement, now: Timestamp) -
 }
 
 fn spend(plan: &mut Plan<'_>, address: &str, ticket: Uuid) -> bool {
-    use budget::Kind::{Acknowledgement, AutomaticOut};
+    use budget::{
+        ANYBODY,
+        Kind::{Acknowledgement, AcknowledgementTotal, AutomaticOut},
+    };
     let (loops, now) = (&plan.config().loops, plan.now);
     let budgets = &mut plan.loaded.budgets;
     budgets.has(AutomaticOut, address, Uuid::nil(), loops, now)
+        && budgets.has(AcknowledgementTotal, ANYBODY, Uuid::nil(), loops, now)
         && budgets.spend(Acknowledgement, address, ticket, loops, now)
+        && budgets.spend(AcknowledgementTotal, ANYBODY, Uuid::nil(), loops, now)
         && budgets.spend(AutomaticOut, address, Uuid::nil(), loops, now)
 }
 

@@ -5,14 +5,17 @@
 //! typed wrongly, shared and given to new people; an address that was only claimed leads agents to the contact of that
 //! address, and shows the sender nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use solmu_domain::contact::Assurance;
+use solmu_identity::{Kind, Name, guard};
 use solmu_proto::{
     inbound::v1::Sender,
     types::v1::{Identity, IdentityKind},
 };
 use uuid::Uuid;
+
+use crate::contacts::sighting::NewSighting;
 
 /// What an identity is unique by: kind, scope, value.
 pub(crate) type IdentityKey = (i16, String, String);
@@ -31,6 +34,8 @@ pub(crate) struct Known {
 #[derive(Debug, Default)]
 pub(crate) struct Identities {
     pub(crate) known: HashMap<IdentityKey, Known>,
+    /// Who was seen in this batch: the resolver looks at them afterwards.
+    pub(crate) sightings: BTreeMap<Uuid, NewSighting>,
 }
 
 /// An identity to be written.
@@ -79,7 +84,7 @@ impl Identities {
         given.sort_by_key(|(_, identity)| std::cmp::Reverse(assurance_of(identity)));
         let found = given.iter().find_map(|(key, identity)| {
             let known = self.known.get(key)?;
-            may_join(key.0, known, assurance_of(identity), &sender.display_name)
+            may_join(key, known, assurance_of(identity), &sender.display_name)
                 .then_some(known.clone())
         });
         let is_new = found.is_none();
@@ -126,6 +131,7 @@ impl Identities {
                 new,
             });
         }
+        self.see(sender, contact_id);
         Resolved {
             contact_id,
             is_new,
@@ -135,27 +141,34 @@ impl Identities {
     }
 }
 
+impl Identities {
+    /// Notes what the sender said of themselves. An address whose checks failed is set apart by its scope and is no
+    /// evidence of anything.
+    fn see(&mut self, sender: &Sender, contact_id: Uuid) {
+        let mut seen = sender.clone();
+        seen.identities
+            .retain(|it| it.kind() != IdentityKind::Email || it.scope.is_empty());
+        let seen = NewSighting::of(&seen, contact_id);
+        self.sightings.extend(seen.map(|seen| (seen.id, seen)));
+    }
+}
+
 fn assurance_of(identity: &Identity) -> Assurance {
     Assurance::from_code(i16::try_from(identity.assurance).unwrap_or(0))
 }
 
 /// Whether an identity leads to the contact that has it.
-fn may_join(kind: i16, known: &Known, given: Assurance, name: &str) -> bool {
+fn may_join(key: &IdentityKey, known: &Known, given: Assurance, name: &str) -> bool {
     let both_proven = given == Assurance::Proven && known.assurance == Assurance::Proven;
-    let phone = i32::from(kind) == i32::from(IdentityKind::Phone);
-    both_proven || !phone || names_agree(&known.contact_name, name)
-}
-
-/// Whether two names share at least two parts, in any order and case.
-fn names_agree(a: &str, b: &str) -> bool {
-    let parts = |name: &str| -> Vec<String> {
-        name.split(|c: char| !c.is_alphanumeric())
-            .filter(|part| part.chars().count() > 1)
-            .map(str::to_lowercase)
-            .collect()
-    };
-    let (a, b) = (parts(a), parts(b));
-    a.iter().filter(|part| b.contains(part)).count() >= 2
+    if both_proven {
+        return true;
+    }
+    // Who has nothing to give types what many type.
+    let placeholder =
+        Kind::from_code(key.0).is_some_and(|kind| guard::is_placeholder(kind, &key.2));
+    let phone = key.0 == Kind::Phone.code();
+    let agree = || Name::parse(&known.contact_name).agrees(&Name::parse(name));
+    !placeholder && (!phone || agree())
 }
 
 #[cfg(test)]

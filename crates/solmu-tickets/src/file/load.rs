@@ -17,9 +17,16 @@ use super::{
     load_threads::load_threads,
     repeat::{Names, Stamp},
     thread::Threads,
-    words::sender_address,
+    words::{notice, sender_address},
+    work::Incoming,
 };
-use crate::{blocks, config::Config, error::TicketError, model::class_from_proto};
+use crate::{
+    agent_mail::{self, Agent},
+    blocks,
+    config::Config,
+    error::TicketError,
+    model::class_from_proto,
+};
 
 /// What the database has of a batch.
 #[derive(Debug, Default)]
@@ -31,6 +38,17 @@ pub(crate) struct Loaded {
     pub(crate) budgets: Budgets,
     /// Senders of this batch that are blocked.
     pub(crate) blocked: HashSet<String>,
+    /// Senders of this batch whose address is an agent's.
+    pub(crate) agents: HashMap<String, Agent>,
+}
+
+impl Loaded {
+    /// What readers are told of a mail from an agent's address that is filed as anybody's.
+    pub(super) fn no_agent(&self, incoming: &Incoming<'_>) -> Option<String> {
+        let proven = agent_mail::proven_address(incoming.message).is_some();
+        let claimed = self.agents.contains_key(&incoming.author.address);
+        (claimed && !proven).then(|| notice::NO_AGENT.to_owned())
+    }
 }
 
 pub(crate) async fn load<'a>(
@@ -41,9 +59,10 @@ pub(crate) async fn load<'a>(
     let filed = load_filed(tx, messages.clone()).await?;
     let identities = load_identities(tx, messages.clone()).await?;
     let threads = load_threads(tx, messages.clone(), config).await?;
+    let blocked = blocks::among(tx, &messages.clone().map(sender_address).collect()).await?;
     let mails = messages.filter(|message| message.channel() == Channel::Email);
     let addresses: HashSet<String> = mails.clone().map(sender_address).collect();
-    let blocked = blocks::among(tx, &addresses).await?;
+    let agents = agent_mail::among(tx, &addresses).await?;
     let spenders = mails
         .filter(|mail| {
             config.acknowledgement.enabled || !class_from_proto(mail.automatic_class()).is_human()
@@ -57,6 +76,7 @@ pub(crate) async fn load<'a>(
         filed,
         budgets,
         blocked,
+        agents,
     })
 }
 
@@ -80,7 +100,7 @@ solmu_db::from_row!(FiledRow {
 });
 
 /// Which of the messages are filed or wait already. A mail may be there under the id of a repeated Message-ID, too.
-async fn load_filed<'a>(
+pub(super) async fn load_filed<'a>(
     tx: &mut PgConnection,
     messages: impl Iterator<Item = &'a MessageReceived>,
 ) -> Result<HashMap<Uuid, Option<Stamp>>, TicketError> {
@@ -92,7 +112,7 @@ async fn load_filed<'a>(
         })
         .collect();
     let rows: Vec<FiledRow> = sqlx::query_as(
-        "SELECT id, address, subject, encode(sha256(convert_to(body_text, 'UTF8')), 'hex') AS text, sent_at, attachments,
+        "SELECT id, coalesce(nullif(author_address, ''), address) AS address, subject, encode(sha256(convert_to(body_text, 'UTF8')), 'hex') AS text, sent_at, attachments,
             coalesce(raw.sha256, '') AS raw
          FROM tickets.message LEFT JOIN tickets.raw_original AS raw ON raw.message_id = message.id WHERE id = ANY($1)",
     )
@@ -163,6 +183,7 @@ async fn load_identities<'a>(
     );
     Ok(Identities {
         known: known.collect(),
+        ..Identities::default()
     })
 }
 

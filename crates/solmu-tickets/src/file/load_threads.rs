@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::{
     load::columns,
     thread::{
-        ClaimKey, ThreadKey, Threads, keys_of, signed_tickets, subject_numbers, wanted_claims,
+        ClaimKey, ThreadKey, Threads, Way, colleagues, keys_of, signed_tickets, subject_numbers,
+        wanted_claims,
     },
 };
 use crate::{config::Config, error::TicketError, model};
@@ -29,17 +30,27 @@ pub(crate) async fn load_threads<'a>(
     let found: Vec<Uuid> = threads
         .keys
         .values()
-        .chain(threads.numbers.values())
-        .copied()
+        .map(|way| way.ticket)
+        .chain(threads.numbers.values().copied())
         .chain(messages.clone().flat_map(signed_tickets))
         .collect();
     lock_chains(tx, &mut threads, found).await?;
+    check_named(tx, &threads).await?;
     // A claim is only added beside a key that leads somewhere.
+    let mails = messages.clone();
+    let ends = mails.filter_map(|message| colleagues(message, config));
+    let ends = ends
+        .filter(|(key, _)| threads.keys.contains_key(key))
+        .collect();
     let wanted = messages
         .flat_map(|message| wanted_claims(message, config))
         .filter(|(key, _)| threads.keys.contains_key(key))
         .collect();
-    threads.claims = load_claims(tx, wanted).await?;
+    let mut claims = load_claims(tx, wanted).await?;
+    claims.extend(load_colleagues(tx, ends).await?);
+    for (claim, ticket) in claims {
+        threads.add_claim(claim, ticket);
+    }
     let claimed = threads.claims.values().copied().collect();
     lock_chains(tx, &mut threads, claimed).await?;
     threads.participants = load_participants(tx, &threads).await?;
@@ -49,11 +60,17 @@ pub(crate) async fn load_threads<'a>(
 async fn load_keys<'a>(
     tx: &mut PgConnection,
     messages: impl Iterator<Item = &'a MessageReceived>,
-) -> Result<HashMap<ThreadKey, Uuid>, TicketError> {
-    let wanted: HashSet<ThreadKey> = messages.flat_map(keys_of).collect();
+) -> Result<HashMap<ThreadKey, Way>, TicketError> {
+    read_keys(tx, messages.flat_map(keys_of).collect()).await
+}
+
+async fn read_keys(
+    tx: &mut PgConnection,
+    wanted: HashSet<ThreadKey>,
+) -> Result<HashMap<ThreadKey, Way>, TicketError> {
     let (channels, accounts, names) = columns(wanted);
-    let rows: Vec<(i16, String, String, Uuid)> = sqlx::query_as(
-        "SELECT thread.channel, thread.account, thread.key, thread.ticket_id
+    let rows: Vec<(i16, String, String, Uuid, String)> = sqlx::query_as(
+        "SELECT thread.channel, thread.account, thread.key, thread.ticket_id, thread.named_by
          FROM unnest($1::smallint[], $2::text[], $3::text[]) AS wanted (channel, account, key)
          JOIN tickets.thread_key AS thread USING (channel, account, key)",
     )
@@ -64,8 +81,29 @@ async fn load_keys<'a>(
     .await?;
     let keys = rows
         .into_iter()
-        .map(|(channel, account, key, ticket)| ((channel, account, key), ticket));
+        .map(|(channel, account, key, ticket, named_by)| {
+            ((channel, account, key), Way { ticket, named_by })
+        });
     Ok(keys.collect())
+}
+
+/// A key that was only named leads elsewhere once its message is filed. Who files that has locked the ticket that the
+/// key leads to, as we have now: a key that changed meanwhile means that this batch is decided again.
+async fn check_named(tx: &mut PgConnection, threads: &Threads) -> Result<(), TicketError> {
+    let named = threads.keys.iter().filter(|(_, way)| !way.is_written());
+    let named: HashSet<ThreadKey> = named.map(|(key, _)| key.clone()).collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let now = read_keys(tx, named).await?;
+    let same = now
+        .iter()
+        .all(|(key, way)| threads.keys.get(key) == Some(way));
+    if same {
+        Ok(())
+    } else {
+        Err(TicketError::race())
+    }
 }
 
 async fn load_numbers<'a>(
@@ -109,8 +147,41 @@ async fn load_claims(
     Ok(claims.collect())
 }
 
-/// Locks `tickets` and what followed them. A closed ticket may have a successor, and that one too; each round locks
-/// the next of every chain.
+/// Colleagues who named a mail before it came, at most: more than so many tickets are not one thread.
+const MAX_COLLEAGUES: i64 = 50;
+
+async fn load_colleagues(
+    tx: &mut PgConnection,
+    ends: Vec<ClaimKey>,
+) -> Result<HashMap<ClaimKey, Uuid>, TicketError> {
+    if ends.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows: Vec<(i16, String, String, String, Uuid)> = sqlx::query_as(
+        "SELECT wanted.channel, wanted.account, wanted.key, claim.party, claim.ticket_id
+         FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[]) AS wanted (channel, account, key, domain)
+         CROSS JOIN LATERAL (
+            SELECT party, ticket_id FROM tickets.thread_claim AS claim
+            WHERE claim.channel = wanted.channel AND claim.account = wanted.account AND claim.key = wanted.key
+                AND right(claim.party, length(wanted.domain)) = wanted.domain AND left(claim.party, 1) <> ' '
+            ORDER BY party LIMIT $5
+         ) AS claim",
+    )
+    .bind(ends.iter().map(|(key, _)| key.0).collect::<Vec<_>>())
+    .bind(ends.iter().map(|(key, _)| key.1.as_str()).collect::<Vec<_>>())
+    .bind(ends.iter().map(|(key, _)| key.2.as_str()).collect::<Vec<_>>())
+    .bind(ends.iter().map(|(_, end)| end.as_str()).collect::<Vec<_>>())
+    .bind(MAX_COLLEAGUES)
+    .fetch_all(tx)
+    .await?;
+    let claims = rows
+        .into_iter()
+        .map(|(channel, account, key, party, ticket)| (((channel, account, key), party), ticket));
+    Ok(claims.collect())
+}
+
+/// Locks `tickets` and what followed them. A closed ticket may have a successor or have become part of another one, and
+/// that one too; each round locks the next of every chain.
 async fn lock_chains(
     tx: &mut PgConnection,
     threads: &mut Threads,
@@ -122,6 +193,7 @@ async fn lock_chains(
         let ids: Vec<Uuid> = missing.drain().collect();
         for ticket in model::lock(tx, &ids).await? {
             missing.extend(ticket.next_ticket_id);
+            missing.extend(ticket.merged_into);
             threads.tickets.insert(ticket.id, ticket);
         }
         missing.retain(|id| !threads.tickets.contains_key(id));

@@ -18,21 +18,26 @@ use solmu_telemetry::TraceContext;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{context::Context, error::TicketError, events::EventSink, metrics::Tally};
+use crate::{
+    agent_mail::notify, context::Context, error::TicketError, events::EventSink, metrics::Tally,
+};
 
 pub(crate) mod acknowledge;
 mod attachments;
 mod author;
 pub(crate) mod awaited;
+mod begin;
 pub(crate) mod budget;
 mod clean;
 mod contact;
+mod divert;
 mod load;
 mod load_threads;
 mod plan;
 mod repeat;
 mod search;
 mod thread;
+mod unite;
 mod ways;
 mod words;
 mod work;
@@ -40,11 +45,15 @@ mod write;
 mod write_originals;
 mod write_threads;
 
-pub(crate) use attachments::attachments_from_json;
-pub(crate) use author::as_recipient;
+pub(crate) use attachments::{attachments_from_json, attachments_to_json};
+pub(crate) use author::{Author, as_recipient};
 pub(crate) use clean::folded;
+pub(crate) use divert::Work;
+pub(crate) use plan::Plan;
+pub(crate) use words::{notice, visible};
+pub(crate) use work::{Filed, notices_column};
 
-use plan::Plan;
+use divert::Outcome;
 use work::Effect;
 
 /// Name of the lease group and, with the shard, of the durable.
@@ -139,22 +148,18 @@ impl Filer {
         chosen: &[usize],
         held: &Held,
     ) -> Result<(), TicketError> {
-        let items: Arc<Vec<Item>> = Arc::new(
-            chosen
-                .iter()
-                .filter_map(|index| {
-                    let inbound = decoded[*index].as_ref().ok()?.clone();
-                    Some(Item {
-                        event: batch[*index].event.id,
-                        trace: TraceContext::of(&batch[*index].span),
-                        inbound,
-                    })
-                })
-                .collect(),
-        );
-        if items.is_empty() {
-            return Ok(());
-        }
+        let items = chosen.iter().filter_map(|index| {
+            let inbound = decoded[*index].as_ref().ok()?.clone();
+            Some(Item {
+                event: batch[*index].event.id,
+                trace: TraceContext::of(&batch[*index].span),
+                inbound,
+            })
+        });
+        // Messages lock tickets as they find them, reports all of theirs at once: in one transaction two replicas
+        // would wait for each other.
+        let (messages, reports): (Vec<Item>, Vec<Item>) =
+            items.partition(|item| matches!(item.inbound, Inbound::Message(_)));
         let shards: Held = chosen
             .iter()
             .filter_map(|index| {
@@ -162,11 +167,29 @@ impl Filer {
                     .map(|(shard, epoch)| (*shard, *epoch))
             })
             .collect();
+        let parts = [
+            ("ticket.file_messages", messages),
+            ("ticket.apply_reports", reports),
+        ];
+        for (name, items) in parts {
+            if !items.is_empty() {
+                self.file_part(name, Arc::new(items), &shards).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn file_part(
+        &self,
+        name: &'static str,
+        items: Arc<Vec<Item>>,
+        shards: &Held,
+    ) -> Result<(), TicketError> {
         let group = self.context.group(GROUP);
         let tally = self
             .context
             .db
-            .tx("ticket.file_messages", |tx| {
+            .tx(name, |tx| {
                 let (context, items, shards, group) = (
                     self.context.clone(),
                     items.clone(),
@@ -179,7 +202,6 @@ impl Filer {
                 })
             })
             .await?;
-        self.context.outbox_written();
         self.context.metrics.record(&tally);
         Ok(())
     }
@@ -224,16 +246,19 @@ async fn file_items(
         .collect();
     let mut tally = file_messages(tx, context, &messages, &mut events, now).await?;
     tally.duplicates = (items.len() - fresh.len()) as u64;
-    for item in &fresh {
-        if let Inbound::Report(report) = &item.inbound {
-            crate::delivery::apply(tx, context, report, &mut events, item.trace.clone()).await?;
-        }
-    }
+    let reports: Vec<(&DeliveryReported, &TraceContext)> = fresh
+        .iter()
+        .filter_map(|item| match &item.inbound {
+            Inbound::Report(report) => Some((report.as_ref(), &item.trace)),
+            Inbound::Message(_) => None,
+        })
+        .collect();
+    crate::delivery::apply(tx, context, &reports, &mut events).await?;
     outbox::add(tx, Owner::Tickets, events.rows(), now).await?;
     Ok(tally)
 }
 
-/// Files messages in order.
+/// Files messages in order, and what waited for them.
 async fn file_messages(
     tx: &mut PgConnection,
     context: &Context,
@@ -241,32 +266,86 @@ async fn file_messages(
     events: &mut EventSink<'_>,
     now: Timestamp,
 ) -> Result<Tally, TicketError> {
-    if messages.is_empty() {
-        return Ok(Tally::default());
+    let (mut tally, mut keys) = file_all(tx, context, messages, events, now).await?;
+    let mut room = awaited::BATCH;
+    // What is taken out may be waited for, too. What there is no room for is left to the sweep.
+    while !keys.is_empty() {
+        let awaited = awaited::take(tx, &keys, room, now).await?;
+        room -= awaited.len();
+        let traces = vec![TraceContext::current(); awaited.len()];
+        let items: Vec<_> = awaited.iter().zip(&traces).collect();
+        let (more, next) = file_all(tx, context, &items, events, now).await?;
+        tally.add(more);
+        keys = next;
     }
-    let mut plan = Plan::new(
-        load::load(
-            tx,
-            messages.iter().map(|(message, _)| *message),
-            &context.config,
-        )
-        .await?,
-        context,
-        now,
-    );
+    Ok(tally)
+}
+
+/// Files messages in order: what is no customer's one by one, what lies between in one go. Returns the keys that are
+/// known from now on.
+async fn file_all(
+    tx: &mut PgConnection,
+    context: &Context,
+    messages: &[(&MessageReceived, &TraceContext)],
+    events: &mut EventSink<'_>,
+    now: Timestamp,
+) -> Result<(Tally, Vec<thread::ThreadKey>), TicketError> {
+    let diverted = divert::find(tx, messages, &context.config).await?;
+    let (mut tally, mut keys) = (Tally::default(), Vec::new());
+    let mut begin = 0;
+    for (index, (message, trace)) in messages.iter().enumerate() {
+        let Some(diversion) = diverted.get(&index) else {
+            continue;
+        };
+        let before = &messages[begin..index];
+        file_customers(tx, context, before, events, now, &mut tally, &mut keys).await?;
+        begin = index + 1;
+        let mut work = Work {
+            context,
+            message,
+            trace: (*trace).clone(),
+            events: &mut *events,
+            now,
+            released: false,
+            tally: Tally::default(),
+        };
+        let outcome = Box::pin(work.file(tx, diversion)).await?;
+        tally.add(work.tally);
+        if matches!(outcome, Outcome::Ordinary) {
+            begin = index;
+        }
+    }
+    let rest = &messages[begin..];
+    file_customers(tx, context, rest, events, now, &mut tally, &mut keys).await?;
+    Ok((tally, keys))
+}
+
+/// Files messages of customers.
+async fn file_customers(
+    tx: &mut PgConnection,
+    context: &Context,
+    messages: &[(&MessageReceived, &TraceContext)],
+    events: &mut EventSink<'_>,
+    now: Timestamp,
+    tally: &mut Tally,
+    keys: &mut Vec<thread::ThreadKey>,
+) -> Result<(), TicketError> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let inbound = messages.iter().map(|(message, _)| *message);
+    let loaded = load::load(tx, inbound, &context.config).await?;
+    let mut plan = Plan::new(loaded, context, now);
     for (message, trace) in messages {
         plan.file(message, (*trace).clone())?;
     }
     write::write(tx, &mut plan, events).await?;
-    let mut tally = tally_of(&plan);
-    let keys: Vec<_> = plan.keys.iter().map(|(key, _)| key.clone()).collect();
-    let awaited = awaited::take(tx, &keys, now).await?;
-    if !awaited.is_empty() {
-        let traces = vec![TraceContext::current(); awaited.len()];
-        let items: Vec<_> = awaited.iter().zip(&traces).collect();
-        tally.add(Box::pin(file_messages(tx, context, &items, events, now)).await?);
+    for (queued, trace) in notify::about(tx, context, &plan).await? {
+        events.add(&queued, trace);
     }
-    Ok(tally)
+    tally.add(tally_of(&plan));
+    keys.extend(plan.new_ways().cloned());
+    Ok(())
 }
 
 /// Files a message that somebody let out of the quarantine, whatever its class; returns its ticket.
@@ -278,6 +357,21 @@ pub(crate) async fn release_message(
     events: &mut EventSink<'_>,
     now: Timestamp,
 ) -> Result<(Uuid, Tally), TicketError> {
+    let diverted = divert::find(tx, &[(message, &trace)], &context.config).await?;
+    if let Some(diversion) = diverted.get(&0) {
+        let mut work = Work {
+            context,
+            message,
+            trace: trace.clone(),
+            events: &mut *events,
+            now,
+            released: true,
+            tally: Tally::default(),
+        };
+        if let Outcome::Filed(ticket) = Box::pin(work.file(tx, diversion)).await? {
+            return Ok((ticket, work.tally));
+        }
+    }
     let mut plan = Plan::new(
         load::load(tx, std::iter::once(message), &context.config).await?,
         context,

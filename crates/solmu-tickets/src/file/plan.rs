@@ -1,6 +1,6 @@
 //! Decides, in memory and in order of arrival, what each message of a batch does.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use solmu_bus::envelope::from_proto_time;
@@ -15,10 +15,9 @@ use uuid::Uuid;
 use super::{
     acknowledge::Acknowledged,
     author::{Author, Standing, sender_of},
-    budget::{ANYBODY, Kind},
     contact::IdentityWrite,
     load::Loaded,
-    repeat::{Names, Stamp},
+    repeat::choose,
     thread::{ClaimKey, Place, ThreadKey},
     words::{display_name, notice, quarantine_cause, subject_of},
     work::{Before, Effect, Filed, Incoming, Link, LinkKind, NewContact, Quarantined},
@@ -27,6 +26,7 @@ use crate::{
     config::Config,
     context::Context,
     error::TicketError,
+    merge::Merge,
     model::{Ticket, class_from_proto},
 };
 
@@ -41,10 +41,14 @@ pub(crate) struct Plan<'a> {
     pub(crate) changed: BTreeSet<Uuid>,
     pub(crate) filed: Vec<Filed<'a>>,
     pub(crate) keys: Vec<(ThreadKey, Uuid)>,
+    /// Those of `keys` that were only named, and by whom.
+    pub(crate) named: HashMap<ThreadKey, String>,
     /// Keys that are known and lead to another ticket from now on.
     pub(crate) moved_keys: Vec<(ThreadKey, Uuid)>,
     pub(crate) claims: Vec<(ClaimKey, Uuid)>,
     pub(crate) links: BTreeSet<Link>,
+    /// Tickets that became part of others, in order.
+    pub(crate) merges: Vec<Merge>,
     pub(crate) participants: HashSet<(Uuid, String)>,
     pub(crate) quarantined: Vec<Quarantined<'a>>,
     pub(crate) acknowledged: Vec<Acknowledged>,
@@ -65,9 +69,11 @@ impl<'a> Plan<'a> {
             changed: BTreeSet::new(),
             filed: Vec::new(),
             keys: Vec::new(),
+            named: HashMap::new(),
             moved_keys: Vec::new(),
             claims: Vec::new(),
             links: BTreeSet::new(),
+            merges: Vec::new(),
             participants: HashSet::new(),
             quarantined: Vec::new(),
             acknowledged: Vec::new(),
@@ -75,7 +81,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    pub(super) fn config(&self) -> &'a Config {
+    pub(crate) fn config(&self) -> &'a Config {
         &self.context.config
     }
 
@@ -95,7 +101,7 @@ impl<'a> Plan<'a> {
         message: &'a MessageReceived,
         trace: TraceContext,
     ) -> Result<(), TicketError> {
-        let Some(names) = self.names_of(message)? else {
+        let Some(names) = choose(&mut self.loaded.filed, message)? else {
             return Ok(());
         };
         let author = Author::of(message);
@@ -109,6 +115,7 @@ impl<'a> Plan<'a> {
         if incoming.author.failed() {
             incoming.notices.push(notice::FAILED.to_owned());
         }
+        incoming.notices.extend(self.loaded.no_agent(&incoming));
         let class = class_from_proto(message.automatic_class());
         if !self.released && self.loaded.blocked.contains(&incoming.author.address) {
             self.quarantine(incoming, "blocked_sender", false);
@@ -140,25 +147,6 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Under what the message is stored; `None` for a repeat, which has no effect.
-    fn names_of(&mut self, message: &MessageReceived) -> Result<Option<Names>, TicketError> {
-        let id = Uuid::parse_str(&message.message_id)
-            .map_err(|_| TicketError::BadEvent("message_id"))?;
-        let stamp = Stamp::of(message);
-        let names = match self.loaded.filed.get(&id) {
-            None => Some(Names::first(message, id)),
-            Some(known) => match (known, &stamp) {
-                (Some(known), Some(stamp)) if !known.same(stamp) => Names::other(message, id)
-                    .filter(|other| !self.loaded.filed.contains_key(&other.id)),
-                _ => None,
-            },
-        };
-        if let Some(names) = &names {
-            self.loaded.filed.insert(names.id, stamp);
-        }
-        Ok(names)
-    }
-
     /// Whether this is one automatic message too many. What is not there yet has a full bucket.
     fn is_loop(&mut self, incoming: &Incoming<'_>, ticket: Uuid, class: AutomaticClass) -> bool {
         let counts = incoming.message.channel() == Channel::Email && !class.is_human();
@@ -168,10 +156,7 @@ impl<'a> Plan<'a> {
         let (loops, now) = (&self.config().loops, self.now);
         let address = &incoming.author.address;
         let budgets = &mut self.loaded.budgets;
-        let passes = budgets.has(Kind::AutomaticOnTicket, ANYBODY, ticket, loops, now)
-            && budgets.spend(Kind::AutomaticIn, address, ticket, loops, now)
-            && budgets.spend(Kind::AutomaticOnTicket, ANYBODY, ticket, loops, now);
-        !passes
+        !budgets.spend_automatic(address, ticket, loops, now)
     }
 
     fn quarantine(&mut self, incoming: Incoming<'a>, cause: &'static str, awaits: bool) {
@@ -192,53 +177,52 @@ impl<'a> Plan<'a> {
         stranger: bool,
         class: AutomaticClass,
     ) -> Result<(), TicketError> {
-        let now = self.now;
-        let ticket = self
-            .ticket_mut(ticket_id)
-            .ok_or(TicketError::BadEvent("ticket"))?;
-        let status_before = ticket.status;
-        match status_before.customer_replied(class.is_human()) {
+        let status = self
+            .ticket(ticket_id)
+            .ok_or(TicketError::BadEvent("ticket"))?
+            .status;
+        if status.customer_replied(class.is_human()) == ReplyEffect::OpenLinked {
             // Who has got our mail from somebody else may add to it, but takes nothing over.
-            ReplyEffect::OpenLinked if stranger => {
-                return self.open(incoming, Before::Unproven(ticket_id));
-            }
-            ReplyEffect::OpenLinked => {
-                return self.open(incoming, Before::Closed(ticket_id));
-            }
-            ReplyEffect::Join(status) => {
-                let changes = status != status_before;
-                ticket.status = status;
-                if changes {
-                    ticket.close_at = None;
-                }
-                ticket.touch(now, changes);
-            }
+            let before = if stranger {
+                Before::Unproven(ticket_id)
+            } else {
+                Before::Closed(ticket_id)
+            };
+            return self.open(incoming, before);
         }
         if stranger && class.is_human() {
             incoming.notices.push(notice::STRANGER.to_owned());
         }
-        let party = incoming.author.party(&self.config().public_mail_domains);
-        let bridged =
-            self.loaded
-                .threads
-                .bridged(incoming.message, &party, ticket_id, self.config());
-        if let Some(other) = bridged {
-            let number = self.ticket(other).map_or(0, |ticket| ticket.number);
-            incoming.notices.push(notice::bridged(number));
-            self.links.insert(Link {
-                ticket: ticket_id,
-                other,
-                kind: LinkKind::SameThread,
-            });
-        }
+        let (ticket_id, status_before) = if stranger {
+            (ticket_id, status)
+        } else {
+            self.unite(&mut incoming, ticket_id)
+        };
+        self.reply(ticket_id, class.is_human());
         let contact_id = self.resolve(&mut incoming);
-        self.changed.insert(ticket_id);
         self.add(
             incoming,
             ticket_id,
             contact_id,
             Effect::Joined { status_before },
         )
+    }
+
+    /// What a message of the customer does to a ticket that is not closed for it; returns where that stood before.
+    pub(super) fn reply(&mut self, ticket: Uuid, human: bool) -> Option<Status> {
+        let now = self.now;
+        self.changed.insert(ticket);
+        let ticket = self.ticket_mut(ticket)?;
+        let before = ticket.status;
+        if let ReplyEffect::Join(status) = before.customer_replied(human) {
+            let changes = status != before;
+            ticket.status = status;
+            if changes {
+                ticket.close_at = None;
+            }
+            ticket.touch(now, changes);
+        }
+        Some(before)
     }
 
     fn open(&mut self, mut incoming: Incoming<'a>, before: Before) -> Result<(), TicketError> {
@@ -327,6 +311,12 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
+    /// The keys that lead somebody somewhere from now on.
+    pub(crate) fn new_ways(&self) -> impl Iterator<Item = &ThreadKey> {
+        let keys = self.keys.iter().chain(&self.moved_keys).map(|(key, _)| key);
+        keys.chain(self.claims.iter().map(|((key, _), _)| key))
+    }
+
     fn resolve(&mut self, incoming: &mut Incoming<'_>) -> Uuid {
         let message = incoming.message;
         let fresh = new_uuid(self.context.clock.as_ref(), self.context.rng.as_ref());
@@ -349,7 +339,7 @@ impl<'a> Plan<'a> {
 }
 
 /// A ticket that nobody has looked at.
-fn new_ticket(id: Uuid, message: &MessageReceived, now: Timestamp) -> Ticket {
+pub(super) fn new_ticket(id: Uuid, message: &MessageReceived, now: Timestamp) -> Ticket {
     Ticket {
         id,
         number: 0,
@@ -382,5 +372,8 @@ fn new_ticket(id: Uuid, message: &MessageReceived, now: Timestamp) -> Ticket {
         channels: 0,
         previous_ticket_id: None,
         next_ticket_id: None,
+        merged_into: None,
+        moved_away: 0,
+        touched: false,
     }
 }

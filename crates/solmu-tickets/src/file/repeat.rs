@@ -4,12 +4,15 @@
 //! one fixed id. The first mail under an id keeps it. A mail of another sender, with another date, subject, text or
 //! attachment, is a message of its own: dropping it as a repeat would let anybody swallow a mail whose id they guess.
 
+use std::collections::HashMap;
+
 use sha2::{Digest as _, Sha256};
 use solmu_bus::envelope::from_proto_time;
 use solmu_proto::{inbound::v1::MessageReceived, types::v1::Channel};
 use uuid::Uuid;
 
 use super::words::sender_address;
+use crate::error::TicketError;
 
 /// Hexadecimal digits of the new id that are added to the external id, so that it stays unique.
 const MARK: usize = 12;
@@ -36,6 +39,29 @@ pub(crate) struct Names {
     pub(crate) external_id: String,
     /// Where `external_id` had to differ from it.
     pub(crate) message_id_header: String,
+}
+
+/// Under what `message` is stored beside what is `known`, where it is noted; `None` for a repeat, which has no effect.
+pub(crate) fn choose(
+    known: &mut HashMap<Uuid, Option<Stamp>>,
+    message: &MessageReceived,
+) -> Result<Option<Names>, TicketError> {
+    let id =
+        Uuid::parse_str(&message.message_id).map_err(|_| TicketError::BadEvent("message_id"))?;
+    let stamp = Stamp::of(message);
+    let names = match known.get(&id) {
+        None => Some(Names::first(message, id)),
+        Some(first) => match (first, &stamp) {
+            (Some(first), Some(stamp)) if !first.same(stamp) => {
+                Names::other(message, id).filter(|other| !known.contains_key(&other.id))
+            }
+            _ => None,
+        },
+    };
+    if let Some(names) = &names {
+        known.insert(names.id, stamp);
+    }
+    Ok(names)
 }
 
 impl Stamp {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     author::{Author, Standing, copied_of, domain_of, party_of},
-    thread::{ThreadKey, Threads, correspondent},
+    thread::{ThreadKey, Threads, Way, correspondent, namer, receiver, shared_keys},
 };
 use crate::config::Config;
 
@@ -15,6 +15,8 @@ use crate::config::Config;
 pub(super) struct Search<'a> {
     threads: &'a Threads,
     author: &'a Author,
+    /// As whom they name messages.
+    name: String,
     party: String,
     config: &'a Config,
 }
@@ -24,6 +26,7 @@ impl<'a> Search<'a> {
         Self {
             threads,
             author,
+            name: namer(author),
             party: author.party(&config.public_mail_domains),
             config,
         }
@@ -32,74 +35,120 @@ impl<'a> Search<'a> {
     fn claimed(&self, key: &ThreadKey, party: &str) -> Option<Uuid> {
         let claim = self.threads.claims.get(&(key.clone(), party.to_owned()));
         claim
-            .copied()
             .filter(|id| self.threads.tickets.contains_key(id))
+            .map(|id| self.threads.home(*id))
     }
 
-    fn writes_on(&self, ticket: Uuid) -> bool {
+    pub(super) fn writes_on(&self, ticket: Uuid) -> bool {
         self.threads.has_party(ticket, &self.party, self.config)
     }
 
-    /// They or a colleague wrote on the ticket.
+    /// The message itself is on a ticket on which they or a colleague wrote, or they named it there before.
     pub(super) fn as_writer<'k>(
-        &self,
-        mut keys: impl Iterator<Item = &'k ThreadKey>,
-    ) -> Option<Uuid> {
-        keys.find_map(|key| {
-            let first = self.threads.ticket_of(key);
-            first
-                .filter(|ticket| self.writes_on(*ticket))
-                .or_else(|| self.claimed(key, &self.party))
+        &'k self,
+        keys: impl Iterator<Item = &'k ThreadKey> + 'k,
+    ) -> impl Iterator<Item = Uuid> + 'k {
+        keys.flat_map(|key| {
+            let way = self.threads.keys.get(key);
+            let first = way.and_then(|way| {
+                let ticket = self.threads.ticket_of(key)?;
+                let ours =
+                    way.named_by == self.name || (way.is_written() && self.writes_on(ticket));
+                ours.then_some(ticket)
+            });
+            let others = [&self.name, &self.party].map(|name| self.claimed(key, name));
+            first.into_iter().chain(others.into_iter().flatten())
         })
     }
 
     /// They got the mail that they answer.
-    pub(super) fn as_copied(&self, answered: &[ThreadKey]) -> Option<Uuid> {
-        if self.author.failed() {
-            return None;
-        }
+    pub(super) fn as_copied<'k>(
+        &'k self,
+        answered: &'k [ThreadKey],
+    ) -> impl Iterator<Item = Uuid> + 'k {
+        let name = receiver(&self.name);
         answered
             .iter()
-            .find_map(|key| self.claimed(key, &self.author.address))
+            .filter(|_| !self.author.failed())
+            .filter_map(move |key| self.claimed(key, &name))
     }
 
-    /// This is what somebody answered who got it: the answer overtook it.
-    pub(super) fn as_original(
-        &self,
-        message: &MessageReceived,
-        own: Option<&ThreadKey>,
-    ) -> Option<Uuid> {
-        let own = own.filter(|_| !self.author.failed())?;
+    /// This is what a colleague answered: the answer overtook it.
+    pub(super) fn as_answered<'k>(
+        &'k self,
+        own: Option<&'k ThreadKey>,
+    ) -> impl Iterator<Item = Uuid> + 'k {
         let domains = &self.config.public_mail_domains;
-        copied_of(message, self.author).find_map(|copied| {
-            let wrote = |ticket: &Uuid| {
+        self.namers(own)
+            .filter(move |(name, _)| party_of(name, domains) == self.party)
+            .map(|(_, ticket)| ticket)
+    }
+
+    /// This is what somebody answered who got it. Of two mails under one id only the first can be that: anybody can copy
+    /// an id that is in use.
+    pub(super) fn as_original<'k>(
+        &'k self,
+        message: &MessageReceived,
+        own: Option<&'k ThreadKey>,
+    ) -> impl Iterator<Item = Uuid> + 'k {
+        let own = own.filter(|own| !self.is_written(own));
+        let copied: HashSet<String> = copied_of(message, self.author).collect();
+        self.namers(own)
+            .filter(move |(name, _)| copied.contains(*name))
+            .map(|(_, ticket)| ticket)
+    }
+
+    /// Who named the mail itself, on tickets of theirs.
+    fn namers<'k>(
+        &'k self,
+        own: Option<&'k ThreadKey>,
+    ) -> impl Iterator<Item = (&'k str, Uuid)> + 'k {
+        own.filter(|_| !self.author.failed())
+            .into_iter()
+            .flat_map(|own| self.threads.namers(own))
+            .filter(|(name, ticket)| {
                 let participants = self.threads.participants.get(ticket);
-                participants.is_some_and(|participants| participants.contains(&copied))
-            };
-            let first = self.threads.ticket_of(own).filter(&wrote);
-            first
-                .or_else(|| self.claimed(own, &party_of(&copied, domains)).filter(wrote))
-                .or_else(|| self.claimed(own, &copied).filter(wrote))
+                participants.is_some_and(|participants| participants.contains(*name))
+            })
+    }
+
+    fn is_written(&self, key: &ThreadKey) -> bool {
+        self.threads.keys.get(key).is_some_and(Way::is_written)
+    }
+
+    /// They write to somebody who has written to them, too, about the same earlier mail. Both have to: a stranger can
+    /// copy anybody.
+    pub(super) fn as_correspondent<'k>(
+        &'k self,
+        message: &MessageReceived,
+        keys: impl Iterator<Item = &'k ThreadKey> + 'k,
+    ) -> impl Iterator<Item = Uuid> + 'k {
+        let names: Vec<String> = copied_of(message, self.author)
+            .map(|copied| correspondent(&self.name, &copied))
+            .collect();
+        keys.filter(|_| !self.author.failed()).flat_map(move |key| {
+            let found: Vec<Uuid> = names
+                .iter()
+                .filter_map(|name| self.claimed(key, name))
+                .collect();
+            found
         })
     }
 
-    /// They write to somebody of the ticket who has written to them, too, about the same earlier mail. Both have to: a
-    /// stranger can copy anybody.
-    pub(super) fn as_correspondent<'k>(
-        &self,
+    /// Every ticket to which the mail belongs for certain, in order of proof.
+    pub(super) fn of_thread<'k>(
+        &'k self,
         message: &MessageReceived,
-        keys: impl Iterator<Item = &'k ThreadKey>,
-    ) -> Option<Uuid> {
-        if self.author.failed() {
-            return None;
-        }
-        let copied: HashSet<String> = copied_of(message, self.author).collect();
-        let name = correspondent(&self.author.address);
-        keys.filter_map(|key| self.claimed(key, &name))
-            .find(|ticket| {
-                let participants = self.threads.participants.get(ticket);
-                participants.is_some_and(|participants| !participants.is_disjoint(&copied))
-            })
+        answered: &'k [ThreadKey],
+        own: Option<&'k ThreadKey>,
+    ) -> impl Iterator<Item = Uuid> + 'k {
+        let mut shared: Vec<&ThreadKey> = own.into_iter().collect();
+        let ends = shared_keys(message);
+        shared.extend(answered.iter().filter(|key| ends.contains(*key)));
+        self.as_writer(answered.iter().chain(own))
+            .chain(self.as_copied(answered))
+            .chain(self.as_answered(own))
+            .chain(self.as_correspondent(message, shared.into_iter()))
     }
 
     /// An agent may write everywhere, if it is one for certain.
@@ -135,6 +184,6 @@ impl<'a> Search<'a> {
             || self.writes_on(newest)
             || self
                 .as_copied(answered)
-                .is_some_and(|id| id == ticket || id == newest)
+                .any(|id| id == ticket || id == newest)
     }
 }

@@ -7,16 +7,18 @@
 //! corresponds with them about the same mail, or an agent. A hit without such a person opens a new
 //! ticket that is linked to the one it named.
 //!
-//! Anybody can write a Message-ID that is not theirs, so an id leads each party (see [`super::author`]) to that party's
-//! ticket: who names an id first neither takes over nor splits the thread of those to whom it belongs.
+//! Anybody can write a Message-ID that is not theirs. So a ticket on which the message itself stands is one thing, and
+//! one on which somebody merely named it another: the first takes in everybody with proof, the second only those who
+//! named it themselves, and whoever turns out to have written it. Two customers of one mail provider who answer the
+//! same newsletter have nothing to do with each other.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use solmu_proto::{inbound::v1::MessageReceived, types::v1::Channel};
 use uuid::Uuid;
 
 use super::{
-    author::{Author, copied_of, party_of},
+    author::{Author, copied_of, domain_of, party_of},
     clean::folded,
     search::Search,
 };
@@ -27,8 +29,23 @@ use crate::{
 
 /// What a thread key is unique by: channel, account, key.
 pub(crate) type ThreadKey = (i16, String, String);
-/// A key, and the party that it leads somewhere.
+/// A key, and whom it leads somewhere: an address that named it or, where another mail has the same id, the party that
+/// wrote it; [`receiver`] and [`correspondent`] are others.
 pub(crate) type ClaimKey = (ThreadKey, String);
+
+/// Where a key leads first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Way {
+    pub(crate) ticket: Uuid,
+    /// The address that named it; empty if the message itself is on the ticket, or is one of ours.
+    pub(crate) named_by: String,
+}
+
+impl Way {
+    pub(crate) fn is_written(&self) -> bool {
+        self.named_by.is_empty()
+    }
+}
 
 /// Numbers in one subject that are looked up.
 const SUBJECT_NUMBERS: usize = 3;
@@ -36,10 +53,11 @@ const SUBJECT_NUMBERS: usize = 3;
 /// Threads and tickets that the database has, and those that this batch adds.
 #[derive(Debug, Default)]
 pub(crate) struct Threads {
-    /// Where a key leads first.
-    pub(crate) keys: HashMap<ThreadKey, Uuid>,
-    /// Where it leads further parties.
+    pub(crate) keys: HashMap<ThreadKey, Way>,
+    /// Where a key leads others.
     pub(crate) claims: HashMap<ClaimKey, Uuid>,
+    /// Who named a key, besides the first.
+    pub(super) namers: HashMap<ThreadKey, BTreeSet<String>>,
     /// Tickets that subjects name.
     pub(crate) numbers: HashMap<i64, Uuid>,
     pub(crate) tickets: HashMap<Uuid, Ticket>,
@@ -119,10 +137,25 @@ pub(crate) fn shared_keys(message: &MessageReceived) -> HashSet<ThreadKey> {
         .collect()
 }
 
-/// As whom a claim leads somebody who was copied on a mail that names a key: no proof by itself, see
+/// As whom a claim leads somebody who got the very mail of a key. No address begins with a space.
+pub(crate) fn receiver(address: &str) -> String {
+    format!(" to {address}")
+}
+
+/// As whom a claim leads somebody who was copied by `author` on a mail that names a key: no proof by itself, see
 /// [`Search::as_correspondent`].
-pub(crate) fn correspondent(address: &str) -> String {
-    format!("cc:{address}")
+pub(crate) fn correspondent(address: &str, author: &str) -> String {
+    format!(" cc {address} by {author}")
+}
+
+/// As whom `author` names keys.
+pub(crate) fn namer(author: &Author) -> String {
+    let name = author.participant();
+    if name.is_empty() {
+        " nobody".to_owned()
+    } else {
+        name
+    }
 }
 
 /// The tickets that a message names with a signature of ours.
@@ -155,28 +188,36 @@ pub(crate) fn wanted_claims(message: &MessageReceived, config: &Config) -> Vec<C
         return Vec::new();
     }
     let author = Author::of(message);
-    let domains = &config.public_mail_domains;
-    let names = HashSet::from([
-        author.party(domains),
-        author.participant(),
-        correspondent(&author.participant()),
-    ]);
-    let mut wanted: Vec<ClaimKey> = keys_of(message)
+    let (me, domains) = (namer(&author), &config.public_mail_domains);
+    let names = HashSet::from([me.clone(), author.party(domains), receiver(&me)]);
+    let (keys, own, shared) = (keys_of(message), own_key(message), shared_keys(message));
+    let mut wanted: Vec<ClaimKey> = keys
         .iter()
         .flat_map(|key| names.iter().map(|name| (key.clone(), name.clone())))
         .collect();
-    let (own, shared) = (own_key(message), shared_keys(message));
     for copied in copied_of(message, &author) {
-        let correspondents = shared
-            .iter()
-            .map(|key| (key.clone(), correspondent(&copied)));
-        wanted.extend(correspondents);
+        for name in [correspondent(&me, &copied), correspondent(&copied, &me)] {
+            wanted.extend(
+                shared
+                    .iter()
+                    .chain(&own)
+                    .map(|key| (key.clone(), name.clone())),
+            );
+        }
         if let Some(own) = &own {
-            wanted.push((own.clone(), party_of(&copied, domains)));
+            wanted.push((own.clone(), receiver(&copied)));
             wanted.push((own.clone(), copied));
         }
     }
     wanted
+}
+
+/// The key of a mail, and the end of the addresses of its author's colleagues: if they named it, it is what they
+/// answered.
+pub(crate) fn colleagues(message: &MessageReceived, config: &Config) -> Option<ClaimKey> {
+    let party = Author::of(message).party(&config.public_mail_domains);
+    let own = own_key(message)?;
+    party.starts_with('@').then_some((own, party))
 }
 
 impl Threads {
@@ -204,10 +245,9 @@ impl Threads {
             return known.map_or(Place::Nowhere, |ticket| self.proven(ticket));
         }
         let found = search
-            .as_writer(answered.iter().chain(&own))
-            .or_else(|| search.as_copied(&answered))
-            .or_else(|| search.as_original(message, own.as_ref()))
-            .or_else(|| search.as_correspondent(message, answered.iter().chain(&own)))
+            .of_thread(message, &answered, own.as_ref())
+            .next()
+            .or_else(|| search.as_original(message, own.as_ref()).next())
             .or_else(|| search.as_agent(&answered))
             .or_else(|| search.by_number(message));
         if let Some(ticket) = found {
@@ -216,6 +256,7 @@ impl Threads {
         // Automatic mail, too: anybody can write that header. A bounce of ours is known by its signed id.
         let named = answered
             .iter()
+            .filter(|key| self.keys.get(key).is_some_and(Way::is_written))
             .find_map(|key| self.ticket_of(key))
             .or_else(|| self.numbered(message).next());
         match (named, own.and_then(|key| self.ticket_of(&key))) {
@@ -234,38 +275,95 @@ impl Threads {
         })
     }
 
-    /// Another ticket of the same people that `message` names besides `joined`.
-    pub(crate) fn bridged(
+    /// The other tickets that `message`, which goes to `joined`, shows to be of one thread with it.
+    pub(crate) fn met(
         &self,
         message: &MessageReceived,
-        party: &str,
+        author: &Author,
         joined: Uuid,
         config: &Config,
-    ) -> Option<Uuid> {
-        let answered = answered_keys(message);
-        let own = own_key(message);
-        answered
-            .iter()
-            .chain(own.as_ref())
-            .filter_map(|key| self.ticket_of(key))
-            .filter(|ticket| self.has_party(*ticket, party, config))
-            .map(|ticket| self.newest(ticket))
-            .find(|ticket| *ticket != joined)
-            .filter(|_| message.channel() == Channel::Email)
+    ) -> Vec<Uuid> {
+        if message.channel() != Channel::Email {
+            return Vec::new();
+        }
+        let (answered, own) = (answered_keys(message), own_key(message));
+        let search = Search::new(self, author, config);
+        // Who knows an id that somebody answered can claim to have written it: that brings a mail to a ticket, but it
+        // brings together only tickets of the same people.
+        let original = search.as_original(message, own.as_ref());
+        let original = original.filter(|ticket| self.share_people(*ticket, joined));
+        let mut met = Vec::new();
+        for found in search
+            .of_thread(message, &answered, own.as_ref())
+            .chain(original)
+        {
+            let ticket = self.newest(found);
+            if ticket != joined && !met.contains(&ticket) {
+                met.push(ticket);
+            }
+        }
+        met
+    }
+
+    fn share_people(&self, one: Uuid, other: Uuid) -> bool {
+        let people = |ticket: Uuid| self.participants.get(&ticket);
+        let (Some(one), Some(other)) = (people(one), people(other)) else {
+            return false;
+        };
+        !one.is_disjoint(other)
     }
 
     pub(super) fn ticket_of(&self, key: &ThreadKey) -> Option<Uuid> {
         self.keys
             .get(key)
-            .copied()
-            .filter(|id| self.tickets.contains_key(id))
+            .filter(|way| self.tickets.contains_key(&way.ticket))
+            .map(|way| self.home(way.ticket))
+    }
+
+    /// Notes a claim.
+    pub(super) fn add_claim(&mut self, claim: ClaimKey, ticket: Uuid) {
+        let (key, name) = &claim;
+        if domain_of(name).is_some_and(|_| !name.starts_with([' ', '@'])) {
+            self.namers
+                .entry(key.clone())
+                .or_default()
+                .insert(name.clone());
+        }
+        self.claims.insert(claim, ticket);
+    }
+
+    /// Who named `key`, each with the ticket that it leads them to.
+    pub(super) fn namers(&self, key: &ThreadKey) -> impl Iterator<Item = (&str, Uuid)> {
+        let first = self.keys.get(key).filter(|way| !way.is_written());
+        let first = first.map(|way| (way.named_by.as_str(), way.ticket));
+        let others = self
+            .namers
+            .get(key)
+            .into_iter()
+            .flatten()
+            .filter_map(|name| {
+                let ticket = self.claims.get(&(key.clone(), name.clone()))?;
+                Some((name.as_str(), *ticket))
+            });
+        first
+            .into_iter()
+            .chain(others)
+            .filter(|(_, ticket)| self.tickets.contains_key(ticket))
+            .map(|(name, ticket)| (name, self.home(ticket)))
+    }
+
+    /// The ticket that `ticket` is part of now; itself if it was not merged.
+    pub(super) fn home(&self, ticket: Uuid) -> Uuid {
+        self.last(ticket, |ticket| ticket.merged_into)
     }
 
     pub(super) fn numbered<'a>(
         &'a self,
         message: &'a MessageReceived,
     ) -> impl Iterator<Item = Uuid> + 'a {
-        subject_numbers(message).filter_map(|number| self.numbers.get(&number).copied())
+        subject_numbers(message)
+            .filter_map(|number| self.numbers.get(&number))
+            .map(|id| self.home(*id))
     }
 
     fn proven(&self, ticket: Uuid) -> Place {
@@ -275,16 +373,18 @@ impl Threads {
         }
     }
 
-    /// The last ticket of the chain that began with `ticket`: what followed a closed one.
+    /// The last ticket of the chain that began with `ticket`: what it was merged into, and what followed a closed one.
     pub(super) fn newest(&self, ticket: Uuid) -> Uuid {
+        self.last(ticket, |ticket| {
+            ticket.merged_into.or(ticket.next_ticket_id)
+        })
+    }
+
+    fn last(&self, ticket: Uuid, next: impl Fn(&Ticket) -> Option<Uuid>) -> Uuid {
         let mut id = ticket;
         // A chain cannot be longer than the tickets that are loaded.
         for _ in 0..self.tickets.len() {
-            match self
-                .tickets
-                .get(&id)
-                .and_then(|ticket| ticket.next_ticket_id)
-            {
+            match self.tickets.get(&id).and_then(&next) {
                 Some(next) if self.tickets.contains_key(&next) => id = next,
                 _ => break,
             }

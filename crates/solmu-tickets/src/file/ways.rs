@@ -6,7 +6,9 @@ use uuid::Uuid;
 use super::{
     author::copied_of,
     plan::Plan,
-    thread::{ClaimKey, Threads, correspondent, keys_of, own_key, shared_keys},
+    thread::{
+        ClaimKey, ThreadKey, Way, correspondent, keys_of, namer, own_key, receiver, shared_keys,
+    },
     work::{Effect, Incoming},
 };
 use crate::model::class_from_proto;
@@ -32,45 +34,76 @@ impl Plan<'_> {
         }
     }
 
-    /// Notes by what later messages name the ticket: for everybody where nobody knew the key, else for the author's
-    /// party, and for those who got this very mail.
+    /// Notes by what later messages find the ticket: the ids that the message names, its own, and who got it.
     pub(super) fn add_keys(&mut self, incoming: &Incoming<'_>, ticket: Uuid) {
-        let config = self.config();
-        let author = &incoming.author;
+        let (config, message, author) = (self.config(), incoming.message, &incoming.author);
+        let is_mail = message.channel() == Channel::Email;
         let party = author.party(&config.public_mail_domains);
-        let threads = &mut self.loaded.threads;
-        let is_part = incoming.message.channel() == Channel::Email
-            && threads.has_party(ticket, &party, config);
-        let mut claim = |threads: &mut Threads, key: ClaimKey| {
-            if !threads.claims.contains_key(&key) {
-                threads.claims.insert(key.clone(), ticket);
-                self.claims.push((key, ticket));
-            }
-        };
-        for key in keys_of(incoming.message) {
-            match threads.keys.get(&key) {
+        let is_part = is_mail && self.loaded.threads.has_party(ticket, &party, config);
+        let (own, me) = (own_key(message), namer(author));
+        for key in keys_of(message) {
+            let is_own = own.as_ref() == Some(&key);
+            match self.loaded.threads.keys.get(&key).cloned() {
                 None => {
-                    threads.keys.insert(key.clone(), ticket);
-                    self.keys.push((key, ticket));
+                    let named_by = if is_own || !is_mail {
+                        String::new()
+                    } else {
+                        me.clone()
+                    };
+                    self.add_way(key, Way { ticket, named_by });
                 }
-                Some(first) if is_part && !threads.has_party(*first, &party, config) => {
-                    claim(threads, (key, party.clone()));
+                // The message that was named before: now it leads here, and who named it goes on where they were.
+                Some(way) if is_own && !way.is_written() => {
+                    if self.loaded.threads.home(way.ticket) != ticket {
+                        self.claim((key.clone(), way.named_by), way.ticket);
+                    }
+                    self.move_key(key, ticket);
+                }
+                Some(way) if is_part => {
+                    let elsewhere = self.loaded.threads.home(way.ticket) != ticket;
+                    if is_own && elsewhere {
+                        self.claim((key, party.clone()), ticket);
+                    } else if !is_own && way.named_by != me && (elsewhere || !way.is_written()) {
+                        self.claim((key, me.clone()), ticket);
+                    }
                 }
                 Some(_) => {}
             }
         }
-        if is_part
-            && !author.failed()
-            && let Some(own) = own_key(incoming.message)
-        {
-            let shared = shared_keys(incoming.message);
-            for copied in copied_of(incoming.message, author) {
+        if let Some(own) = own.filter(|_| is_part && !author.failed()) {
+            let shared = shared_keys(message);
+            for copied in copied_of(message, author) {
                 for key in shared.iter().filter(|key| **key != own) {
-                    claim(threads, (key.clone(), correspondent(&copied)));
+                    self.claim((key.clone(), correspondent(&copied, &me)), ticket);
                 }
-                claim(threads, (own.clone(), copied));
+                self.claim((own.clone(), receiver(&copied)), ticket);
             }
         }
+    }
+
+    fn add_way(&mut self, key: ThreadKey, way: Way) {
+        self.keys.push((key.clone(), way.ticket));
+        if !way.is_written() {
+            self.named.insert(key.clone(), way.named_by.clone());
+        }
+        self.loaded.threads.keys.insert(key, way);
+    }
+
+    /// The first claim of a name holds.
+    fn claim(&mut self, claim: ClaimKey, ticket: Uuid) {
+        let threads = &mut self.loaded.threads;
+        if !threads.claims.contains_key(&claim) {
+            threads.add_claim(claim.clone(), ticket);
+            self.claims.push((claim, ticket));
+        }
+    }
+
+    /// Points a known key to the ticket on which its message is.
+    fn move_key(&mut self, key: ThreadKey, ticket: Uuid) {
+        let named_by = String::new();
+        let way = Way { ticket, named_by };
+        self.loaded.threads.keys.insert(key.clone(), way);
+        self.moved_keys.push((key, ticket));
     }
 
     /// Points the conversation of a platform to the ticket that follows a closed one, so that a customer of many years
@@ -85,9 +118,9 @@ impl Plan<'_> {
             return;
         }
         for key in keys_of(message) {
-            if self.loaded.threads.keys.get(&key) == Some(&closed) {
-                self.loaded.threads.keys.insert(key.clone(), next);
-                self.moved_keys.push((key, next));
+            let way = self.loaded.threads.keys.get(&key);
+            if way.is_some_and(|way| way.ticket == closed) {
+                self.move_key(key, next);
             }
         }
     }

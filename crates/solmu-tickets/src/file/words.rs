@@ -24,6 +24,19 @@ pub(crate) fn sender_address(message: &MessageReceived) -> String {
         .unwrap_or_default()
 }
 
+/// What the sender wrote anew: without what they quote and without their signature.
+pub(crate) fn visible(message: &MessageReceived) -> String {
+    let offsets = [message.quote_offset, message.signature_offset];
+    cut(&message.text, offsets.into_iter().flatten().min())
+}
+
+/// The first `end` characters of a text, all if there is no end, without blank lines around them.
+pub(crate) fn cut(text: &str, end: Option<u32>) -> String {
+    let end = end.and_then(|end| usize::try_from(end).ok());
+    let visible: String = text.chars().take(end.unwrap_or(usize::MAX)).collect();
+    visible.trim().to_owned()
+}
+
 /// A name to show: what the sender calls themselves, else their first identity.
 pub(crate) fn display_name(sender: &Sender) -> String {
     let name = sender.display_name.trim();
@@ -80,6 +93,13 @@ pub(crate) mod notice {
     /// The checks of the sender's domain failed.
     pub(crate) const FAILED: &str =
         "the sender failed the checks of their own domain: this mail may be forged";
+    /// The address is an agent's.
+    pub(crate) const NO_AGENT: &str = "from the address of an agent, but nothing proves that the agent sent it: filed as anybody's mail";
+    /// The expert's reply address is not the expert's alone.
+    pub(crate) const OTHER_EXPERT: &str = "sent by somebody else than the expert who was asked";
+    /// The customer did not send it themselves.
+    pub(crate) const FORWARDED: &str =
+        "an agent forwarded this: sender and text are as the agent's mail tells them";
     /// The address is a proven one of this contact, and this mail did not prove it.
     pub(crate) const LESS_PROVEN: &str =
         "earlier mail proved this sender's address, this one did not: be careful";
@@ -93,6 +113,11 @@ pub(crate) mod notice {
             number => format!("ticket #{number}"),
         };
         format!("this mail answers messages of {ticket}, too")
+    }
+
+    /// The mail showed that another ticket is of the same thread, and that was merged into this one.
+    pub(crate) fn merged(number: i64) -> String {
+        format!("this mail answers messages of ticket #{number}, too: it was merged into this one")
     }
 
     /// The mail names a ticket whose part the sender is not.

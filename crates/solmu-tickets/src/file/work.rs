@@ -131,12 +131,12 @@ impl Filed<'_> {
 
     /// Everything that the reader is told.
     pub(crate) fn all_notices(&self) -> String {
-        let all: Vec<&str> = self
-            .notices
-            .iter()
-            .chain(&self.message.notices)
-            .map(String::as_str)
-            .collect();
-        all.join("\u{1f}")
+        notices_column(self.notices.iter().chain(&self.message.notices))
     }
+}
+
+/// Notices as one text: a statement takes them apart.
+pub(crate) fn notices_column<'a>(notices: impl IntoIterator<Item = &'a String>) -> String {
+    let all: Vec<&str> = notices.into_iter().map(String::as_str).collect();
+    all.join("\u{1f}")
 }

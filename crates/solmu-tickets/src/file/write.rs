@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use solmu_bus::envelope::from_proto_time;
 use solmu_db::ToSqlx as _;
 use solmu_proto::{ticket::v1 as proto, types::v1::actor::Kind};
@@ -12,13 +13,16 @@ use super::{
     acknowledge,
     attachments::attachments_to_json,
     plan::Plan,
-    work::{Effect, Filed},
+    work::{Effect, Filed, Quarantined},
     write_originals::write_originals,
     write_threads::write_threads,
 };
 use crate::{
+    config::Config,
+    contacts::sighting,
     error::TicketError,
     events::EventSink,
+    merge,
     model::{self, status_to_proto},
 };
 
@@ -32,6 +36,7 @@ pub(crate) async fn write(
     acknowledge::decide(plan);
     write_contacts(tx, plan).await?;
     write_identities(tx, plan).await?;
+    sighting::write(tx, &plan.loaded.identities.sightings, plan.now).await?;
     write_tickets(tx, plan).await?;
     // What was opened here is inserted in its present state.
     let opened: BTreeSet<Uuid> = plan.opened.iter().copied().collect();
@@ -43,11 +48,17 @@ pub(crate) async fn write(
     model::update(tx, &changed).await?;
     write_messages(tx, &plan.filed, plan.now).await?;
     acknowledge::write(tx, &plan.acknowledged, plan.now).await?;
-    write_originals(tx, plan).await?;
+    let moved = merge::write(tx, &plan.merges, plan.now).await?;
     write_threads(tx, plan).await?;
-    write_quarantine(tx, plan).await?;
+    write_quarantine(tx, &plan.quarantined, plan.now).await?;
+    let filed = plan
+        .filed
+        .iter()
+        .map(|filed| (filed.names.id, filed.message));
+    write_originals(tx, filed, &plan.quarantined).await?;
     plan.loaded.budgets.write(tx).await?;
     collect_events(plan, events);
+    merge::collect_events(&plan.merges, &moved, |id| plan.ticket(id), plan.now, events);
     acknowledge::collect_events(&plan.acknowledged, plan.now, events);
     Ok(())
 }
@@ -236,7 +247,7 @@ async fn write_tickets(tx: &mut PgConnection, plan: &Plan<'_>) -> Result<(), Tic
 async fn write_messages(
     tx: &mut PgConnection,
     filed: &[Filed<'_>],
-    now: jiff::Timestamp,
+    now: Timestamp,
 ) -> Result<(), TicketError> {
     if filed.is_empty() {
         return Ok(());
@@ -249,17 +260,18 @@ async fn write_messages(
     let done = sqlx::query(
         "INSERT INTO tickets.message (id, ticket_id, sequence, channel, account, external_id, author_kind, author_id,
             author_name, address, public, subject, body_text, body_html, attachments, fields, notices,
-            automatic_class, sender_verified, created_at, sent_at, message_id_header)
+            automatic_class, sender_verified, created_at, sent_at, message_id_header, quote_offset, signature_offset)
          SELECT id, ticket_id, sequence, channel, account, external_id, $19, author_id, author_name, address, true,
             subject, body_text, body_html, attachments::jsonb, nullif(fields, '')::jsonb,
             coalesce(string_to_array(nullif(notices, ''), E'\\x1f'), '{}'), automatic_class, sender_verified,
-            created_at, sent_at, message_id_header
+            created_at, sent_at, message_id_header, quote_offset, signature_offset
          FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::smallint[], $5::text[], $6::text[], $7::text[],
             $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
-            $16::smallint[], $17::boolean[], $18::timestamptz[], $20::timestamptz[], $21::text[])
+            $16::smallint[], $17::boolean[], $18::timestamptz[], $20::timestamptz[], $21::text[], $22::integer[],
+            $23::integer[])
             AS new (id, ticket_id, sequence, channel, account, external_id, author_id, author_name, address, subject,
             body_text, body_html, attachments, fields, notices, automatic_class, sender_verified, created_at, sent_at,
-            message_id_header)
+            message_id_header, quote_offset, signature_offset)
          ON CONFLICT (id) DO NOTHING",
     )
     .bind(column!(|it| it.names.id))
@@ -283,6 +295,8 @@ async fn write_messages(
     .bind(model::small(Kind::Customer.into()))
     .bind(column!(|it| it.message.sent_time.as_ref().map(|at| from_proto_time(at).to_sqlx())))
     .bind(column!(|it| it.names.message_id_header.as_str()))
+    .bind(column!(|it| it.message.quote_offset.and_then(|at| i32::try_from(at).ok())))
+    .bind(column!(|it| it.message.signature_offset.and_then(|at| i32::try_from(at).ok())))
     .execute(tx)
     .await?;
     // Another mail under the same Message-ID came to another replica at the same time.
@@ -293,30 +307,66 @@ async fn write_messages(
     }
 }
 
-async fn write_quarantine(tx: &mut PgConnection, plan: &Plan<'_>) -> Result<(), TicketError> {
-    let waiting = &plan.quarantined;
+/// Lets messages wait. One that waits or was rejected under the same id came from another replica meanwhile: what the
+/// two have to do with each other is decided again.
+pub(super) async fn write_quarantine(
+    tx: &mut PgConnection,
+    waiting: &[Quarantined<'_>],
+    now: Timestamp,
+) -> Result<(), TicketError> {
     if waiting.is_empty() {
         return Ok(());
     }
-    sqlx::query(
-        "INSERT INTO tickets.quarantine (message_id, channel, account, sender, subject, cause_code, automatic_class,
-            message, quarantined_at)
-         SELECT *, $9 FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[],
-            $7::smallint[], $8::bytea[])
-         ON CONFLICT (message_id) DO UPDATE SET released_at = NULL, cause_code = excluded.cause_code",
+    macro_rules! column {
+        (|$it:ident| $value:expr) => {
+            waiting.iter().map(|$it| $value).collect::<Vec<_>>()
+        };
+    }
+    let done = sqlx::query(
+        "INSERT INTO tickets.quarantine AS known (message_id, channel, account, sender, subject, cause_code,
+            automatic_class, message, sweep_at, quarantined_at)
+         SELECT *, $10 FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[],
+            $7::smallint[], $8::bytea[], $9::timestamptz[])
+         ON CONFLICT (message_id) DO UPDATE SET released_at = NULL, rejected_at = NULL,
+            cause_code = excluded.cause_code, sweep_at = excluded.sweep_at
+         WHERE known.released_at IS NOT NULL",
     )
-    .bind(waiting.iter().map(|it| it.id).collect::<Vec<_>>())
-    .bind(waiting.iter().map(|it| model::small(it.message.channel)).collect::<Vec<_>>())
-    .bind(waiting.iter().map(|it| it.message.account.as_str()).collect::<Vec<_>>())
-    .bind(waiting.iter().map(|it| it.sender.as_str()).collect::<Vec<_>>())
-    .bind(waiting.iter().map(|it| it.message.subject.as_str()).collect::<Vec<_>>())
-    .bind(waiting.iter().map(|it| it.cause).collect::<Vec<_>>())
-    .bind(waiting.iter().map(|it| model::small(it.message.automatic_class)).collect::<Vec<_>>())
-    .bind(waiting.iter().map(|it| prost::Message::encode_to_vec(it.message)).collect::<Vec<_>>())
-    .bind(plan.now.to_sqlx())
+    .bind(column!(|it| it.id))
+    .bind(column!(|it| model::small(it.message.channel)))
+    .bind(column!(|it| it.message.account.as_str()))
+    .bind(column!(|it| it.sender.as_str()))
+    .bind(column!(|it| it.message.subject.as_str()))
+    .bind(column!(|it| it.cause))
+    .bind(column!(|it| model::small(it.message.automatic_class)))
+    .bind(column!(|it| prost::Message::encode_to_vec(it.message)))
+    .bind(column!(|it| it.awaits.then(|| now.to_sqlx())))
+    .bind(now.to_sqlx())
     .execute(&mut *tx)
     .await?;
+    if done.rows_affected() != waiting.len() as u64 {
+        return Err(TicketError::race());
+    }
     super::awaited::write_keys(tx, waiting).await
+}
+
+/// That messages wait.
+pub(super) fn tell_quarantined(
+    waiting: &[Quarantined<'_>],
+    config: &Config,
+    now: Timestamp,
+    events: &mut EventSink<'_>,
+) {
+    for it in waiting {
+        let body = proto::MessageQuarantined {
+            message_id: it.id.to_string(),
+            channel: it.message.channel,
+            account: it.message.account.clone(),
+            cause_code: it.cause.to_owned(),
+            quarantine_time: Some(solmu_bus::envelope::to_proto_time(now)),
+            team_id: config.quarantine.team_id.clone(),
+        };
+        events.add(&body, it.trace.clone());
+    }
 }
 
 fn collect_events(plan: &Plan<'_>, events: &mut EventSink<'_>) {
@@ -347,14 +397,5 @@ fn collect_events(plan: &Plan<'_>, events: &mut EventSink<'_>) {
             }
         }
     }
-    for waiting in &plan.quarantined {
-        let body = proto::MessageQuarantined {
-            message_id: waiting.id.to_string(),
-            channel: waiting.message.channel,
-            account: waiting.message.account.clone(),
-            cause_code: waiting.cause.to_owned(),
-            quarantine_time: Some(solmu_bus::envelope::to_proto_time(plan.now)),
-        };
-        events.add(&body, waiting.trace.clone());
-    }
+    tell_quarantined(&plan.quarantined, plan.config(), plan.now, events);
 }

@@ -17,8 +17,8 @@ pub(crate) async fn write_threads(
         let mut keys: Vec<_> = plan.keys.iter().collect();
         keys.sort();
         let done = sqlx::query(
-            "INSERT INTO tickets.thread_key (channel, account, key, ticket_id)
-             SELECT * FROM unnest($1::smallint[], $2::text[], $3::text[], $4::uuid[])
+            "INSERT INTO tickets.thread_key (channel, account, key, ticket_id, named_by)
+             SELECT * FROM unnest($1::smallint[], $2::text[], $3::text[], $4::uuid[], $5::text[])
              ON CONFLICT (channel, account, key) DO NOTHING",
         )
         .bind(keys.iter().map(|(key, _)| key.0).collect::<Vec<_>>())
@@ -33,6 +33,11 @@ pub(crate) async fn write_threads(
                 .collect::<Vec<_>>(),
         )
         .bind(keys.iter().map(|(_, ticket)| *ticket).collect::<Vec<_>>())
+        .bind(
+            keys.iter()
+                .map(|(key, _)| plan.named.get(key).map_or("", String::as_str))
+                .collect::<Vec<_>>(),
+        )
         .execute(&mut *tx)
         .await?;
         if done.rows_affected() != keys.len() as u64 {
@@ -42,7 +47,7 @@ pub(crate) async fn write_threads(
     if !plan.moved_keys.is_empty() {
         let moved = &plan.moved_keys;
         sqlx::query(
-            "UPDATE tickets.thread_key AS thread SET ticket_id = moved.ticket_id
+            "UPDATE tickets.thread_key AS thread SET ticket_id = moved.ticket_id, named_by = ''
              FROM unnest($1::smallint[], $2::text[], $3::text[], $4::uuid[]) AS moved (channel, account, key, ticket_id)
              WHERE thread.channel = moved.channel AND thread.account = moved.account AND thread.key = moved.key",
         )

@@ -6,6 +6,7 @@ use solmu_proto::{
     ticket::v1::ticket_service_client::TicketServiceClient,
 };
 use solmu_runtime::{access::Access, server, settings::ServerConfig};
+use solmu_tickets::Config;
 use tonic::{
     Request, Status,
     transport::{Channel, Endpoint},
@@ -28,7 +29,12 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) async fn new() -> Self {
-        let mut world = World::empty().await;
+        Self::configured(Config::default()).await
+    }
+
+    /// Of another configuration.
+    pub(crate) async fn configured(config: Config) -> Self {
+        let mut world = World::with(config).await;
         let parts = world.start("a").await;
         let runtime = world.replicas[0].clone();
         let access = Access::start(&runtime);
@@ -98,6 +104,11 @@ impl Api {
     /// A call of the agent.
     pub(crate) fn agent<T>(&self, message: T) -> Request<T> {
         with(message, &self.agent)
+    }
+
+    /// A call of an administrator.
+    pub(crate) fn admin<T>(&self, message: T) -> Request<T> {
+        with(message, &self.admin)
     }
 
     /// A call of a service.

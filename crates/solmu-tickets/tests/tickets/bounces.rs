@@ -175,7 +175,16 @@ async fn three_soft_bounces_in_a_week_count_as_a_hard_one() {
         .clock
         .advance(SignedDuration::from_hours(8 * 24));
     assert_eq!(soft("4.4.1").await, 0, "the first one is forgotten");
-    assert_eq!(soft("5.2.2").await, 0);
+    let message = reply(&api, &ticket).await.unwrap();
+    for code in ["552 5.2.2", "452 4.2.2", "4.4.7", "5.2.2"] {
+        let failed = report(&api, &message, DeliveryState::Failed, code);
+        api.world.tell(&failed).await;
+        assert_eq!(
+            api.world.count(MARKED).await,
+            0,
+            "however many servers speak of one message, it counts once"
+        );
+    }
     let before = api.world.harness.clock.now();
     api.world
         .harness

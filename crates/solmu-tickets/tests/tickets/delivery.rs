@@ -196,3 +196,89 @@ async fn reports_on_what_is_not_ours_are_kept_and_forgotten() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reports_and_messages_of_one_batch_on_two_replicas() {
+    let mut api = Api::new().await;
+    drop(api.world.start("b").await);
+    let mut answered = Vec::new();
+    for n in 0..8 {
+        let root = format!("root{n}@c.example");
+        let ticket = api
+            .world
+            .file(&mail(&root, "aino@c.example"))
+            .await
+            .unwrap();
+        let request = ReplyToTicketRequest {
+            ticket_id: ticket.id.to_string(),
+            text: "Here you are".to_owned(),
+            ..ReplyToTicketRequest::default()
+        };
+        let message = api
+            .tickets()
+            .reply_to_ticket(api.agent(request))
+            .await
+            .unwrap();
+        answered.push((root, message.into_inner().id));
+    }
+    // Each ticket gets a message and two reports.
+    let mut events = Vec::new();
+    for (n, (root, message)) in answered.iter().enumerate() {
+        let ours = format!("m.{n}@solmu.example");
+        let reply = answer(&format!("r{n}@c.example"), "aino@c.example", &[root]);
+        events.push(
+            api.world
+                .event(&report(message, &ours, DeliveryState::Sent)),
+        );
+        events.push(api.world.event(&reply));
+        events.push(
+            api.world
+                .event(&report(message, &ours, DeliveryState::Delivered)),
+        );
+    }
+    api.world.publish(&events).await;
+    api.world.settled().await;
+    let delivered =
+        "SELECT count(*) FROM tickets.message WHERE author_kind = 2 AND delivery_state = 5";
+    let early = "SELECT count(*) FROM tickets.early_report";
+    assert_eq!(
+        (
+            api.world.count(delivered).await,
+            api.world.count(early).await
+        ),
+        (8, 0)
+    );
+    let three = "SELECT count(*) FROM tickets.ticket WHERE message_count = 3";
+    assert_eq!(api.world.count(three).await, 8);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_that_was_missed_is_found_later() {
+    let mut api = Api::new().await;
+    let message = answered(&api).await;
+    api.world
+        .tell(&report(&message.id, OURS, DeliveryState::Sent))
+        .await;
+    // Another replica kept it at the moment in which the id was learned.
+    sqlx::query(
+        "INSERT INTO tickets.early_report (channel, account, external_id, state, error_code, error_text, reported_at)
+         VALUES (1, $1, $2, 5, '', '', $3)",
+    )
+    .bind(ACCOUNT)
+    .bind(OURS)
+    .bind(solmu_db::ToSqlx::to_sqlx(api.world.harness.clock.now()))
+    .execute(api.world.pool())
+    .await
+    .unwrap();
+    drop(api.world.start("b").await);
+    solmu_testkit::wait_for("the report is applied", || async {
+        state(&api).await.0 == DeliveryState::Delivered
+    })
+    .await;
+    assert_eq!(
+        api.world
+            .count("SELECT count(*) FROM tickets.early_report")
+            .await,
+        0
+    );
+}

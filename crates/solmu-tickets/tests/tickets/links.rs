@@ -49,6 +49,10 @@ async fn a_ticket_shows_its_links_from_both_sides() {
     clock.advance(jiff::SignedDuration::from_mins(1));
     let second = world.file(&mail("two@c.example", "aino@c.example")).await;
     let second = second.unwrap();
+    // Somebody works on both, so they are not merged.
+    for ticket in [first.id, second.id] {
+        world.set_status(ticket, "open").await;
+    }
     let both = answer(
         "both@c.example",
         "aino@c.example",

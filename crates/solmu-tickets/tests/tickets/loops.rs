@@ -1,7 +1,13 @@
 //! Automatic mail that does not stop.
 
 use jiff::SignedDuration;
-use solmu_proto::{ticket::v1::ReleaseQuarantinedRequest, types::v1::AutomaticClass};
+use solmu_proto::{
+    inbound::v1::MessageReceived,
+    outbound::v1::{MessageQueued, Purpose},
+    ticket::v1::ReleaseQuarantinedRequest,
+    types::v1::AutomaticClass,
+};
+use solmu_tickets::{Acknowledgement, Cap, Config};
 
 use crate::{
     api_world::{Api, opened},
@@ -66,7 +72,7 @@ async fn a_loop_with_a_new_address_each_time_stops_too() {
         .map(|n| {
             let bounce = mail(
                 &format!("b{n}@mx.example"),
-                &format!("bounce+{n}@mx.example"),
+                &format!("bounce-{n}@mx.example"),
             );
             automatic(signed(bounce, ticket.id), AutomaticClass::BounceSoft)
         })
@@ -75,6 +81,101 @@ async fn a_loop_with_a_new_address_each_time_stops_too() {
     api.world.settled().await;
     assert_eq!(api.world.ticket(ticket.id).await.message_count, 61);
     assert_eq!(api.world.count(LOOPS).await, 40);
+}
+
+/// Two responders face each other: ours acknowledges, and the other side answers whatever it gets.
+async fn face(world: &World, answers: impl Fn(usize, &MessageQueued) -> MessageReceived) -> usize {
+    let mut heard = 0;
+    world
+        .file(&mail("first@desk.example", "desk@desk.example"))
+        .await;
+    for _ in 0..100 {
+        let queued = world.told::<MessageQueued>().await;
+        if queued.len() == heard {
+            return heard;
+        }
+        let news: Vec<_> = (heard..queued.len())
+            .map(|n| answers(n, &queued[n]))
+            .collect();
+        heard = queued.len();
+        world.send(&news).await;
+        world.settled().await;
+    }
+    heard
+}
+
+async fn acknowledging() -> World {
+    World::configured(Config {
+        acknowledgement: Acknowledgement {
+            enabled: true,
+            ..Acknowledgement::default()
+        },
+        ..Config::default()
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_responders_that_face_each_other_fall_silent() {
+    // One that says what it is: its answer joins and is not answered.
+    let honest = |n: usize, it: &MessageQueued| {
+        let id = format!("h{n}@desk.example");
+        let reply = signed(
+            mail(&id, "desk@desk.example"),
+            it.ticket_id.parse().unwrap(),
+        );
+        automatic(reply, AutomaticClass::AutoReply)
+    };
+    assert_eq!(face(&acknowledging().await, honest).await, 1);
+    // One that hides it, and opens a new thread each time.
+    let hidden =
+        |n: usize, _: &MessageQueued| mail(&format!("n{n}@desk.example"), "desk@desk.example");
+    assert_eq!(face(&acknowledging().await, hidden).await, 10);
+    // One that takes a new tag each time, too.
+    let tagged = |n: usize, _: &MessageQueued| {
+        mail(
+            &format!("t{n}@desk.example"),
+            &format!("desk+{n}@desk.example"),
+        )
+    };
+    assert_eq!(face(&acknowledging().await, tagged).await, 10);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_acknowledgements_together_have_a_cap() {
+    let mut world = World::with(Config {
+        acknowledgement: Acknowledgement {
+            enabled: true,
+            ..Acknowledgement::default()
+        },
+        loops: solmu_tickets::Loops {
+            acknowledgements_total: Cap {
+                messages: 7,
+                seconds: 70,
+            },
+            ..solmu_tickets::Loops::default()
+        },
+        ..Config::default()
+    })
+    .await;
+    drop(world.start("a").await);
+    let people = |round: usize| -> Vec<_> {
+        let id = |n| format!("p{round}-{n}@c.example");
+        (0..20).map(|n| mail(&id(n), &id(n))).collect()
+    };
+    world.send(&people(0)).await;
+    world.settled().await;
+    let told = world.told::<MessageQueued>().await;
+    assert_eq!(told.len(), 7);
+    assert!(
+        told.iter()
+            .all(|it| it.purpose() == Purpose::Acknowledgement)
+    );
+    world.harness.clock.advance(SignedDuration::from_secs(30));
+    world.send(&people(1)).await;
+    world.settled().await;
+    assert_eq!(world.told::<MessageQueued>().await.len(), 10);
+    assert_eq!(world.tickets().await.len(), 40);
 }
 
 async fn first_loop(world: &World) -> String {

@@ -281,10 +281,13 @@ async fn an_agent_may_write_everywhere_if_it_is_one_for_certain() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mail_that_joins_two_threads_links_them() {
+async fn a_mail_that_joins_two_threads_on_which_we_work_links_them() {
     let world = World::new().await;
     let one = world.file(&mail("one@c.example", AINO)).await.unwrap();
     let two = world.file(&mail("two@c.example", AINO)).await.unwrap();
+    for ticket in [one.id, two.id] {
+        world.set_status(ticket, "waiting_on_customer").await;
+    }
     let both = answer(
         "b@c.example",
         "boss@c.example",
@@ -308,4 +311,98 @@ async fn a_mail_that_joins_two_threads_links_them() {
         world.links(apart.id).await,
         [(two.id, "mentions".to_owned())]
     );
+}
+
+/// Ways to write onto somebody's ticket with nothing but an id of theirs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forged_reply_of_no_kind_joins() {
+    let world = World::new().await;
+    let ticket = world.file(&mail(ROOT, AINO)).await.unwrap();
+    let invited = copied(answer("i@c.example", AINO, &[ROOT]), &["partner@p.example"]);
+    world.file(&invited).await.unwrap();
+    let own_id = |id: &str, text: &str| MessageReceived {
+        text: text.to_owned(),
+        ..copied(mail(id, MALLORY), &[AINO, "partner@p.example"])
+    };
+    let forged = [
+        // A copied id as the own one, with everybody of the ticket in Cc, as it is and in other letters.
+        own_id(ROOT, "a"),
+        own_id("i@c.example", "b"),
+        own_id("ROOT@C.example", "c"),
+        // The ids as references, with the same people in Cc.
+        copied(
+            answer("f1@evil.example", MALLORY, &[ROOT, "i@c.example"]),
+            &[AINO, "partner@p.example"],
+        ),
+        // The same in the name of another customer, of a failed sender, and as a responder.
+        judged(answer("f2@evil.example", AINO, &[ROOT]), Verdict::Failed),
+        answer("f3@evil.example", "aino@c.example.evil.example", &[ROOT]),
+        tagged("f4@evil.example", MALLORY, &[ticket.number]),
+        automatic(
+            copied(answer("f5@evil.example", MALLORY, &[ROOT]), &[AINO]),
+            AutomaticClass::List,
+        ),
+    ];
+    for (n, message) in forged.iter().enumerate() {
+        world.send(std::slice::from_ref(message)).await;
+        world.settled().await;
+        let on_ticket = world.ticket(ticket.id).await.message_count;
+        assert_eq!(on_ticket, 2, "forged reply {n}");
+    }
+    // Mallory's own mails may meet; the customer's ticket is where it was.
+    assert_eq!(world.ticket(ticket.id).await.status, "new");
+    // Who belongs there still does.
+    let partner = answer("p@p.example", "partner@p.example", &["i@c.example"]);
+    assert_eq!(world.file(&partner).await.unwrap().id, ticket.id);
+    let more = answer("m@c.example", AINO, &[ROOT]);
+    assert_eq!(world.file(&more).await.unwrap().id, ticket.id);
+}
+
+/// Nobody brings the tickets of others together, or takes a ticket of theirs onto his own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_merge_nothing() {
+    let world = World::new().await;
+    let (pekka, list) = ("pekka@h.example", "list-post@l.example");
+    let one = world
+        .file(&answer("1@c.example", AINO, &[list]))
+        .await
+        .unwrap();
+    let two = world
+        .file(&answer("2@h.example", pekka, &[list]))
+        .await
+        .unwrap();
+    let three = world
+        .file(&answer("3@evil.example", MALLORY, &[list]))
+        .await
+        .unwrap();
+    let bridges = [
+        copied(
+            answer(
+                "4@evil.example",
+                MALLORY,
+                &["1@c.example", "2@h.example", "3@evil.example"],
+            ),
+            &[AINO, pekka],
+        ),
+        // The post that all of them answered, says Mallory.
+        copied(mail(list, MALLORY), &[AINO, pekka]),
+        judged(
+            answer("5@evil.example", AINO, &["1@c.example", "2@h.example"]),
+            Verdict::Failed,
+        ),
+    ];
+    for bridge in &bridges {
+        world.send(std::slice::from_ref(bridge)).await;
+        world.settled().await;
+    }
+    assert_eq!(
+        world
+            .count("SELECT count(*) FROM tickets.ticket_merge")
+            .await,
+        0
+    );
+    for ticket in [one, two] {
+        assert_eq!(world.ticket(ticket.id).await.message_count, 1);
+    }
+    assert_ne!(world.ticket(three.id).await.status, "closed");
 }

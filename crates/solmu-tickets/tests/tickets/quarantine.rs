@@ -1,12 +1,22 @@
 //! Automatic mail: what waits, what attaches, what opens.
 
+use jiff::SignedDuration;
 use solmu_proto::{
-    inbound::v1::MessageReceived,
-    ticket::v1::{MessageQuarantined, TicketOpened},
+    inbound::v1::{MessageReceived, RawOriginal, raw_original::Place},
+    ticket::v1::{
+        ListQuarantineRequest, MessageQuarantined, RejectQuarantinedRequest,
+        ReleaseQuarantinedRequest, TicketOpened,
+    },
     types::v1::AutomaticClass,
 };
+use solmu_testkit::wait_for;
+use solmu_tickets::{Config, Quarantine};
+use tonic::Code;
 
-use crate::support::{World, answer, automatic, mail};
+use crate::{
+    api_world::Api,
+    support::{World, answer, automatic, mail},
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_answers_nothing_known_waits_with_its_cause() {
@@ -142,4 +152,164 @@ async fn an_automatic_reply_that_overtook_joins_when_its_thread_turns_up() {
         1,
         "and it changed no status"
     );
+}
+
+/// An automatic reply to nothing known, with its original.
+fn unwanted(id: &str) -> MessageReceived {
+    let reply = answer(id, "auto@c.example", &["unknown@x.example"]);
+    MessageReceived {
+        raw: Some(RawOriginal {
+            sha256: "ab".to_owned(),
+            place: Some(Place::Inline(b"raw".to_vec())),
+            ..RawOriginal::default()
+        }),
+        ..automatic(reply, AutomaticClass::AutoReply)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_rejected_waits_no_more_and_can_still_be_released() {
+    let team = uuid::Uuid::from_u128(9).to_string();
+    let api = Api::configured(Config {
+        quarantine: Quarantine {
+            team_id: team.clone(),
+            ..Quarantine::default()
+        },
+        ..Config::default()
+    })
+    .await;
+    let sent = unwanted("w@c.example");
+    assert_eq!(api.world.file(&sent).await, None);
+    assert_eq!(
+        api.world.told::<MessageQuarantined>().await[0].team_id,
+        team
+    );
+    let list = async |rejected| {
+        let request = ListQuarantineRequest {
+            rejected,
+            ..ListQuarantineRequest::default()
+        };
+        let page = api.tickets().list_quarantine(api.agent(request)).await;
+        page.unwrap().into_inner().messages
+    };
+    assert_eq!(list(false).await[0].team_id, team);
+    let reject = || RejectQuarantinedRequest {
+        message_id: sent.message_id.clone(),
+        reason: "spam".to_owned(),
+    };
+    let rejected = api
+        .tickets()
+        .reject_quarantined(api.agent(reject()))
+        .await
+        .unwrap();
+    let rejected = rejected.into_inner();
+    assert!(rejected.reject_time.is_some() && rejected.reject_reason == "spam");
+    assert_eq!(rejected.rejected_by, crate::api_world::AGENT.to_string());
+    assert_eq!(
+        (list(false).await.len(), list(true).await),
+        (0, vec![rejected])
+    );
+    let again = api
+        .tickets()
+        .reject_quarantined(api.agent(reject()))
+        .await
+        .unwrap_err();
+    assert_eq!(again.code(), Code::NotFound);
+    let by_service = api
+        .tickets()
+        .reject_quarantined(api.service(reject()))
+        .await
+        .unwrap_err();
+    assert_eq!(by_service.code(), Code::PermissionDenied);
+    // Its repeat is known, and what it answered does not bring it back.
+    assert_eq!(api.world.file(&sent).await, None);
+    assert_eq!(api.world.told::<MessageQuarantined>().await.len(), 1);
+    api.world
+        .file(&mail("unknown@x.example", "auto@c.example"))
+        .await
+        .unwrap();
+    assert_eq!(api.world.ticket_of(&sent).await, None);
+    let release = ReleaseQuarantinedRequest {
+        message_id: sent.message_id.clone(),
+    };
+    api.tickets()
+        .release_quarantined(api.agent(release))
+        .await
+        .unwrap();
+    assert!(api.world.ticket_of(&sent).await.is_some() && list(true).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_old_goes_with_its_original_and_what_was_filed_stays() {
+    let mut world = World::new().await;
+    let old = unwanted("old@c.example");
+    world.file(&old).await;
+    let late = automatic(
+        answer("late@c.example", "aino@c.example", &["root@c.example"]),
+        AutomaticClass::OutOfOffice,
+    );
+    let late = MessageReceived {
+        raw: old.raw.clone(),
+        ..late
+    };
+    world.file(&late).await;
+    world
+        .file(&mail("root@c.example", "aino@c.example"))
+        .await
+        .unwrap();
+    assert!(world.ticket_of(&late).await.is_some());
+    let originals = "SELECT count(*) FROM tickets.raw_original";
+    assert_eq!(world.count(originals).await, 2);
+    world
+        .harness
+        .clock
+        .advance(SignedDuration::from_hours(24 * 91));
+    world.file(&unwanted("new@c.example")).await;
+    // A replica tidies when it starts, and then each hour.
+    drop(world.start("b").await);
+    wait_for("what is old is gone", || async {
+        world.count("SELECT count(*) FROM tickets.quarantine").await == 1
+    })
+    .await;
+    assert_eq!(
+        world.count(originals).await,
+        2,
+        "of what was filed, and of the new one"
+    );
+    assert_eq!(
+        world
+            .count("SELECT count(*) FROM tickets.quarantine_key")
+            .await,
+        2
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_that_waits_for_one_mail_comes_in_part_by_part() {
+    let mut world = World::new().await;
+    let crowd: Vec<_> = (0..450)
+        .map(|n| {
+            let id = format!("c{n}@c.example");
+            let reply = answer(&id, &format!("a{n}@c.example"), &["late@c.example"]);
+            automatic(reply, AutomaticClass::OutOfOffice)
+        })
+        .collect();
+    world.send(&crowd).await;
+    world.settled().await;
+    let waiting = "SELECT count(*) FROM tickets.quarantine WHERE released_at IS NULL";
+    assert_eq!(world.count(waiting).await, 450);
+    world
+        .file(&mail("late@c.example", "aino@c.example"))
+        .await
+        .unwrap();
+    // One filing takes so many along. The caps let 60 of them onto the ticket.
+    let first = "SELECT count(*) FROM tickets.quarantine WHERE sweep_at IS NOT NULL";
+    assert_eq!(world.count(first).await, 250);
+    world.harness.clock.advance(SignedDuration::from_hours(2));
+    drop(world.start("b").await);
+    wait_for("the sweep took the others", || async {
+        world.count(first).await == 0
+    })
+    .await;
+    assert_eq!(world.count("SELECT count(*) FROM tickets.ticket").await, 1);
 }

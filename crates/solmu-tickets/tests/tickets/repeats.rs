@@ -1,7 +1,7 @@
 //! One Message-ID, several mails.
 
 use solmu_proto::{
-    inbound::v1::{MessageReceived, RawOriginal},
+    inbound::v1::{MessageReceived, RawOriginal, raw_original::Place},
     ticket::v1::ReplyToTicketRequest,
     types::v1::AutomaticClass,
 };
@@ -152,4 +152,48 @@ async fn an_answer_names_the_id_that_the_customer_wrote() {
         .await;
     assert_eq!(queued[0].in_reply_to, ID);
     assert!(queued[0].references.iter().all(|it| it == ID));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_replicas_that_take_different_mails_under_one_id_keep_both() {
+    let mut world = World::new().await;
+    drop(world.start("b").await);
+    let with_original = |message: MessageReceived, raw: &str| MessageReceived {
+        raw: Some(RawOriginal {
+            sha256: raw.to_owned(),
+            place: Some(Place::Inline(raw.as_bytes().to_vec())),
+            ..RawOriginal::default()
+        }),
+        conversation_key: raw.to_owned(),
+        ..message
+    };
+    let mut all = Vec::new();
+    for n in 0..20 {
+        let id = format!("same{n}@c.example");
+        let human = with_original(mail(&id, AINO), &format!("human{n}"));
+        let machine = automatic(mail(&id, "bot@d.example"), AutomaticClass::AutoReply);
+        let machine = with_original(machine, &format!("machine{n}"));
+        let other = automatic(mail(&id, "cat@e.example"), AutomaticClass::AutoReply);
+        all.extend([human, machine, with_original(other, &format!("other{n}"))]);
+    }
+    world.send(&all).await;
+    world.settled().await;
+    for (what, sql) in [
+        ("filed", "SELECT count(*) FROM tickets.message"),
+        ("waiting", "SELECT count(*) / 2 FROM tickets.quarantine"),
+        ("originals", "SELECT count(*) / 3 FROM tickets.raw_original"),
+    ] {
+        assert_eq!(world.count(sql).await, 20, "{what}");
+    }
+    // All of it comes again.
+    world.send(&all).await;
+    world.settled().await;
+    assert_eq!(
+        world.count("SELECT count(*) FROM tickets.quarantine").await,
+        40
+    );
+    assert_eq!(
+        world.count("SELECT count(*) FROM tickets.message").await,
+        20
+    );
 }

@@ -41,18 +41,22 @@ impl World {
 
     /// With none yet.
     pub(crate) async fn empty() -> Self {
+        Self::with(Config::default()).await
+    }
+
+    /// With none yet, of another configuration.
+    pub(crate) async fn with(config: Config) -> Self {
         Self {
             harness: Harness::new().await,
             replicas: Vec::new(),
-            config: Config::default(),
+            config,
             published: Mutex::default(),
         }
     }
 
     /// With one replica of another configuration.
     pub(crate) async fn configured(config: Config) -> Self {
-        let mut world = Self::empty().await;
-        world.config = config;
+        let mut world = Self::with(config).await;
         drop(world.start("a").await);
         world
     }
@@ -182,6 +186,15 @@ impl World {
         .fetch_all(self.pool())
         .await
         .unwrap()
+    }
+
+    /// How many messages left a ticket.
+    pub(crate) async fn moved_away(&self, ticket: Uuid) -> i64 {
+        sqlx::query_scalar("SELECT moved_away FROM tickets.ticket WHERE id = $1")
+            .bind(ticket)
+            .fetch_one(self.pool())
+            .await
+            .unwrap()
     }
 
     /// Puts a ticket into a status, as if by a command.

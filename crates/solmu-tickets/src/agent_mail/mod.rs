@@ -1,0 +1,66 @@
+//! Agents by mail: who they are, what they answer, what they open, and what they are told.
+//!
+//! The address in a From header says nothing, so an agent is only who the roster knows under an address that the mail
+//! proves to be its sender's (DMARC passed, one author, nobody rewrote it). All other mail from such an address is
+//! anybody's mail and says so to its readers.
+
+pub(crate) mod answer;
+pub(crate) mod forwarded;
+pub(crate) mod notify;
+pub(crate) mod roster;
+pub(crate) mod start;
+
+use std::collections::{HashMap, HashSet};
+
+use solmu_proto::{
+    inbound::v1::{MessageReceived, authenticity::Verdict},
+    types::v1::{Assurance, Channel, IdentityKind},
+};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::error::TicketError;
+
+/// An agent as mail knows them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Agent {
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    /// Normalised.
+    pub(crate) address: String,
+}
+
+/// The agents among `addresses`, by address.
+pub(crate) async fn among(
+    tx: &mut PgConnection,
+    addresses: &HashSet<String>,
+) -> Result<HashMap<String, Agent>, TicketError> {
+    if addresses.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows: Vec<(Uuid, String, String)> = sqlx::query_as(
+        "SELECT id, display_name, address FROM tickets.agent WHERE address = ANY($1)",
+    )
+    .bind(addresses.iter().map(String::as_str).collect::<Vec<_>>())
+    .fetch_all(tx)
+    .await?;
+    let agents = rows.into_iter().map(|(id, name, address)| {
+        let agent = Agent { id, name, address };
+        (agent.address.clone(), agent)
+    });
+    Ok(agents.collect())
+}
+
+/// The address that a mail proves to be its sender's.
+pub(crate) fn proven_address(message: &MessageReceived) -> Option<String> {
+    let verdict = message.authenticity.as_ref()?.verdict();
+    if message.channel() != Channel::Email || verdict != Verdict::Verified {
+        return None;
+    }
+    // A list that names the author in a header of its own proves itself and not them: the connector says so here.
+    let identities = &message.sender.as_ref()?.identities;
+    let proven = identities.iter().find(|identity| {
+        identity.kind() == IdentityKind::Email && identity.assurance() == Assurance::Proven
+    });
+    proven.map(|identity| identity.value.clone())
+}

@@ -1,0 +1,108 @@
+//! Applies the steps of an SLA's escalation chain that change a ticket: its priority, or who has it.
+//!
+//! A step is applied to what the ticket is now, not by compare-and-set: it was decided because time passed, and time
+//! passing is not undone by what somebody changed meanwhile. A ticket that is done is left alone.
+
+use jiff::Timestamp;
+use solmu_bus::envelope::to_proto_time;
+use solmu_domain::ticket::Priority;
+use solmu_proto::{
+    sla::v1::{ActionKind, SlaEscalated},
+    ticket::v1 as proto,
+    types::v1::actor::Kind,
+};
+use solmu_telemetry::TraceContext;
+use uuid::Uuid;
+
+use crate::{
+    decide::{Outcome, changed_event},
+    events::{EventSink, actor, change},
+    model::Ticket,
+};
+
+/// Why a ticket changed, as its history says it.
+const REASON: &str = "SLA escalation";
+
+/// Takes a step. Those that only tell somebody are the business of who tells them.
+pub(crate) fn escalate(
+    step: &SlaEscalated,
+    ticket: &mut Ticket,
+    events: &mut EventSink<'_>,
+    trace: &TraceContext,
+    now: Timestamp,
+) -> Outcome {
+    if !ticket.status.is_open() {
+        return Outcome::Nothing;
+    }
+    match step.action() {
+        ActionKind::RaisePriority => raise(&step.target, ticket, events, trace, now),
+        ActionKind::Reassign => reassign(&step.target, ticket, events, trace, now),
+        ActionKind::Unspecified
+        | ActionKind::Warn
+        | ActionKind::Notify
+        | ActionKind::AddFollower
+        | ActionKind::Webhook => Outcome::Nothing,
+    }
+}
+
+/// Never lowers: somebody may have raised it already.
+fn raise(
+    target: &str,
+    ticket: &mut Ticket,
+    events: &mut EventSink<'_>,
+    trace: &TraceContext,
+    now: Timestamp,
+) -> Outcome {
+    let rank = |wanted: Priority| Priority::ALL.iter().position(|it| *it == wanted);
+    let next = || {
+        let above = rank(ticket.priority).map_or(0, |rank| rank + 1);
+        Priority::ALL.get(above).copied()
+    };
+    let wanted = if target.is_empty() {
+        next()
+    } else {
+        target.parse().ok()
+    };
+    let Some(wanted) = wanted.filter(|wanted| rank(*wanted) > rank(ticket.priority)) else {
+        return Outcome::Nothing;
+    };
+    let changes = vec![change("priority", &ticket.priority, &wanted)];
+    ticket.priority = wanted;
+    ticket.touch(now, true);
+    events.add(
+        &changed_event(ticket, changes, Kind::Sla, REASON, now),
+        trace.clone(),
+    );
+    Outcome::Applied
+}
+
+/// Gives the ticket to an agent or a team, or back to the router.
+fn reassign(
+    target: &str,
+    ticket: &mut Ticket,
+    events: &mut EventSink<'_>,
+    trace: &TraceContext,
+    now: Timestamp,
+) -> Outcome {
+    let id = |prefix: &str| -> Option<Uuid> { target.strip_prefix(prefix)?.parse().ok() };
+    let (agent, team) = (id("agent:"), id("team:").or(ticket.team_id));
+    let before = (ticket.assignee_id, ticket.team_id);
+    if (agent, team) == before {
+        return Outcome::Nothing;
+    }
+    (ticket.assignee_id, ticket.team_id) = (agent, team);
+    REASON.clone_into(&mut ticket.assign_reason);
+    ticket.touch(now, true);
+    let text = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
+    let body = proto::TicketAssigned {
+        ticket: Some(ticket.state()),
+        previous_assignee_id: text(before.0),
+        previous_team_id: text(before.1),
+        actor: Some(actor(Kind::Sla, "sla")),
+        reason: REASON.to_owned(),
+        decision_id: String::new(),
+        assign_time: Some(to_proto_time(now)),
+    };
+    events.add(&body, trace.clone());
+    Outcome::Applied
+}

@@ -1,0 +1,285 @@
+//! Gives a customer's message a ticket of its own.
+//!
+//! The id of the message leads to the new ticket from then on, so answers to it follow. Both tickets count as touched:
+//! a mail that names messages of both links them, and does not bring them together again.
+
+use std::sync::Arc;
+
+use solmu_bus::envelope::to_proto_time;
+use solmu_db::{SqlTimestamp, ToSqlx as _, outbox, outbox::Owner};
+use solmu_domain::{
+    ids::new_uuid,
+    ticket::{Priority, Status},
+};
+use solmu_proto::{
+    ticket::v1 as proto,
+    types::v1::{AutomaticClass, Channel, actor::Kind},
+};
+use solmu_telemetry::TraceContext;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::Order;
+use crate::{
+    command::lock_one,
+    context::Context,
+    error::TicketError,
+    events::{EventSink, MessageFacts, actor},
+    file::folded,
+    model::{self, Ticket},
+};
+
+/// What the new ticket takes from the message.
+struct Part {
+    ticket_id: Uuid,
+    channel: i16,
+    account: String,
+    author_kind: i16,
+    author_id: String,
+    address: String,
+    public: bool,
+    subject: String,
+    automatic_class: i16,
+    created_at: SqlTimestamp,
+    message_id_header: String,
+}
+solmu_db::from_row!(Part {
+    ticket_id,
+    channel,
+    account,
+    author_kind,
+    author_id,
+    address,
+    public,
+    subject,
+    automatic_class,
+    created_at,
+    message_id_header
+});
+
+/// Moves the message to a new ticket; returns that.
+pub(crate) async fn split(
+    context: &Arc<Context>,
+    message: Uuid,
+    order: Order,
+) -> Result<Uuid, TicketError> {
+    let order = Arc::new(order);
+    let ticket = context
+        .db
+        .tx("ticket.split", |tx| {
+            let (context, order) = (context.clone(), order.clone());
+            Box::pin(async move { split_in(tx, &context, message, &order).await })
+        })
+        .await?;
+    Ok(ticket)
+}
+
+async fn split_in(
+    tx: &mut PgConnection,
+    context: &Context,
+    message: Uuid,
+    order: &Order,
+) -> Result<Uuid, TicketError> {
+    let now = context.clock.now();
+    let found = read(tx, message).await?;
+    let mut old = lock_one(tx, found.ticket_id).await?;
+    // It may have moved before we had the ticket.
+    let part = read(tx, message).await?;
+    if part.ticket_id != old.id {
+        return Err(TicketError::race());
+    }
+    order.check(&old)?;
+    if i32::from(part.author_kind) != i32::from(Kind::Customer) || !part.public {
+        return Err(TicketError::NotSplittable(
+            "only what a customer wrote can be",
+        ));
+    }
+    if old.messages() < 2 {
+        return Err(TicketError::NotSplittable(
+            "it is the only one of its ticket",
+        ));
+    }
+    let new = insert(tx, context, &old, &part).await?;
+    old.moved_away += 1;
+    old.touched = true;
+    old.touch(now, false);
+    model::update(tx, &[&old]).await?;
+    move_message(tx, message, &part, &new, &old, now).await?;
+    let mut events = EventSink::new(
+        &context.bus,
+        context.clock.as_ref(),
+        context.rng.as_ref(),
+        now,
+    );
+    let facts = MessageFacts {
+        message_id: message,
+        author: actor(Kind::Customer, part.author_id),
+        public: true,
+        class: AutomaticClass::try_from(i32::from(part.automatic_class)).unwrap_or_default(),
+        at: part.created_at.to_jiff(),
+        sequence: 1,
+        channel: new.channel,
+    };
+    let opened = proto::TicketOpened {
+        ticket: Some(new.state()),
+        message: Some(facts.to_proto()),
+        previous_ticket_id: String::new(),
+    };
+    events.add(&opened, TraceContext::current());
+    let left = proto::MessageSplit {
+        ticket: Some(old.state()),
+        message_id: message.to_string(),
+        new_ticket_id: new.id.to_string(),
+        new_ticket_number: new.number,
+        actor: Some(order.by.clone()),
+        reason: order.reason.clone(),
+        split_time: Some(to_proto_time(now)),
+    };
+    events.add(&left, TraceContext::current());
+    outbox::add(tx, Owner::Tickets, events.rows(), now).await?;
+    Ok(new.id)
+}
+
+async fn read(tx: &mut PgConnection, message: Uuid) -> Result<Part, TicketError> {
+    let part: Option<Part> = sqlx::query_as(
+        "SELECT ticket_id, channel, account, author_kind, author_id, address, public, subject, automatic_class,
+            created_at, coalesce(nullif(message_id_header, ''), external_id) AS message_id_header
+         FROM tickets.message WHERE id = $1",
+    )
+    .bind(message)
+    .fetch_optional(tx)
+    .await?;
+    part.ok_or(TicketError::UnknownMessage(message))
+}
+
+/// Adds the ticket of the message: new, with nobody's work on it.
+async fn insert(
+    tx: &mut PgConnection,
+    context: &Context,
+    old: &Ticket,
+    part: &Part,
+) -> Result<Ticket, TicketError> {
+    let number: i64 = sqlx::query_scalar("SELECT nextval('tickets.ticket_number')")
+        .fetch_one(&mut *tx)
+        .await?;
+    let now = context.clock.now();
+    let channel = Channel::try_from(i32::from(part.channel)).unwrap_or(old.channel);
+    let subject = if part.subject.trim().is_empty() {
+        &old.subject
+    } else {
+        &part.subject
+    };
+    let ticket = Ticket {
+        id: new_uuid(context.clock.as_ref(), context.rng.as_ref()),
+        number,
+        subject: subject.clone(),
+        status: Status::New,
+        priority: Priority::Normal,
+        contact_id: Uuid::parse_str(&part.author_id).unwrap_or(old.contact_id),
+        channel,
+        account: part.account.clone(),
+        team_id: None,
+        assignee_id: None,
+        assign_reason: String::new(),
+        tags: Vec::new(),
+        created_at: now,
+        updated_at: now,
+        close_at: None,
+        first_response_due: None,
+        next_response_due: None,
+        resolution_due: None,
+        next_due: None,
+        breached: false,
+        version: 1,
+        routing_version: 1,
+        sla_version: 0,
+        sla_decided_at: None,
+        message_count: 1,
+        channels: 1 << i32::from(part.channel),
+        previous_ticket_id: None,
+        next_ticket_id: None,
+        merged_into: None,
+        moved_away: 0,
+        touched: true,
+        ..old.clone()
+    };
+    sqlx::query(
+        "INSERT INTO tickets.ticket (id, number, subject, status, priority, contact_id, channel, account, recipient,
+            conversation_key, language, created_at, updated_at, message_count, channels, touched)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, 1, $13, true)",
+    )
+    .bind(ticket.id)
+    .bind(ticket.number)
+    .bind(&ticket.subject)
+    .bind(ticket.status.name())
+    .bind(ticket.priority.name())
+    .bind(ticket.contact_id)
+    .bind(part.channel)
+    .bind(&ticket.account)
+    .bind(&ticket.recipient)
+    .bind(&ticket.conversation_key)
+    .bind(&ticket.language)
+    .bind(now.to_sqlx())
+    .bind(ticket.channels)
+    .execute(tx)
+    .await?;
+    Ok(ticket)
+}
+
+/// Moves the message, and what leads to it.
+async fn move_message(
+    tx: &mut PgConnection,
+    message: Uuid,
+    part: &Part,
+    new: &Ticket,
+    old: &Ticket,
+    now: jiff::Timestamp,
+) -> Result<(), TicketError> {
+    sqlx::query("UPDATE tickets.message SET ticket_id = $2, sequence = 1 WHERE id = $1")
+        .bind(message)
+        .bind(new.id)
+        .execute(&mut *tx)
+        .await?;
+    if new.channel == Channel::Email {
+        let key = folded(&part.message_id_header);
+        // Only ways that lead here: another mail may have the same id.
+        for statement in [
+            "WITH RECURSIVE family AS (
+                SELECT $5::uuid AS id UNION
+                SELECT source.id FROM tickets.ticket AS source JOIN family ON source.merged_into = family.id
+             )
+             UPDATE tickets.thread_key SET ticket_id = $4, named_by = ''
+             WHERE channel = $1 AND account = $2 AND key = $3 AND ticket_id IN (SELECT id FROM family)",
+            "WITH RECURSIVE family AS (
+                SELECT $5::uuid AS id UNION
+                SELECT source.id FROM tickets.ticket AS source JOIN family ON source.merged_into = family.id
+             )
+             UPDATE tickets.thread_claim SET ticket_id = $4
+             WHERE channel = $1 AND account = $2 AND key = $3 AND ticket_id IN (SELECT id FROM family)",
+        ] {
+            sqlx::query(statement)
+                .bind(part.channel)
+                .bind(&part.account)
+                .bind(&key)
+                .bind(new.id)
+                .bind(old.id)
+                .execute(&mut *tx)
+                .await?;
+        }
+    }
+    sqlx::query("INSERT INTO tickets.participant (ticket_id, address) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+        .bind(new.id)
+        .bind(&part.address)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query(
+        "INSERT INTO tickets.ticket_link (ticket_id, other_id, kind, created_at) VALUES ($1, $2, $3, $4)",
+    )
+    .bind(new.id)
+    .bind(old.id)
+    .bind("split")
+    .bind(now.to_sqlx())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
