@@ -10,7 +10,9 @@ use crate::{
     core::desk::Presence,
     error::Error,
     service::{Resource, roster_changed},
-    store::people::{AgentProfile, agent_first, agent_insert, default_team, team_insert},
+    store::people::{
+        AgentProfile, TeamProfile, agent_first, agent_insert, default_team, team_insert,
+    },
 };
 
 /// Name of the team that a fresh installation has.
@@ -60,7 +62,11 @@ pub async fn bootstrap(runtime: &Runtime, first: FirstAgent) -> Result<AgentId, 
                 let team = if let Some(team) = default_team(tx).await? {
                     team
                 } else {
-                    team_insert(tx, new_team, FIRST_TEAM, true, now).await?;
+                    let profile = TeamProfile {
+                        display_name: FIRST_TEAM.to_owned(),
+                        ..TeamProfile::default()
+                    };
+                    team_insert(tx, new_team, &profile, true, now).await?;
                     told.push(events.0);
                     new_team
                 };
@@ -69,9 +75,9 @@ pub async fn bootstrap(runtime: &Runtime, first: FirstAgent) -> Result<AgentId, 
                 } else {
                     let profile = AgentProfile {
                         display_name,
-                        email: String::new(),
                         capacity,
                         teams: vec![team],
+                        ..AgentProfile::default()
                     };
                     agent_insert(tx, new_agent, &profile, Presence::Online, now).await?;
                     told.push(events.1);
@@ -82,6 +88,5 @@ pub async fn bootstrap(runtime: &Runtime, first: FirstAgent) -> Result<AgentId, 
             })
         })
         .await?;
-    runtime.outbox.wake(Owner::Routing);
     Ok(agent)
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solmu_runtime::config::Secret;
 
-use crate::error::Error;
+use crate::{error::Error, matching::Matching};
 
 /// How the router works.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +23,8 @@ pub struct Config {
     /// How many agents a decision names as considered, at most.
     #[schemars(range(min = 1))]
     pub candidates: usize,
+    /// Who gets what: weights, patience and the order of choice.
+    pub matching: Matching,
 }
 
 impl Default for Config {
@@ -33,6 +35,7 @@ impl Default for Config {
             max_events: 500,
             linger_ms: 10,
             candidates: 5,
+            matching: Matching::default(),
         }
     }
 }
@@ -48,7 +51,7 @@ impl Config {
                 return Err(Error::Zero(name));
             }
         }
-        Ok(())
+        self.matching.check()
     }
 }
 

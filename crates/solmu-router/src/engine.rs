@@ -18,7 +18,7 @@ use solmu_domain::{
     ids::{DecisionId, EventId, TicketId},
     rng::SharedRng,
 };
-use solmu_runtime::{Runtime, relay::Wake};
+use solmu_runtime::Runtime;
 use sqlx::PgConnection;
 use tokio::sync::Notify;
 
@@ -33,10 +33,11 @@ use crate::{
     },
     error::RoundError,
     metrics::RouterMetrics,
-    recall::{Known, find_tickets, rebuild, refresh},
+    recall::{Known, Terms, find_formers, find_tickets, rebuild, refresh},
     store::{
         decision::{decisions_add, outcomes_note},
         desk::loads_save,
+        people::silent_go,
         ticket::tickets_save,
     },
     texts::{RoutingTexts, TextsError},
@@ -48,6 +49,8 @@ pub(crate) const LEASE: &str = "router";
 const CONSUMER: &str = "router";
 /// Tickets that one round asks the rules about, and gets the words of: a new rule may move a hundred thousand.
 const ROUTED_AT_ONCE: usize = 500;
+/// Tickets that one round gives to agents, so that a transaction stays small when a thousand people come at once.
+const DECIDED_AT_ONCE: usize = 2_000;
 /// How often a round is tried that collides with changes of agents.
 const COLLISIONS: u32 = 5;
 
@@ -78,10 +81,10 @@ pub(crate) struct Engine {
     bus: Bus,
     clock: SharedClock,
     rng: SharedRng,
-    relay: Wake,
     texts: Arc<dyn RoutingTexts>,
     metrics: RouterMetrics,
     candidates: usize,
+    terms: Terms,
     known: Mutex<Option<Known>>,
     turn: tokio::sync::Mutex<()>,
     /// Fired when a round left work for the next one.
@@ -95,10 +98,10 @@ impl Engine {
             bus: runtime.bus.clone(),
             clock: Arc::clone(&runtime.clock),
             rng: Arc::clone(&runtime.rng),
-            relay: runtime.outbox.clone(),
             texts,
             metrics: RouterMetrics::register(&runtime.metrics),
             candidates: config.candidates,
+            terms: config.matching.terms(),
             known: Mutex::new(None),
             turn: tokio::sync::Mutex::new(()),
             again: Notify::new(),
@@ -143,7 +146,22 @@ impl Engine {
         let now = self.clock.now();
         held.values().next() != Some(&known.epoch)
             || known.state.has_unrouted()
+            || known.state.is_ripe(now)
             || known.state.next_hold().is_some_and(|until| until <= now)
+    }
+
+    /// Sets those offline whose heartbeats stopped; the next round sees it. True when there was somebody.
+    pub(crate) async fn silence(&self, held: &Held) -> Result<bool, RoundError> {
+        let (now, held) = (self.clock.now(), held.clone());
+        self.db
+            .tx("routing.silence", move |tx| {
+                let held = held.clone();
+                Box::pin(async move {
+                    lease::fence(&mut *tx, LEASE, &held).await?;
+                    Ok(silent_go(tx, now).await?)
+                })
+            })
+            .await
     }
 
     /// Somebody else leads: what we know grows old.
@@ -170,13 +188,14 @@ impl Engine {
             return Ok(());
         }
         let held = held.clone();
+        let terms = self.terms.clone();
         let known = self
             .db
             .tx("routing.rebuild", move |tx| {
-                let held = held.clone();
+                let (held, terms) = (held.clone(), terms.clone());
                 Box::pin(async move {
                     lease::fence(tx, LEASE, &held).await?;
-                    rebuild(tx, epoch).await
+                    rebuild(tx, epoch, &terms).await
                 })
             })
             .await?;
@@ -248,23 +267,27 @@ impl Engine {
         let known = self.take_known().filter(|known| known.epoch == work.epoch);
         let mut known = match known {
             Some(known) => known,
-            None => rebuild(tx, work.epoch).await?,
+            None => rebuild(tx, work.epoch, &self.terms).await?,
         };
-        refresh(tx, &mut known).await?;
+        refresh(tx, &mut known, &self.terms).await?;
         let now = self.clock.now();
         let events = self.claim(tx, &work.arrived).await?;
         let events = find_tickets(tx, &mut known.state, events).await?;
+        let since = now.checked_sub(self.terms.returning).unwrap_or(now);
+        find_formers(tx, &mut known.state, &events, since).await?;
         let state = &mut known.state;
         for event in &events {
             state.learn(event);
         }
-        let more = state.route(&work.texts, ROUTED_AT_ONCE);
+        let routed_more = state.route(&work.texts, ROUTED_AT_ONCE);
         let decisions = state.decide(&Round {
             now,
             epoch: work.epoch,
             candidates: self.candidates,
+            most: DECIDED_AT_ONCE,
             new_id: &|| DecisionId::generate(&*self.clock, &*self.rng),
         });
+        let more = routed_more || state.is_ripe(now);
         let changes = state.take_changes();
         let people = state.desk_mut().take_changed();
         let tickets = changes.tickets.iter().filter_map(|id| state.ticket(*id));
@@ -324,9 +347,6 @@ impl Engine {
         }
         for cause in done.outcomes.iter().filter_map(|it| it.rejected) {
             self.metrics.rejected(cause);
-        }
-        if !done.decisions.is_empty() {
-            self.relay.wake(Owner::Routing);
         }
         self.keep_known(done.known);
         if done.more {

@@ -18,6 +18,17 @@ pub enum Error {
     /// The token for the ticket service cannot be sent.
     #[error("router.tickets_token holds characters that a header cannot carry")]
     BadToken,
+    /// There is no such order of choice.
+    #[error(
+        "router.matching.strategy '{0}' is none of balanced, round_robin, spare, fewest_skills"
+    )]
+    UnknownStrategy(String),
+    /// There is no such zone.
+    #[error("router.matching.time_zone '{0}' is no IANA time zone")]
+    UnknownZone(String),
+    /// A weight is too small or too large.
+    #[error("a weight under router.matching must be 1 to 100000")]
+    Weight,
     /// A limit is 0.
     #[error("router.{0} must be at least 1")]
     Zero(&'static str),
@@ -30,7 +41,12 @@ impl HasDbError for Error {
     fn db_error(&self) -> Option<&DbError> {
         match self {
             Self::Db(error) => Some(error),
-            Self::BadEndpoint { .. } | Self::BadToken | Self::Zero(_) => None,
+            Self::BadEndpoint { .. }
+            | Self::BadToken
+            | Self::UnknownStrategy(_)
+            | Self::UnknownZone(_)
+            | Self::Weight
+            | Self::Zero(_) => None,
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     config::Config,
     core::event::{Heard, hear},
     engine::{Arrived, Engine},
+    error::RoundError,
 };
 
 /// Counted failures before an event is dead-lettered.
@@ -95,6 +96,15 @@ impl Ears {
     }
 }
 
+/// A round if there is something to do without an event.
+async fn look(engine: &Arc<Engine>, ours: &Held) -> Result<(), RoundError> {
+    let somebody_left = engine.silence(ours).await?;
+    if somebody_left || engine.is_due(ours) {
+        engine.round(Vec::new(), ours).await?;
+    }
+    Ok(())
+}
+
 /// Does what no event asks for: takes over, continues long work, tries again what was held.
 pub(crate) async fn tick(
     engine: Arc<Engine>,
@@ -105,9 +115,7 @@ pub(crate) async fn tick(
         let ours = held.borrow_and_update().clone();
         if ours.is_empty() {
             engine.forget();
-        } else if engine.is_due(&ours)
-            && let Err(error) = engine.round(Vec::new(), &ours).await
-        {
+        } else if let Err(error) = look(&engine, &ours).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "a round of routing failed; it is repeated");
         }

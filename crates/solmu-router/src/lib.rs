@@ -5,12 +5,15 @@
 //! epoch fences each transaction), because one decision maker can see every load at once. Optimistic claims by many
 //! were rejected: under load they collide, and a queue order over all teams cannot be kept.
 
+#[doc(hidden)]
+pub mod bench;
 mod bootstrap;
 mod config;
 mod core;
 mod engine;
 mod error;
 mod handler;
+mod matching;
 mod metrics;
 mod recall;
 mod service;
@@ -33,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 pub use bootstrap::{FirstAgent, bootstrap};
 pub use config::Config;
 pub use error::Error;
+pub use matching::{Channel, Matching};
 pub use texts::{FetchTexts, RoutingTexts, TextsError};
 
 /// Starts the router: its loops on the runtime's trackers, its gRPC service in the answer.
@@ -82,7 +86,7 @@ pub fn start_with(
     });
     relay::start(runtime, Owner::Routing);
 
-    let service = service::Service::new(runtime, texts);
+    let service = service::Service::new(runtime, config, texts);
     Ok(Parts {
         grpc: Some(tonic::service::Routes::new(RoutingServiceServer::new(
             service,

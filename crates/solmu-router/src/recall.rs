@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use solmu_domain::ids::{DecisionId, TicketId};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use solmu_domain::ids::{ContactId, DecisionId, TicketId};
+use solmu_matching::Policy;
 use sqlx::PgConnection;
 
 use crate::{
@@ -13,10 +15,22 @@ use crate::{
     error::RoundError,
     store::{
         decision::decided_tickets,
-        desk::{self, Stamp, agents_load, rules_load, team_names},
-        ticket::{tickets_fetch, tickets_live},
+        desk::{self, Stamp, agents_load, rules_load, teams_load},
+        ticket::{last_agents, tickets_fetch, tickets_live},
     },
 };
+
+/// What the configuration says of decisions.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    pub(crate) policy: Policy,
+    /// Absent: languages do not matter.
+    pub(crate) language_relax_s: Option<u32>,
+    /// Of the fields `hour` and `weekday` of rules.
+    pub(crate) zone: TimeZone,
+    /// How long a contact's last agent is remembered.
+    pub(crate) returning: SignedDuration,
+}
 
 /// What one leader knows.
 pub(crate) struct Known {
@@ -26,11 +40,15 @@ pub(crate) struct Known {
 }
 
 /// All that the tables know.
-pub(crate) async fn rebuild(tx: &mut PgConnection, epoch: i64) -> Result<Known, RoundError> {
+pub(crate) async fn rebuild(
+    tx: &mut PgConnection,
+    epoch: i64,
+    terms: &Terms,
+) -> Result<Known, RoundError> {
     let stamp = desk::stamp(tx).await?;
-    let mut state = State::default();
-    state.set_rules(rules_load(tx, stamp).await?);
-    state.desk_mut().set_team_names(team_names(tx).await?);
+    let mut state = State::new(terms.policy.clone(), terms.language_relax_s);
+    state.set_rules(rules_load(tx, stamp).await?.in_zone(terms.zone.clone()));
+    state.desk_mut().set_teams(teams_load(tx).await?);
     for ticket in tickets_live(tx).await? {
         state.restore(ticket);
     }
@@ -47,12 +65,16 @@ pub(crate) async fn rebuild(tx: &mut PgConnection, epoch: i64) -> Result<Known, 
 }
 
 /// Reads agents, teams and rules again if they have changed.
-pub(crate) async fn refresh(tx: &mut PgConnection, known: &mut Known) -> Result<(), RoundError> {
+pub(crate) async fn refresh(
+    tx: &mut PgConnection,
+    known: &mut Known,
+    terms: &Terms,
+) -> Result<(), RoundError> {
     let stamp = desk::stamp(tx).await?;
     let state = &mut known.state;
     if !stamp.same_rules(known.stamp) {
-        state.desk_mut().set_team_names(team_names(tx).await?);
-        state.set_rules(rules_load(tx, stamp).await?);
+        state.desk_mut().set_teams(teams_load(tx).await?);
+        state.set_rules(rules_load(tx, stamp).await?.in_zone(terms.zone.clone()));
     }
     if !stamp.same_agents(known.stamp) {
         for (agent, load) in agents_load(tx).await? {
@@ -102,4 +124,27 @@ pub(crate) async fn find_tickets(
         state.restore(ticket);
     }
     Ok(events)
+}
+
+/// Who had the last ticket of the contacts that new tickets come from.
+pub(crate) async fn find_formers(
+    tx: &mut PgConnection,
+    state: &mut State,
+    events: &[TicketEvent],
+    since: Timestamp,
+) -> Result<(), RoundError> {
+    let new = events.iter().filter_map(|event| {
+        let (id, facts) = (event.ticket?, event.facts.as_ref()?);
+        let unknown = state.ticket(id).is_none() && facts.assignee.is_none();
+        facts.contact.filter(|_| unknown)
+    });
+    let contacts: HashSet<ContactId> = new.collect();
+    let contacts: Vec<_> = contacts.into_iter().collect();
+    state.set_formers(
+        last_agents(tx, &contacts, since)
+            .await?
+            .into_iter()
+            .collect(),
+    );
+    Ok(())
 }

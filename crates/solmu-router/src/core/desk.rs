@@ -1,22 +1,30 @@
-//! The people: who is there, how loaded, and for each team who of them is next.
+//! The people: who is there, how loaded, and what the router counts for each of them.
 //!
-//! Each team keeps its eligible agents in the order of choice, so that a decision looks at the first and not at all,
-//! and a team with nobody eligible costs nothing however many tickets wait for it.
+//! Who can take what, and in which order, is the business of the floor (`solmu-matching`); this is what people set up
+//! of agents and teams, and the loads that are stored.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use solmu_domain::{
-    ids::{AgentId, TeamId},
-    routing::Standing,
+    ids::{AgentId, TeamId, TicketId},
+    sla::Calendar,
 };
+use solmu_matching::{Availability, Floor, Location, Obstacle, Policy, TeamPolicy, Why};
 
 use super::decision::Considered;
+
+/// Units of capacity that one ticket of ordinary weight takes: capacities are told in tickets.
+pub(crate) const UNITS: u32 = 100;
 
 /// Whether an agent takes work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Presence {
     Online,
+    Busy,
     Away,
     Offline,
 }
@@ -26,6 +34,7 @@ impl Presence {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Online => "online",
+            Self::Busy => "busy",
             Self::Away => "away",
             Self::Offline => "offline",
         }
@@ -35,23 +44,77 @@ impl Presence {
     pub(crate) fn from_name(name: &str) -> Self {
         match name {
             "online" => Self::Online,
+            "busy" => Self::Busy,
             "away" => Self::Away,
             _ => Self::Offline,
         }
     }
 }
 
+/// When an agent works.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Hours {
+    /// Absent: always.
+    pub(crate) calendar: Option<Arc<Calendar>>,
+    /// First instant of each absence, and the first after it.
+    pub(crate) absences: Vec<(Timestamp, Timestamp)>,
+}
+
+impl Hours {
+    pub(crate) fn is_open(&self, at: Timestamp) -> bool {
+        let absent = |(from, to): &(Timestamp, Timestamp)| *from <= at && at < *to;
+        !self.absences.iter().any(absent) && self.calendar.as_ref().is_none_or(|it| it.is_open(at))
+    }
+
+    const fn always(&self) -> bool {
+        self.calendar.is_none() && self.absences.is_empty()
+    }
+}
+
 /// An agent as people set them up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Agent {
     pub(crate) id: AgentId,
     pub(crate) name: String,
     pub(crate) teams: Vec<TeamId>,
+    /// Teams that they help once a ticket has waited.
+    pub(crate) backup_teams: Vec<TeamId>,
     pub(crate) presence: Presence,
-    /// Open tickets at most.
+    /// Open tickets of ordinary weight at most.
     pub(crate) capacity: u32,
+    /// Level by skill.
+    pub(crate) skills: BTreeMap<String, u8>,
+    /// Empty: any.
+    pub(crate) languages: BTreeSet<String>,
+    /// Tickets of a channel at most.
+    pub(crate) limits: BTreeMap<String, u32>,
+    pub(crate) location: Option<Location>,
+    pub(crate) hours: Hours,
     /// Grows with each change of the above.
     pub(crate) version: i64,
+}
+
+impl Agent {
+    /// As the floor sees them.
+    fn seen(&self, now: Timestamp) -> solmu_matching::Agent {
+        solmu_matching::Agent {
+            id: self.id,
+            teams: self.teams.clone(),
+            backup_teams: self.backup_teams.clone(),
+            skills: self.skills.clone(),
+            languages: self.languages.clone(),
+            availability: match self.presence {
+                Presence::Online => Availability::Online,
+                Presence::Busy => Availability::Busy,
+                Presence::Away => Availability::Away,
+                Presence::Offline => Availability::Offline,
+            },
+            open: self.hours.is_open(now),
+            capacity: self.capacity.saturating_mul(UNITS),
+            limits: self.limits.clone(),
+            location: self.location,
+        }
+    }
 }
 
 /// What the router counts for an agent.
@@ -66,64 +129,101 @@ pub(crate) struct Load {
     pub(crate) last_assigned_at: Option<Timestamp>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Seat {
     /// Absent for somebody whom tickets name and the roster does not.
     agent: Option<Agent>,
     load: Load,
 }
 
-impl Seat {
-    /// Their place in the order of choice, if they can take a ticket.
-    fn standing(&self) -> Option<Standing> {
-        let agent = self.agent.as_ref()?;
-        let free = agent.presence == Presence::Online && self.load.count < agent.capacity;
-        free.then_some(Standing {
-            load: self.load.count,
-            capacity: agent.capacity,
-            last_assigned: self.load.last_assigned,
-            agent: agent.id,
-        })
-    }
+/// A team as people set it up.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Team {
+    pub(crate) name: String,
+    pub(crate) policy: TeamPolicy,
 }
 
 /// All agents.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Desk {
+    pub(super) floor: Floor,
     seats: HashMap<AgentId, Seat>,
-    /// Eligible agents of each team, the next one first.
-    benches: HashMap<TeamId, BTreeSet<Standing>>,
-    members: BTreeMap<TeamId, BTreeSet<AgentId>>,
-    team_names: HashMap<TeamId, String>,
+    teams: HashMap<TeamId, Team>,
+    /// Those whose hours change with time.
+    shifts: BTreeSet<AgentId>,
     /// Number of the last assignment.
     turn: u64,
     changed: HashSet<AgentId>,
+    now: Timestamp,
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        Self::new(Policy::default())
+    }
 }
 
 impl Desk {
-    /// Sets up an agent, or changes them. Their load stays.
-    pub(crate) fn set_agent(&mut self, agent: Agent) {
-        let id = agent.id;
-        self.stand_up(id);
-        let seat = self.seats.entry(id).or_default();
-        let old_teams = seat.agent.take().map(|old| old.teams).unwrap_or_default();
-        for team in old_teams {
-            if let Some(members) = self.members.get_mut(&team) {
-                members.remove(&id);
+    pub(crate) fn new(policy: Policy) -> Self {
+        Self {
+            floor: Floor::new(policy),
+            seats: HashMap::new(),
+            teams: HashMap::new(),
+            shifts: BTreeSet::new(),
+            turn: 0,
+            changed: HashSet::new(),
+            now: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// What time it is: hours begin and end. Never goes back.
+    pub(crate) fn set_now(&mut self, now: Timestamp) {
+        if now <= self.now {
+            return;
+        }
+        self.now = now;
+        for id in &self.shifts {
+            if let Some(Seat {
+                agent: Some(agent), ..
+            }) = self.seats.get(id)
+            {
+                self.floor.set_open(*id, agent.hours.is_open(now));
             }
         }
-        for team in &agent.teams {
-            self.members.entry(*team).or_default().insert(id);
+    }
+
+    pub(crate) const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Whether somebody's hours have begun or ended since they were last looked at.
+    pub(crate) fn has_shift_change(&self, now: Timestamp) -> bool {
+        // A clock that goes back changes nothing: the hours are those of the latest instant that was seen.
+        now > self.now
+            && self.shifts.iter().any(|id| {
+                let seat = self.seats.get(id).and_then(|seat| seat.agent.as_ref());
+                seat.is_some_and(|agent| agent.hours.is_open(now) != agent.hours.is_open(self.now))
+            })
+    }
+
+    /// Sets up an agent, or changes them. Their load stays.
+    pub(crate) fn set_agent(&mut self, agent: Agent) {
+        if agent.hours.always() {
+            self.shifts.remove(&agent.id);
+        } else {
+            self.shifts.insert(agent.id);
         }
-        seat.agent = Some(agent);
-        self.sit_down(id);
+        self.floor.set_agent(agent.seen(self.now));
+        let id = agent.id;
+        self.seats.entry(id).or_default().agent = Some(agent);
     }
 
     /// Restores what was stored of an agent's load. The count follows from the tickets that were taken in before; if
     /// it differs from the stored one, the agent has changed.
     pub(crate) fn restore(&mut self, id: AgentId, stored: Load) {
-        self.stand_up(id);
         self.turn = self.turn.max(stored.last_assigned);
+        self.floor
+            .set_last_assigned(id, signed(stored.last_assigned));
         let load = &mut self.seats.entry(id).or_default().load;
         if load.count == stored.count {
             *load = stored;
@@ -136,17 +236,19 @@ impl Desk {
             };
             self.changed.insert(id);
         }
-        self.sit_down(id);
     }
 
-    pub(crate) fn set_team_names(&mut self, names: HashMap<TeamId, String>) {
-        self.team_names = names;
+    /// Names and policies of all teams.
+    pub(crate) fn set_teams(&mut self, teams: HashMap<TeamId, Team>) {
+        let now = self.now.as_microsecond();
+        for (id, team) in &teams {
+            self.floor.set_team(*id, team.policy.clone(), now);
+        }
+        self.teams = teams;
     }
 
     pub(crate) fn team_name(&self, team: TeamId) -> &str {
-        self.team_names
-            .get(&team)
-            .map_or("(unknown)", String::as_str)
+        self.teams.get(&team).map_or("(unknown)", |it| &it.name)
     }
 
     pub(crate) fn agent(&self, id: AgentId) -> Option<&Agent> {
@@ -159,89 +261,49 @@ impl Desk {
             .map_or(Load::default(), |seat| seat.load)
     }
 
-    /// Who is next in a team.
-    pub(crate) fn next(&self, team: TeamId) -> Option<Standing> {
-        self.benches.get(&team)?.first().copied()
-    }
-
-    /// A ticket more for an agent.
+    /// A ticket counts for an agent.
     pub(crate) fn add(&mut self, id: AgentId) {
         self.count(id, |count| count + 1);
     }
 
-    /// A ticket less for an agent.
+    /// A ticket counts for an agent no more.
     pub(crate) fn subtract(&mut self, id: AgentId) {
         self.count(id, |count| count.saturating_sub(1));
     }
 
     /// The router gave them a ticket: they are last among equals from now on.
     pub(crate) fn had_a_turn(&mut self, id: AgentId, at: Timestamp) {
-        self.stand_up(id);
         self.turn += 1;
         let load = &mut self.seats.entry(id).or_default().load;
         load.last_assigned = self.turn;
         load.last_assigned_at = Some(at);
-        self.sit_down(id);
+        self.floor.set_last_assigned(id, signed(self.turn));
     }
 
-    /// The first `limit` eligible agents of a team, in order.
-    pub(crate) fn considered(&self, team: TeamId, limit: usize) -> Vec<Considered> {
-        let bench = self.benches.get(&team).into_iter().flatten();
-        bench
-            .take(limit)
-            .map(|standing| Considered {
-                agent: standing.agent,
-                eligible: true,
-                note: format!("{} of {} open tickets", standing.load, standing.capacity),
-            })
-            .collect()
-    }
-
-    /// Why nobody of a team can take a ticket: a sentence, and the first `limit` agents with their reasons.
-    pub(crate) fn why_nobody(&self, team: TeamId, limit: usize) -> (String, Vec<Considered>) {
-        let (mut offline, mut away, mut full) = (0_usize, 0_usize, 0_usize);
-        let mut considered = Vec::new();
-        for seat in self.members.get(&team).into_iter().flatten() {
-            let Some(Seat {
-                agent: Some(agent),
-                load,
-            }) = self.seats.get(seat)
-            else {
-                continue;
-            };
-            let note = match agent.presence {
-                Presence::Offline => {
-                    offline += 1;
-                    "offline".to_owned()
-                }
-                Presence::Away => {
-                    away += 1;
-                    "away".to_owned()
-                }
-                Presence::Online => {
-                    full += 1;
-                    format!("full: {} of {} open tickets", load.count, agent.capacity)
-                }
-            };
-            if considered.len() < limit {
-                considered.push(Considered {
-                    agent: agent.id,
-                    eligible: false,
-                    note,
-                });
-            }
-        }
-        let reason = if offline + away + full == 0 {
-            "the team has no agents".to_owned()
-        } else {
-            let counts = [(full, "full"), (away, "away"), (offline, "offline")];
-            let parts = counts.iter().filter(|(count, _)| *count > 0);
-            let parts: Vec<_> = parts
-                .map(|(count, state)| format!("{count} {state}"))
-                .collect();
-            format!("nobody of the team is free: {}", parts.join(", "))
+    /// Why nobody can take a ticket: a sentence, and the first `limit` agents with their reasons.
+    pub(super) fn why_nobody(&self, ticket: TicketId, limit: usize) -> (String, Vec<Considered>) {
+        let why: Why = self.floor.why(ticket, limit).unwrap_or_default();
+        let sentence = match why.held_for.and_then(|id| self.agent(id)) {
+            Some(agent) => format!("it waits for {}, who had it and is full", agent.name),
+            None => why.sentence(),
         };
-        (reason, considered)
+        let note = |id: AgentId, obstacle: Obstacle| match obstacle {
+            Obstacle::Full => {
+                let (used, capacity) = self.floor.units(id);
+                format!(
+                    "full: {} of {} open tickets",
+                    tickets(used),
+                    tickets(capacity)
+                )
+            }
+            other => other.words().to_owned(),
+        };
+        let considered = why.agents.iter().map(|(id, obstacle)| Considered {
+            agent: *id,
+            eligible: false,
+            note: note(*id, *obstacle),
+        });
+        (sentence, considered.collect())
     }
 
     /// Agents whose load changed since the last call.
@@ -253,38 +315,64 @@ impl Desk {
     }
 
     fn count(&mut self, id: AgentId, change: impl FnOnce(u32) -> u32) {
-        self.stand_up(id);
         let load = &mut self.seats.entry(id).or_default().load;
         load.count = change(load.count);
         load.version += 1;
         self.changed.insert(id);
-        self.sit_down(id);
     }
+}
 
-    /// Takes an agent off the benches, before something changes that their place depends on.
-    fn stand_up(&mut self, id: AgentId) {
-        let Some(seat) = self.seats.get(&id) else {
-            return;
-        };
-        let (Some(standing), Some(agent)) = (seat.standing(), &seat.agent) else {
-            return;
-        };
-        for team in &agent.teams {
-            if let Some(bench) = self.benches.get_mut(team) {
-                bench.remove(&standing);
-            }
+/// Those who could take a ticket, in the order of choice.
+pub(super) fn considered(those: &[solmu_matching::Considered]) -> Vec<Considered> {
+    let those = those.iter().map(|it| {
+        let lacks = (it.missing > 0).then(|| format!(", lacks {} of the skills", it.missing));
+        let has =
+            (it.preferred > 0).then(|| format!(", has {} of the wanted skills", it.preferred));
+        Considered {
+            agent: it.agent,
+            eligible: true,
+            note: format!(
+                "{} of {} open tickets{}{}",
+                tickets(it.used),
+                tickets(it.capacity),
+                lacks.unwrap_or_default(),
+                has.unwrap_or_default()
+            ),
         }
-    }
+    });
+    those.collect()
+}
 
-    fn sit_down(&mut self, id: AgentId) {
-        let Some(seat) = self.seats.get(&id) else {
-            return;
-        };
-        let (Some(standing), Some(agent)) = (seat.standing(), &seat.agent) else {
-            return;
-        };
-        for team in &agent.teams {
-            self.benches.entry(*team).or_default().insert(standing);
+/// Units as tickets: "3", "2.5", "0.25".
+pub(crate) fn tickets(units: u32) -> String {
+    let (whole, rest) = (units / UNITS, units % UNITS);
+    if rest == 0 {
+        whole.to_string()
+    } else {
+        let text = format!("{whole}.{rest:02}");
+        text.trim_end_matches('0').to_owned()
+    }
+}
+
+fn signed(turn: u64) -> i64 {
+    i64::try_from(turn).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_told_as_tickets() {
+        let cases = [
+            (0, "0"),
+            (100, "1"),
+            (250, "2.5"),
+            (25, "0.25"),
+            (105, "1.05"),
+        ];
+        for (units, text) in cases {
+            assert_eq!(tickets(units), text);
         }
     }
 }

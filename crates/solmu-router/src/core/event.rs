@@ -193,6 +193,7 @@ fn facts_of(state: TicketState, time: Timestamp) -> Result<Facts, HearError> {
         assignee,
         created: state.create_time.as_ref().map_or(time, from_proto_time),
         next_due: state.next_due_time.as_ref().map(from_proto_time),
+        contact: state.contact_id.parse().ok(),
         account: state.account,
         recipient: state.recipient,
         language: state.language,

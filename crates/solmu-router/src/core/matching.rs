@@ -1,21 +1,17 @@
 //! Matching: everything that waits meets everybody who is free.
 //!
-//! Tickets go in one order over all teams (priority, due time, age). A ticket whose team has nobody free is passed by,
-//! so it holds up nobody else; its team is told to the ticket service, with the reason why it waits.
+//! The floor (`solmu-matching`) says who gets what; here its placements become decisions with their reasons. A ticket
+//! that found nobody holds up nobody else; its team is told to the ticket service, with the reason why it waits.
 
-use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
-};
+use std::collections::HashMap;
 
 use jiff::Timestamp;
-use solmu_domain::{
-    ids::{DecisionId, TeamId, TicketId},
-    routing::{QueuePlace, Standing},
-};
+use solmu_domain::ids::DecisionId;
+use solmu_matching::{How, Placement};
 
 use super::{
     decision::{Considered, Decision},
+    desk::{considered, tickets},
     state::State,
     ticket::{Phase, Route, Ticket, Waiting},
 };
@@ -26,33 +22,32 @@ pub(crate) struct Round<'a> {
     pub(crate) epoch: i64,
     /// How many agents a decision names at most.
     pub(crate) candidates: usize,
+    /// Tickets that get an agent at most; the rest is for the next round.
+    pub(crate) most: usize,
     pub(crate) new_id: &'a dyn Fn() -> DecisionId,
 }
 
 impl State {
     /// Decides on all that can be decided on, and says where the rest waits.
     pub(crate) fn decide(&mut self, round: &Round<'_>) -> Vec<Decision> {
+        self.desk.set_now(round.now);
         self.release_held(round.now);
-        let mut decisions = Vec::new();
-        let mut heads: BinaryHeap<Reverse<(QueuePlace, TeamId)>> = self
-            .queues
-            .iter()
-            .filter(|(team, _)| self.desk.next(**team).is_some())
-            .filter_map(|(team, queue)| Some(Reverse((*queue.first()?, *team))))
-            .collect();
-        while let Some(Reverse((place, team))) = heads.pop() {
-            let Some(standing) = self.desk.next(team) else {
-                continue;
-            };
-            let Some(decision) = self.reserve(place.ticket(), standing, round) else {
-                continue;
-            };
-            decisions.push(decision);
-            let next = self.queues.get(&team).and_then(|queue| queue.first());
-            heads.extend(next.map(|next| Reverse((*next, team))));
+        let placements = self.desk.floor.decide(&solmu_matching::Round {
+            now: round.now.as_microsecond(),
+            top: round.candidates,
+            most: round.most,
+        });
+        let mut decisions = Vec::with_capacity(placements.len());
+        for placement in &placements {
+            decisions.extend(self.reserve(placement, round));
         }
         self.announce(round, &mut decisions);
         decisions
+    }
+
+    /// Whether a round at this time could decide something that no event tells of.
+    pub(crate) fn is_ripe(&self, now: Timestamp) -> bool {
+        self.desk.floor.has_work(now.as_microsecond()) || self.desk.has_shift_change(now)
     }
 
     fn release_held(&mut self, now: Timestamp) {
@@ -68,38 +63,59 @@ impl State {
     }
 
     /// Gives a ticket to an agent, until the ticket service says otherwise.
-    fn reserve(&mut self, id: TicketId, standing: Standing, round: &Round<'_>) -> Option<Decision> {
+    fn reserve(&mut self, placement: &Placement, round: &Round<'_>) -> Option<Decision> {
+        let (id, agent) = (placement.ticket, placement.agent);
         let ticket = self.ticket(id)?;
         let route = ticket.route.clone()?;
-        let load_version = self.desk.load(standing.agent).version;
-        let name = self.desk.agent(standing.agent).map(|it| it.name.as_str());
-        let reason = format!(
-            "{}; {} has the least load there, {} of {}",
-            self.choice_of(&route),
-            name.unwrap_or("the agent"),
-            standing.load,
-            standing.capacity
-        );
-        let candidates = self.desk.considered(route.team, round.candidates);
+        let load_version = self.desk.load(agent).version;
+        let reason = format!("{}; {}", self.choice_of(&route), self.why_they(placement));
+        let candidates = considered(&placement.considered);
         let decision = Decision {
-            agent: Some(standing.agent),
+            agent: Some(agent),
             agent_load_version: load_version,
             ..new_decision(ticket, route, reason, candidates, round)
         };
         let phase = Phase::Reserved {
-            agent: standing.agent,
+            agent,
             decision: decision.id,
         };
         self.change(id, |ticket| ticket.phase = phase);
-        self.desk.had_a_turn(standing.agent, round.now);
+        self.desk.had_a_turn(agent, round.now);
         Some(decision)
+    }
+
+    fn why_they(&self, placement: &Placement) -> String {
+        let agent = self.desk.agent(placement.agent);
+        let name = agent.map_or("the agent", |it| it.name.as_str());
+        let first = placement.considered.first();
+        let load = first.map_or_else(String::new, |it| {
+            format!(", {} of {}", tickets(it.used), tickets(it.capacity))
+        });
+        let lacks = first.is_some_and(|it| it.missing > 0);
+        let has = first.is_some_and(|it| it.preferred > 0);
+        match placement.how {
+            How::Former => format!("{name} knows it or its customer{load}"),
+            How::Moved => format!("{name} can take it, so that another one finds somebody{load}"),
+            How::Best if lacks => {
+                format!(
+                    "nobody with all skills came free, and {name} is the best of the others{load}"
+                )
+            }
+            How::Best if has => {
+                format!("{name} has the wanted skills and the least load there{load}")
+            }
+            How::Best => format!("{name} has the least load there{load}"),
+        }
     }
 
     /// Tells the ticket service the teams of those that found nobody.
     fn announce(&mut self, round: &Round<'_>, decisions: &mut Vec<Decision>) {
-        // Loads do not change any more in this round: what is true of a team is true for each of its tickets.
-        let mut why: HashMap<TeamId, (String, Vec<Considered>)> = HashMap::new();
+        // Loads do not change any more in this round: what is true of a line is true for each ticket in it.
+        let mut why: HashMap<usize, (String, Vec<Considered>)> = HashMap::new();
         for id in std::mem::take(&mut self.unannounced) {
+            let Some(line) = self.desk.floor.line_of(id) else {
+                continue;
+            };
             let Some(ticket) = self.ticket(id) else {
                 continue;
             };
@@ -107,8 +123,8 @@ impl State {
                 continue;
             };
             let (sentence, candidates) = why
-                .entry(route.team)
-                .or_insert_with(|| self.desk.why_nobody(route.team, round.candidates))
+                .entry(line)
+                .or_insert_with(|| self.desk.why_nobody(id, round.candidates))
                 .clone();
             let reason = format!("{}; {sentence}", self.choice_of(&route));
             let decision = new_decision(ticket, route, reason, candidates, round);

@@ -8,7 +8,10 @@ pub(crate) mod desk;
 pub(crate) mod event;
 pub(crate) mod matching;
 #[cfg(test)]
+mod matching_tests;
+#[cfg(test)]
 mod properties;
+pub(crate) mod rule_index;
 pub(crate) mod rules;
 pub(crate) mod state;
 #[cfg(test)]

@@ -1,22 +1,35 @@
 //! Rules: an ordered list of conditions; the first that holds says where a ticket goes.
 //!
+//! A rule may let the ones behind it go on: what it sets is added to what they set. Rules are found by what they
+//! insist on (an index over channel, account, language, tags and words), so that of ten thousand only those are
+//! evaluated that could hold.
+//!
 //! The fields that rules may look at are declared here and nowhere else. `words` and `sender` are not in events (they
 //! carry no text): a rule that looks at them makes the engine ask the ticket service, and only then.
 
 use std::{borrow::Cow, sync::LazyLock};
 
-use solmu_conditions::{Checked, Fact, Facts as RuleFacts, Field, FieldType, Schema, SearchText};
+use jiff::{Zoned, tz::TimeZone};
+use solmu_conditions::{
+    Checked, Fact, Facts as RuleFacts, Field, FieldType, Schema, SearchText, words,
+};
 use solmu_domain::{
-    ids::{RuleId, TeamId},
+    ids::{AgentId, RuleId, TeamId},
     ticket::Priority,
 };
 
-use super::ticket::{Effects, Facts, Route, RuleRef};
+use super::{
+    rule_index::RuleIndex,
+    ticket::{Effects, Facts, Route, RuleRef, Wish},
+};
 
 /// Fields that only the ticket's text answers.
 const TEXT_FIELDS: [&str; 2] = ["words", "sender"];
 /// Channels that a rule may name.
 const CHANNELS: [&str; 5] = ["email", "chat", "form", "whatsapp", "telegram"];
+
+/// Days of the week as `weekday` names them.
+const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// What rules may look at. A word without a field is looked for in `words`.
 pub(crate) static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
@@ -32,6 +45,10 @@ pub(crate) static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
             "priority",
             Priority::ALL.map(Priority::name),
         ))
+        .with(Field::new("contact", FieldType::Id))
+        .with(Field::new("created", FieldType::Timestamp))
+        .with(Field::new("hour", FieldType::Integer))
+        .with(Field::one_of("weekday", WEEKDAYS))
         .searched_in("words")
 });
 
@@ -47,16 +64,36 @@ pub(crate) fn needs_text(condition: &Checked) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Text {
     pub(crate) words: SearchText,
+    /// The words alone, for the index.
+    pub(super) tokens: String,
     pub(crate) sender: String,
 }
 
 impl Text {
     pub(crate) fn new(subject: &str, text: &str, sender: String) -> Self {
+        let text = format!("{subject}\n{text}");
         Self {
-            words: SearchText::new(&format!("{subject}\n{text}")),
+            words: SearchText::new(&text),
+            tokens: words(&text),
             sender,
         }
     }
+}
+
+/// What a rule does besides choosing a team.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Actions {
+    /// Absent only for a rule that lets others go on.
+    pub(crate) team: Option<TeamId>,
+    /// Who gets it, if they can.
+    pub(crate) agent: Option<AgentId>,
+    pub(crate) effects: Effects,
+    pub(crate) wishes: Vec<Wish>,
+    pub(crate) vip: bool,
+    /// Seconds from its creation in which nobody gets it.
+    pub(crate) hold_s: u32,
+    /// Rules behind it are asked too.
+    pub(crate) goes_on: bool,
 }
 
 /// A rule that is enabled.
@@ -66,19 +103,24 @@ pub(crate) struct Rule {
     pub(crate) version: i64,
     pub(crate) name: String,
     pub(crate) condition: Checked,
-    pub(crate) team: TeamId,
-    pub(crate) effects: Effects,
-    needs_text: bool,
+    pub(crate) actions: Actions,
+    position: i32,
+    pub(super) needs_text: bool,
 }
 
 impl Rule {
+    /// With its place in the order of rules.
+    pub(crate) fn at(mut self, position: i32) -> Self {
+        self.position = position;
+        self
+    }
+
     pub(crate) fn new(
         id: RuleId,
         version: i64,
         name: String,
         condition: Checked,
-        team: TeamId,
-        effects: Effects,
+        actions: Actions,
     ) -> Self {
         let needs_text = needs_text(&condition);
         Self {
@@ -86,9 +128,26 @@ impl Rule {
             version,
             name,
             condition,
-            team,
-            effects,
+            actions,
+            position: 0,
             needs_text,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn holds(&self, facts: &Facts, text: &Text) -> bool {
+        self.condition.evaluate(&Known {
+            facts,
+            text: Some(text),
+            zone: None,
+        })
+    }
+
+    fn reference(&self) -> RuleRef {
+        RuleRef {
+            id: self.id,
+            version: self.version,
+            name: self.name.clone(),
         }
     }
 }
@@ -98,12 +157,15 @@ impl Rule {
 pub(crate) struct RuleSet {
     /// Grows with each change.
     pub(crate) version: i64,
-    pub(crate) rules: Vec<Rule>,
+    rules: Vec<Rule>,
+    index: RuleIndex,
     pub(crate) default_team: Option<TeamId>,
+    /// Of the fields `hour` and `weekday`; absent: UTC.
+    zone: Option<TimeZone>,
 }
 
 /// What the rules say of a ticket.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Ruling {
     To(Route),
     /// A rule that comes before any that holds looks at the text.
@@ -113,43 +175,118 @@ pub(crate) enum Ruling {
 }
 
 impl RuleSet {
-    /// Asks the rules in order; the first that holds wins.
+    pub(crate) fn new(version: i64, rules: Vec<Rule>, default_team: Option<TeamId>) -> Self {
+        Self {
+            version,
+            index: RuleIndex::of(&rules),
+            rules,
+            default_team,
+            zone: None,
+        }
+    }
+
+    /// The rules with one of them replaced, added or taken out.
+    pub(crate) fn with(&self, replaced: Option<RuleId>, new: Option<Rule>) -> Self {
+        let others = self.rules.iter().filter(|rule| Some(rule.id) != replaced);
+        let mut rules: Vec<Rule> = others.cloned().chain(new).collect();
+        rules.sort_by_key(|rule| (rule.position, rule.id));
+        Self {
+            zone: self.zone.clone(),
+            ..Self::new(self.version, rules, self.default_team)
+        }
+    }
+
+    /// With the zone of the fields `hour` and `weekday`.
+    pub(crate) fn in_zone(mut self, zone: TimeZone) -> Self {
+        self.zone = Some(zone);
+        self
+    }
+
+    /// Asks the rules in order; the first that holds and does not go on chooses the team.
     pub(crate) fn rule_on(&self, facts: &Facts, text: Option<&Text>) -> Ruling {
-        let known = Known { facts, text };
-        for rule in &self.rules {
+        self.rule_counting(facts, text).0
+    }
+
+    /// As [`RuleSet::rule_on`], and how many rules were evaluated for it.
+    pub(crate) fn rule_counting(&self, facts: &Facts, text: Option<&Text>) -> (Ruling, usize) {
+        let known = Known {
+            facts,
+            text,
+            zone: self.zone.as_ref(),
+        };
+        let mut route = Route {
+            team: TeamId::from_uuid(uuid::Uuid::nil()),
+            rule: None,
+            also: Vec::new(),
+            by_hand: false,
+            rules_version: self.version,
+            effects: Effects::default(),
+            wishes: Vec::new(),
+            vip: false,
+            agent: None,
+            hold_s: 0,
+        };
+        let mut evaluated = 0;
+        for index in self.index.candidates(facts, text) {
+            let rule = &self.rules[index];
             if rule.needs_text && text.is_none() {
-                return Ruling::NeedsText;
+                return (Ruling::NeedsText, evaluated);
             }
-            if rule.condition.evaluate(&known) {
-                return Ruling::To(Route {
-                    team: rule.team,
-                    rule: Some(RuleRef {
-                        id: rule.id,
-                        version: rule.version,
-                        name: rule.name.clone(),
-                    }),
-                    by_hand: false,
-                    rules_version: self.version,
-                    effects: rule.effects.clone(),
-                });
+            evaluated += 1;
+            if !rule.condition.evaluate(&known) {
+                continue;
+            }
+            add(&mut route, &rule.actions);
+            match rule.actions.team {
+                Some(team) if !rule.actions.goes_on => {
+                    route.team = team;
+                    route.rule = Some(rule.reference());
+                    return (Ruling::To(route), evaluated);
+                }
+                _ => route.also.push(rule.reference()),
             }
         }
-        self.default_team.map_or(Ruling::NoTeam, |team| {
-            Ruling::To(Route {
-                team,
-                rule: None,
-                by_hand: false,
-                rules_version: self.version,
-                effects: Effects::default(),
-            })
-        })
+        let ruling = self.default_team.map_or(Ruling::NoTeam, |team| {
+            route.team = team;
+            Ruling::To(route)
+        });
+        (ruling, evaluated)
     }
+}
+
+/// Adds what a rule sets. What an earlier rule has said stays, and the more urgent priority counts.
+fn add(route: &mut Route, actions: &Actions) {
+    let priority = actions.effects.priority;
+    route.effects.priority = route.effects.priority.max(priority);
+    for tag in &actions.effects.tags {
+        if !route.effects.tags.contains(tag) {
+            route.effects.tags.push(tag.clone());
+        }
+    }
+    for wish in &actions.wishes {
+        if !route.wishes.iter().any(|known| known.skill == wish.skill) {
+            route.wishes.push(wish.clone());
+        }
+    }
+    route.vip |= actions.vip;
+    route.agent = route.agent.or(actions.agent);
+    route.hold_s = route.hold_s.max(actions.hold_s);
 }
 
 /// A ticket as conditions see it.
 struct Known<'a> {
     facts: &'a Facts,
     text: Option<&'a Text>,
+    /// Absent: UTC.
+    zone: Option<&'a TimeZone>,
+}
+
+impl Known<'_> {
+    /// When it came, on the clocks of the rules' zone.
+    fn local(&self) -> Zoned {
+        let zone = self.zone.cloned().unwrap_or(TimeZone::UTC);
+        self.facts.created.to_zoned(zone)
+    }
 }
 
 impl RuleFacts for Known<'_> {
@@ -162,6 +299,17 @@ impl RuleFacts for Known<'_> {
             "language" => some(&facts.language),
             "tags" => Some(Fact::Set(Cow::Borrowed(&facts.tags))),
             "priority" => Some(Fact::from(facts.priority.name())),
+            "contact" => facts.contact.map(|id| Fact::Id(id.as_uuid())),
+            "created" => Some(Fact::Timestamp(facts.created)),
+            "hour" => Some(Fact::Integer(self.local().hour().into())),
+            "weekday" => {
+                let day = self
+                    .local()
+                    .weekday()
+                    .to_monday_zero_offset()
+                    .unsigned_abs();
+                WEEKDAYS.get(usize::from(day)).copied().map(Fact::from)
+            }
             "words" => self.text.map(|text| Fact::from(&text.words)),
             "sender" => self.text.and_then(|text| some(&text.sender)),
             _ => None,
@@ -186,14 +334,23 @@ mod tests {
             priority: Some(Priority::High),
             tags: vec!["by-rule".to_owned()],
         };
-        Rule::new(
-            rule_id(id),
-            3,
-            format!("r{id}"),
-            condition,
-            team(to),
+        let actions = Actions {
+            team: Some(team(to)),
             effects,
-        )
+            ..Actions::default()
+        };
+        Rule::new(rule_id(id), 3, format!("r{id}"), condition, actions)
+    }
+
+    fn going_on(id: u128, condition: &str, actions: Actions) -> Rule {
+        let actions = Actions {
+            goes_on: true,
+            ..actions
+        };
+        Rule {
+            actions,
+            ..rule(id, condition, 0)
+        }
     }
 
     fn team_of(ruling: &Ruling) -> Option<TeamId> {
@@ -205,15 +362,12 @@ mod tests {
 
     #[test]
     fn first_match_wins_and_the_rest_goes_to_the_default_team() {
-        let rules = RuleSet {
-            version: 7,
-            rules: vec![
-                rule(1, "channel = chat", 11),
-                rule(2, "recipient = \"Billing@*\" AND language = fi", 12),
-                rule(3, "language = fi", 13),
-            ],
-            default_team: Some(team(1)),
-        };
+        let rules = vec![
+            rule(1, "channel = chat", 11),
+            rule(2, "recipient = \"Billing@*\" AND language = fi", 12),
+            rule(3, "language = fi", 13),
+        ];
+        let rules = RuleSet::new(7, rules, Some(team(1)));
         let mut facts = facts(1);
         assert_eq!(team_of(&rules.rule_on(&facts, None)), Some(team(1)));
         facts.language = "fi".to_owned();
@@ -234,11 +388,8 @@ mod tests {
 
     #[test]
     fn text_is_asked_for_only_when_a_rule_in_front_needs_it() {
-        let rules = RuleSet {
-            version: 1,
-            rules: vec![rule(1, "channel = chat", 11), rule(2, "lasku*", 12)],
-            default_team: Some(team(1)),
-        };
+        let rules = vec![rule(1, "channel = chat", 11), rule(2, "lasku*", 12)];
+        let rules = RuleSet::new(1, rules, Some(team(1)));
         let mut facts = facts(1);
         assert_eq!(rules.rule_on(&facts, None), Ruling::NeedsText);
         let text = Text::new("Laskuni", "on väärin", "a@example.com".to_owned());
@@ -252,5 +403,96 @@ mod tests {
     #[test]
     fn without_a_team_nothing_is_chosen() {
         assert_eq!(RuleSet::default().rule_on(&facts(1), None), Ruling::NoTeam);
+    }
+
+    #[test]
+    fn a_rule_that_goes_on_adds_what_it_sets() {
+        let wish = |skill: &str| Wish {
+            skill: skill.to_owned(),
+            level: 2,
+            required: true,
+            relax_after_s: Some(60),
+        };
+        let rules = vec![
+            going_on(
+                1,
+                "tags:vip",
+                Actions {
+                    vip: true,
+                    wishes: vec![wish("calm")],
+                    effects: Effects {
+                        priority: Some(Priority::Low),
+                        tags: vec!["seen".to_owned(), "by-rule".to_owned()],
+                    },
+                    ..Actions::default()
+                },
+            ),
+            rule(2, "tags:vip", 12),
+            rule(3, "", 13),
+        ];
+        let rules = RuleSet::new(1, rules, None);
+        let mut facts = facts(1);
+        facts.tags.push("vip".to_owned());
+        let Ruling::To(route) = rules.rule_on(&facts, None) else {
+            panic!("a rule holds")
+        };
+        assert_eq!(route.team, team(12));
+        assert!(route.vip);
+        assert_eq!(route.wishes, [wish("calm")]);
+        assert_eq!(route.effects.priority, Some(Priority::High));
+        assert_eq!(route.effects.tags, ["seen", "by-rule"]);
+        assert_eq!(route.also.len(), 1);
+        assert_eq!(route.rule.map(|rule| rule.id), Some(rule_id(2)));
+        // Nobody behind it chooses: what it sets goes with the default team.
+        let alone = vec![going_on(
+            1,
+            "",
+            Actions {
+                vip: true,
+                ..Actions::default()
+            },
+        )];
+        let alone = RuleSet::new(1, alone, Some(team(1)));
+        let Ruling::To(route) = alone.rule_on(&facts, None) else {
+            panic!("there is a default team")
+        };
+        assert!(route.vip && route.rule.is_none() && route.team == team(1));
+    }
+
+    #[test]
+    fn hours_are_those_of_the_zone() {
+        let rules = vec![rule(1, "hour >= 16 AND weekday = thu", 11)];
+        let rules = RuleSet::new(1, rules, Some(team(1)));
+        // 1970-01-01 was a Thursday; 14:30 UTC is 16:30 in Helsinki.
+        let facts = facts(14 * 3600 + 1800);
+        assert_eq!(team_of(&rules.rule_on(&facts, None)), Some(team(1)));
+        let rules = rules.in_zone(TimeZone::get("Europe/Helsinki").unwrap());
+        assert_eq!(team_of(&rules.rule_on(&facts, None)), Some(team(11)));
+    }
+
+    #[test]
+    fn of_ten_thousand_rules_few_are_evaluated_and_the_answer_is_the_same() {
+        let mut rules = Vec::new();
+        for number in 0..10_000_u128 {
+            let condition = match number % 5 {
+                0 => format!("account = \"a{number}\" AND channel = email"),
+                1 => format!("words:\"topic{number}\""),
+                2 => format!("tags:t{number}"),
+                3 => format!("topic{number}x*"),
+                _ => format!("recipient = \"box{number}@example.com\""),
+            };
+            rules.push(rule(number, &condition, 100 + number));
+        }
+        let rules = RuleSet::new(1, rules, Some(team(1)));
+        let text = Text::new("About topic5003xyz", "and topic6001", String::new());
+        let mut facts = facts(1);
+        facts.account = "a7000".to_owned();
+        let (ruling, evaluated) = rules.rule_counting(&facts, Some(&text));
+        assert_eq!(team_of(&ruling), Some(team(100 + 5_003)));
+        assert!(evaluated <= 3, "{evaluated}");
+        facts.tags.push("t4002".to_owned());
+        let (ruling, _) = rules.rule_counting(&facts, Some(&text));
+        assert_eq!(team_of(&ruling), Some(team(100 + 4_002)));
+        assert_eq!(rules.rule_on(&facts, None), Ruling::NeedsText);
     }
 }

@@ -9,10 +9,8 @@ use std::{
 };
 
 use jiff::Timestamp;
-use solmu_domain::{
-    ids::{TeamId, TicketId},
-    routing::QueuePlace,
-};
+use solmu_domain::ids::{AgentId, ContactId, TicketId};
+use solmu_matching::{Policy, SECOND};
 
 use super::{
     decision::Outcome,
@@ -35,8 +33,8 @@ pub(crate) struct State {
     pub(super) rules: RuleSet,
     /// Tickets that are not done, and those of the present batch.
     pub(super) tickets: HashMap<TicketId, Box<Ticket>>,
-    /// Waiting tickets that can be decided on, by team.
-    pub(super) queues: HashMap<TeamId, BTreeSet<QueuePlace>>,
+    /// How long the language of a ticket is insisted on, in microseconds; absent: languages do not matter.
+    pub(super) language_relax: Option<i64>,
     /// Waiting tickets that the rules have to be asked about.
     pub(super) unrouted: BTreeSet<TicketId>,
     /// Waiting tickets whose team the ticket service was not told.
@@ -45,6 +43,8 @@ pub(crate) struct State {
     pub(super) held: BTreeSet<(Timestamp, TicketId)>,
     /// The last ticket that the rules were asked about.
     cursor: Option<TicketId>,
+    /// Who had the last ticket of the contacts of this batch.
+    formers: HashMap<ContactId, AgentId>,
     waiting: usize,
     changed: HashSet<TicketId>,
     outcomes: Vec<Outcome>,
@@ -59,12 +59,25 @@ pub(crate) struct Changes {
 }
 
 impl State {
+    pub(crate) fn new(policy: Policy, language_relax_s: Option<u32>) -> Self {
+        Self {
+            desk: Desk::new(policy),
+            language_relax: language_relax_s.map(|it| i64::from(it) * SECOND),
+            ..Self::default()
+        }
+    }
+
     /// What the tables say of the rules. Tickets are routed anew when the rules have changed.
     pub(crate) fn set_rules(&mut self, rules: RuleSet) {
         self.rules = rules;
         let version = self.rules.version;
         let outdated = self.tickets.values().filter(|it| it.needs_route(version));
         self.unrouted.extend(outdated.map(|ticket| ticket.id));
+    }
+
+    /// Who had the last ticket of contacts that new tickets come from.
+    pub(crate) fn set_formers(&mut self, formers: HashMap<ContactId, AgentId>) {
+        self.formers = formers;
     }
 
     pub(crate) const fn desk(&self) -> &Desk {
@@ -124,7 +137,9 @@ impl State {
         if self.tickets.contains_key(&id) {
             self.change(id, |ticket| ticket.learn(event));
         } else if let Some(facts) = &event.facts {
-            self.restore(Ticket::new(id, facts.clone(), event));
+            let mut ticket = Ticket::new(id, facts.clone(), event);
+            ticket.former = facts.contact.and_then(|it| self.formers.get(&it).copied());
+            self.restore(ticket);
             self.changed.insert(id);
         }
     }
@@ -250,26 +265,38 @@ impl State {
         });
     }
 
+    /// Puts a ticket where its phase says. On the floor it keeps its place if nothing changed there, so that a line
+    /// that was asked in vain is not asked again because one of its tickets was told about.
     fn index(&mut self, ticket: &Ticket) {
+        let floor = &mut self.desk.floor;
+        if let Some(agent) = ticket.owner() {
+            floor.own(ticket.id, agent, &ticket.facts.channel);
+            return;
+        }
+        floor.release(ticket.id);
         let Phase::Waiting(waiting) = &ticket.phase else {
+            floor.leave(ticket.id);
             return;
         };
         self.waiting += 1;
         if ticket.needs_route(self.rules.version) {
             self.unrouted.insert(ticket.id);
         }
-        if let Some(until) = waiting.held_until {
-            self.held.insert((until, ticket.id));
+        let stands = ticket.stands(self.language_relax);
+        let Some(stands) = stands.filter(|_| waiting.held_until.is_none()) else {
+            floor.leave(ticket.id);
+            self.held
+                .extend(waiting.held_until.map(|until| (until, ticket.id)));
             return;
-        }
-        let Some(route) = &ticket.route else { return };
-        let queue = self.queues.entry(route.team).or_default();
-        queue.insert(ticket.place());
+        };
+        let now = self.desk.now().as_microsecond();
+        self.desk.floor.wait(&stands, now);
         if waiting.announced.is_none() && !ticket.has_its_team() {
             self.unannounced.insert(ticket.id);
         }
     }
 
+    /// Takes it out of all that [`State::index`] puts it into, but for the floor.
     fn unindex(&mut self, ticket: &Ticket) {
         let Phase::Waiting(waiting) = &ticket.phase else {
             return;
@@ -279,14 +306,6 @@ impl State {
         self.unannounced.remove(&ticket.id);
         if let Some(until) = waiting.held_until {
             self.held.remove(&(until, ticket.id));
-        }
-        if let Some(route) = &ticket.route
-            && let Some(queue) = self.queues.get_mut(&route.team)
-        {
-            queue.remove(&ticket.place());
-            if queue.is_empty() {
-                self.queues.remove(&route.team);
-            }
         }
     }
 }

@@ -1,16 +1,25 @@
 //! The rules of routing, one by one.
 
-use solmu_conditions::parse;
+use solmu_conditions::{Checked, parse};
 use solmu_domain::ticket::{Priority, Status};
 
 use super::{
     desk::Presence::{Away, Offline, Online},
     event::{RejectCause, What},
-    rules::{Rule, RuleSet, SCHEMA},
+    rules::{Actions, Rule, RuleSet, SCHEMA},
     state::{State, Texts},
     testing::{agent, at, event, facts, person, round, rule_id, state, team, ticket},
     ticket::{Effects, Facts, Phase},
 };
+
+fn to_team_two(condition: Checked, effects: Effects) -> Rule {
+    let actions = Actions {
+        team: Some(team(2)),
+        effects,
+        ..Actions::default()
+    };
+    Rule::new(rule_id(1), 1, "to two".to_owned(), condition, actions)
+}
 
 fn opened(second: i64) -> Facts {
     facts(second)
@@ -271,19 +280,8 @@ fn changed_rules_move_what_waits_but_not_what_a_person_placed() {
         priority: Some(Priority::Urgent),
         tags: vec!["moved".to_owned()],
     };
-    let rule = Rule::new(
-        rule_id(1),
-        1,
-        "to two".to_owned(),
-        condition,
-        team(2),
-        effects.clone(),
-    );
-    state.set_rules(RuleSet {
-        version: 2,
-        rules: vec![rule],
-        default_team: Some(team(1)),
-    });
+    let rule = to_team_two(condition, effects.clone());
+    state.set_rules(RuleSet::new(2, vec![rule], Some(team(1))));
     let decisions = round(&mut state, &[], 4);
     assert_eq!(decisions.len(), 1);
     assert_eq!(
@@ -329,11 +327,7 @@ fn tickets_without_a_team_wait_with_a_reason_and_are_asked_about_in_turn() {
         };
         assert!(waiting.reason.contains("no default team"));
     }
-    state.set_rules(RuleSet {
-        version: 2,
-        rules: Vec::new(),
-        default_team: Some(team(1)),
-    });
+    state.set_rules(RuleSet::new(2, Vec::new(), Some(team(1))));
     let mut rounds = 0;
     while state.route(&Texts::new(), 2) {
         rounds += 1;
@@ -350,12 +344,8 @@ fn a_rejected_way_into_the_queue_is_told_again_and_its_effects_with_it() {
         priority: Some(Priority::High),
         tags: Vec::new(),
     };
-    let rule = Rule::new(rule_id(1), 1, "all".to_owned(), condition, team(2), effects);
-    state.set_rules(RuleSet {
-        version: 2,
-        rules: vec![rule],
-        default_team: None,
-    });
+    let rule = to_team_two(condition, effects);
+    state.set_rules(RuleSet::new(2, vec![rule], None));
     let first = round(&mut state, &[event(1, &opened(1), What::Told, 1)], 1);
     let changed = next(&opened(1), |it| it.tags.push("x".to_owned()));
     let what = What::Rejected {

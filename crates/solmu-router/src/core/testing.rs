@@ -1,5 +1,7 @@
 //! Builders for tests of the core.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 use solmu_domain::{
     ids::{AgentId, DecisionId, RuleId, TeamId, TicketId},
@@ -10,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     decision::Decision,
-    desk::{Agent, Presence},
+    desk::{Agent, Hours, Presence},
     event::{TicketEvent, What},
     matching::Round,
     rules::RuleSet,
@@ -55,6 +57,7 @@ pub(crate) fn facts(second: i64) -> Facts {
         assignee: None,
         created: at(second),
         next_due: None,
+        contact: None,
     }
 }
 
@@ -66,17 +69,32 @@ pub(crate) fn person(id: u128, teams: &[u128], presence: Presence, capacity: u32
         presence,
         capacity,
         version: 1,
+        ..nobody(agent(id))
+    }
+}
+
+/// Offline, and without anything.
+pub(crate) fn nobody(id: AgentId) -> Agent {
+    Agent {
+        id,
+        name: String::new(),
+        teams: Vec::new(),
+        backup_teams: Vec::new(),
+        presence: Presence::Offline,
+        capacity: 1,
+        skills: BTreeMap::new(),
+        languages: BTreeSet::new(),
+        limits: BTreeMap::new(),
+        location: None,
+        hours: Hours::default(),
+        version: 1,
     }
 }
 
 /// The default team is 1.
 pub(crate) fn state(agents: impl IntoIterator<Item = Agent>) -> State {
     let mut state = State::default();
-    state.set_rules(RuleSet {
-        version: 1,
-        rules: Vec::new(),
-        default_team: Some(team(1)),
-    });
+    state.set_rules(RuleSet::new(1, Vec::new(), Some(team(1))));
     for agent in agents {
         state.desk_mut().set_agent(agent);
     }
@@ -109,6 +127,7 @@ pub(crate) fn round(state: &mut State, events: &[TicketEvent], second: i64) -> V
         now: at(second),
         epoch: 1,
         candidates: 5,
+        most: usize::MAX,
         new_id: &new_id,
     });
     let changes = state.take_changes();

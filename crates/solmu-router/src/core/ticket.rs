@@ -3,10 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use solmu_domain::{
-    ids::{AgentId, DecisionId, RuleId, TeamId, TicketId},
-    routing::QueuePlace,
+    ids::{AgentId, ContactId, DecisionId, RuleId, TeamId, TicketId},
     ticket::{Priority, Status},
 };
+use solmu_matching::{Kind, Want};
 use solmu_telemetry::TraceContext;
 
 use super::event::{RejectCause, TicketEvent, What};
@@ -31,6 +31,7 @@ pub(crate) struct Facts {
     pub(crate) assignee: Option<AgentId>,
     pub(crate) created: Timestamp,
     pub(crate) next_due: Option<Timestamp>,
+    pub(crate) contact: Option<ContactId>,
 }
 
 /// Which rule chose a team, in which version.
@@ -60,12 +61,49 @@ impl Effects {
     }
 }
 
+/// A skill that a rule asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Wish {
+    pub(crate) skill: String,
+    /// At least, from 1.
+    pub(crate) level: u8,
+    /// Nobody without it; otherwise who has it comes first.
+    pub(crate) required: bool,
+    /// Seconds after which it is only wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) relax_after_s: Option<u32>,
+}
+
+impl Wish {
+    fn want(&self) -> Want {
+        Want {
+            skill: self.skill.clone(),
+            level: self.level,
+            language: false,
+            kind: if self.required {
+                Kind::Required {
+                    relax_after: self.relax_after_s.map(seconds),
+                }
+            } else {
+                Kind::Preferred
+            },
+        }
+    }
+}
+
+fn seconds(count: u32) -> i64 {
+    i64::from(count) * solmu_matching::SECOND
+}
+
 /// Where a ticket belongs, and who says so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Route {
     pub(crate) team: TeamId,
     /// Absent for the default team, and when a person chose the team.
     pub(crate) rule: Option<RuleRef>,
+    /// Rules that held before it and went on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) also: Vec<RuleRef>,
     /// A person chose the team: rules do not move it.
     pub(crate) by_hand: bool,
     /// Version of the rule set that it was made with.
@@ -73,6 +111,18 @@ pub(crate) struct Route {
     /// What the rule still has to change.
     #[serde(default, skip_serializing_if = "Effects::is_empty")]
     pub(crate) effects: Effects,
+    /// Skills that the rules ask for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) wishes: Vec<Wish>,
+    /// Counts as one priority higher.
+    #[serde(default)]
+    pub(crate) vip: bool,
+    /// Who gets it, if they can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) agent: Option<AgentId>,
+    /// Seconds from its creation in which nobody gets it.
+    #[serde(default)]
+    pub(crate) hold_s: u32,
 }
 
 impl Route {
@@ -83,6 +133,11 @@ impl Route {
             by_hand: true,
             rules_version: 0,
             effects: Effects::default(),
+            also: Vec::new(),
+            wishes: Vec::new(),
+            vip: false,
+            agent: None,
+            hold_s: 0,
         }
     }
 }
@@ -135,6 +190,12 @@ pub(crate) struct Ticket {
     pub(crate) waiting_since: Option<Timestamp>,
     /// Rejected decisions in a row.
     pub(crate) rejections: u32,
+    /// The agent who had it, or the last ticket of its contact.
+    pub(crate) former: Option<AgentId>,
+    /// Agents who declined it.
+    pub(crate) excluded: Vec<AgentId>,
+    /// When something was last heard of it.
+    pub(crate) touched: Timestamp,
     /// Trace of the event that made it wait: decisions continue it.
     pub(crate) trace: TraceContext,
 }
@@ -150,6 +211,9 @@ impl Ticket {
             phase: Phase::Waiting(Waiting::because("it was not looked at yet")),
             waiting_since: Some(event.time),
             rejections: 0,
+            former: None,
+            excluded: Vec::new(),
+            touched: event.time,
             trace: event.trace.clone(),
         };
         ticket.settle(event.time);
@@ -180,11 +244,39 @@ impl Ticket {
             .is_some_and(|route| self.facts.team == Some(route.team) && route.effects.is_empty())
     }
 
-    /// Its place in the queue of its team, by the priority that its rule gives it.
-    pub(crate) fn place(&self) -> QueuePlace {
-        let by_rule = self.route.as_ref().and_then(|route| route.effects.priority);
-        let priority = by_rule.unwrap_or(self.facts.priority);
-        QueuePlace::new(priority, self.facts.next_due, self.facts.created, self.id)
+    /// As it waits on the floor; `language_relax` is how long its language is insisted on. Nothing without a route.
+    pub(crate) fn stands(&self, language_relax: Option<i64>) -> Option<solmu_matching::Ticket> {
+        let route = self.route.as_ref()?;
+        let mut wants: Vec<Want> = route.wishes.iter().map(Wish::want).collect();
+        if let Some(relax_after) = language_relax.filter(|_| !self.facts.language.is_empty()) {
+            wants.push(Want {
+                skill: self.facts.language.clone(),
+                level: 1,
+                language: true,
+                kind: Kind::Required {
+                    relax_after: Some(relax_after),
+                },
+            });
+        }
+        let created = self.facts.created.as_microsecond();
+        let since = self
+            .waiting_since
+            .map_or(created, Timestamp::as_microsecond);
+        Some(solmu_matching::Ticket {
+            id: self.id,
+            team: route.team,
+            channel: self.facts.channel.clone(),
+            // The priority that its rule gives it counts at once.
+            priority: route.effects.priority.unwrap_or(self.facts.priority),
+            vip: route.vip,
+            arrived: created,
+            since,
+            due: self.facts.next_due.map(Timestamp::as_microsecond),
+            wants,
+            former: route.agent.or(self.former),
+            excluded: self.excluded.clone(),
+            location: None,
+        })
     }
 
     /// Whether the rules have to be asked (again) for its team.
@@ -198,19 +290,28 @@ impl Ticket {
         if let Some(old) = &mut self.route
             && old.team == route.team
             && old.rule == route.rule
+            && old.also == route.also
         {
             old.rules_version = route.rules_version;
             return;
         }
+        let hold = SignedDuration::from_secs(route.hold_s.into());
+        let until = self.facts.created.checked_add(hold).ok();
+        let until = until.filter(|_| !hold.is_zero());
         self.route = Some(route);
         if let Phase::Waiting(waiting) = &mut self.phase {
             waiting.announced = None;
+            if until.is_some() {
+                waiting.held_until = waiting.held_until.max(until);
+                "a rule holds it for a while".clone_into(&mut waiting.reason);
+            }
         }
     }
 
     /// Learns from an event. What is older than what is known changes nothing but the fate of a decision.
     pub(crate) fn learn(&mut self, event: &TicketEvent) {
         let rejected = matches!(event.what, What::Rejected { .. });
+        self.touched = self.touched.max(event.time);
         if let Some(facts) = &event.facts
             && (facts.version > self.facts.version
                 || (rejected && facts.version == self.facts.version))

@@ -3,28 +3,34 @@
 //! Each change and its `RosterChanged` commit together; the leader hears of it and matches at once.
 
 mod convert;
+mod dry_run;
 mod parse;
 mod people;
+mod presence;
+mod queues;
 mod rules;
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use solmu_bus::{Bus, Event, envelope::to_proto_time};
 use solmu_db::{Db, DbError, outbox::OutboxEvent};
 use solmu_domain::{
     clock::SharedClock,
-    ids::{EventId, TicketId},
+    ids::{AgentId, EventId, TicketId},
     rng::SharedRng,
 };
+use solmu_matching::Policy;
 use solmu_proto::routing::v1::{self as proto, routing_service_server::RoutingService};
 use solmu_runtime::{
     ApiError, Runtime,
     access::{Caller, Role, caller},
-    relay::Wake,
 };
-use tonic::{Request, Response, Status};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
+    config::Config,
     engine::outbox_event,
     store::decision::{decisions_of, wait_reason},
     texts::RoutingTexts,
@@ -38,23 +44,30 @@ const MANAGERS: [Role; 2] = [Role::Admin, Role::Service];
 const EXPLAINED: i64 = 100;
 
 /// The service.
+#[derive(Clone)]
 pub(crate) struct Service {
     db: Db,
     bus: Bus,
     clock: SharedClock,
     rng: SharedRng,
-    relay: Wake,
     texts: Arc<dyn RoutingTexts>,
+    /// Of the fields `hour` and `weekday` of rules.
+    zone: TimeZone,
+    policy: Policy,
+    drain: CancellationToken,
 }
 
 impl Service {
-    pub(crate) fn new(runtime: &Runtime, texts: Arc<dyn RoutingTexts>) -> Self {
+    pub(crate) fn new(runtime: &Runtime, config: &Config, texts: Arc<dyn RoutingTexts>) -> Self {
+        let terms = config.matching.terms();
         Self {
+            zone: terms.zone,
+            policy: terms.policy,
+            drain: runtime.shutdown.drain.clone(),
             db: runtime.db.clone(),
             bus: runtime.bus.clone(),
             clock: Arc::clone(&runtime.clock),
             rng: Arc::clone(&runtime.rng),
-            relay: runtime.outbox.clone(),
             texts,
         }
     }
@@ -142,6 +155,18 @@ fn allow<'a, T>(request: &'a Request<T>, roles: &[Role]) -> Result<&'a Caller, S
     Ok(caller)
 }
 
+/// The agent who is meant. Agents speak for themselves only.
+fn oneself(caller: &Caller, agent_id: &str) -> Result<AgentId, ApiError> {
+    let id = parse::id("agent_id", agent_id)?;
+    if caller.role == Role::Agent && caller.agent_id != Some(id) {
+        return Err(ApiError::PermissionDenied {
+            reason: "OTHER_AGENT",
+            message: "an agent sets their own presence only".to_owned(),
+        });
+    }
+    Ok(id)
+}
+
 #[tonic::async_trait]
 impl RoutingService for Service {
     async fn create_team(
@@ -150,6 +175,15 @@ impl RoutingService for Service {
     ) -> Result<Response<proto::Team>, Status> {
         allow(&request, &MANAGERS)?;
         let team = self.team_create(request.into_inner().team).await?;
+        Ok(Response::new(team))
+    }
+
+    async fn update_team(
+        &self,
+        request: Request<proto::UpdateTeamRequest>,
+    ) -> Result<Response<proto::Team>, Status> {
+        allow(&request, &MANAGERS)?;
+        let team = self.team_change(request.into_inner().team).await?;
         Ok(Response::new(team))
     }
 
@@ -176,7 +210,7 @@ impl RoutingService for Service {
         request: Request<proto::UpdateAgentRequest>,
     ) -> Result<Response<proto::Agent>, Status> {
         allow(&request, &MANAGERS)?;
-        let agent = self.agent_change(request.into_inner().agent).await?;
+        let agent = self.agent_change(request.into_inner()).await?;
         Ok(Response::new(agent))
     }
 
@@ -204,16 +238,69 @@ impl RoutingService for Service {
     ) -> Result<Response<proto::Agent>, Status> {
         let caller = allow(&request, &READERS)?.clone();
         let request = request.into_inner();
-        let id = parse::id("agent_id", &request.agent_id)?;
-        if caller.role == Role::Agent && caller.agent_id != Some(id) {
-            return Err(ApiError::PermissionDenied {
-                reason: "OTHER_AGENT",
-                message: "an agent sets their own presence only".to_owned(),
-            }
-            .into());
-        }
+        let id = oneself(&caller, &request.agent_id)?;
         let presence = parse::presence(request.presence())?;
         Ok(Response::new(self.presence_change(id, presence).await?))
+    }
+
+    async fn heartbeat(
+        &self,
+        request: Request<proto::HeartbeatRequest>,
+    ) -> Result<Response<proto::HeartbeatResponse>, Status> {
+        let caller = allow(&request, &READERS)?.clone();
+        let id = oneself(&caller, &request.into_inner().agent_id)?;
+        let until = Service::heartbeat(self, id).await?;
+        Ok(Response::new(proto::HeartbeatResponse {
+            expire_time: Some(to_proto_time(until)),
+        }))
+    }
+
+    type KeepPresenceStream = presence::Answers;
+
+    async fn keep_presence(
+        &self,
+        request: Request<Streaming<proto::KeepPresenceRequest>>,
+    ) -> Result<Response<Self::KeepPresenceStream>, Status> {
+        let caller = allow(&request, &READERS)?.clone();
+        Ok(Response::new(
+            self.presence_keep(caller, request.into_inner()),
+        ))
+    }
+
+    async fn list_queues(
+        &self,
+        request: Request<proto::ListQueuesRequest>,
+    ) -> Result<Response<proto::ListQueuesResponse>, Status> {
+        allow(&request, &READERS)?;
+        let queues = self.queue_list().await?;
+        Ok(Response::new(proto::ListQueuesResponse { queues }))
+    }
+
+    async fn get_queue_position(
+        &self,
+        request: Request<proto::GetQueuePositionRequest>,
+    ) -> Result<Response<proto::QueuePosition>, Status> {
+        allow(&request, &READERS)?;
+        let ticket = parse::id("ticket_id", &request.into_inner().ticket_id)?;
+        Ok(Response::new(self.queue_position(ticket).await?))
+    }
+
+    async fn dry_run_rule(
+        &self,
+        request: Request<proto::DryRunRuleRequest>,
+    ) -> Result<Response<proto::DryRunRuleResponse>, Status> {
+        allow(&request, &MANAGERS)?;
+        Ok(Response::new(self.rule_try(request.into_inner()).await?))
+    }
+
+    async fn list_rule_versions(
+        &self,
+        request: Request<proto::ListRuleVersionsRequest>,
+    ) -> Result<Response<proto::ListRuleVersionsResponse>, Status> {
+        allow(&request, &READERS)?;
+        let id = parse::id("id", &request.into_inner().id)?;
+        let versions = self.rule_history(id).await?;
+        Ok(Response::new(proto::ListRuleVersionsResponse { versions }))
     }
 
     async fn create_rule(

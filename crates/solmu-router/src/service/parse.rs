@@ -1,31 +1,33 @@
 //! From requests to checked values: everything that is wrong is reported at once, each with its field.
 
+mod agent;
+mod rule;
+mod team;
+
 use std::str::FromStr;
 
-use solmu_conditions::{Checked, FilterError, parse};
-use solmu_domain::{
-    contact::EmailAddress,
-    ids::{ParseIdError, TeamId},
-    ticket::Priority,
-};
+use solmu_domain::ids::{ParseIdError, TeamId};
 use solmu_proto::routing::v1 as proto;
 use solmu_runtime::{ApiError, api_error::Violation};
 
-use crate::{
-    core::{desk::Presence, rules::SCHEMA},
-    store::{people::AgentProfile, rule::RuleSpec},
-};
+pub(super) use agent::{overlay, profile};
+pub(super) use rule::rule;
+pub(super) use team::team;
+
+use crate::core::desk::Presence;
 
 /// Characters of a name at most.
 const NAME_MAX: usize = 100;
-/// Tickets that one agent can have at most.
-const CAPACITY_MAX: i32 = 1_000_000;
-/// Tags that a rule adds at most.
-const TAGS_MAX: usize = 20;
-/// Characters of a tag at most.
-const TAG_MAX: usize = 60;
-/// Teams of an agent at most.
+/// Characters of the name of a skill, a language or a channel at most.
+const WORD_MAX: usize = 60;
+/// The highest level of a skill.
+const LEVEL_MAX: i32 = 5;
+/// Skills, languages or channels that one thing names at most.
+const WORDS_MAX: usize = 100;
+/// Teams that one thing names at most.
 const TEAMS_MAX: usize = 100;
+/// Days that a duration may have at most.
+const DAYS_MAX: i64 = 30;
 
 /// An id.
 pub(super) fn id<T: FromStr<Err = ParseIdError>>(field: &str, text: &str) -> Result<T, ApiError> {
@@ -37,11 +39,13 @@ pub(super) fn id<T: FromStr<Err = ParseIdError>>(field: &str, text: &str) -> Res
 pub(super) fn presence(presence: proto::Presence) -> Result<Presence, ApiError> {
     match presence {
         proto::Presence::Online => Ok(Presence::Online),
+        proto::Presence::Busy => Ok(Presence::Busy),
         proto::Presence::Away => Ok(Presence::Away),
         proto::Presence::Offline => Ok(Presence::Offline),
-        proto::Presence::Unspecified => {
-            Err(ApiError::invalid("presence", "say online, away or offline"))
-        }
+        proto::Presence::Unspecified => Err(ApiError::invalid(
+            "presence",
+            "say online, busy, away or offline",
+        )),
     }
 }
 
@@ -64,118 +68,58 @@ impl Checker {
         name.to_owned()
     }
 
+    /// The name of a skill, a language or a channel.
+    fn word(&mut self, field: &str, text: &str) -> String {
+        let word = text.trim();
+        let long = word.chars().count() > WORD_MAX;
+        if word.is_empty() || long || word.contains(char::is_control) {
+            self.wrong(
+                field,
+                format!("a name has 1 to {WORD_MAX} characters and no control characters"),
+            );
+        }
+        word.to_owned()
+    }
+
+    fn level(&mut self, field: &str, level: i32) -> u8 {
+        if !(1..=LEVEL_MAX).contains(&level) {
+            self.wrong(field, format!("a level is 1 to {LEVEL_MAX}"));
+        }
+        u8::try_from(level).unwrap_or(0)
+    }
+
+    fn teams(&mut self, field: &str, ids: &[String]) -> Vec<TeamId> {
+        if ids.len() > TEAMS_MAX {
+            self.wrong(field, format!("at most {TEAMS_MAX} teams"));
+        }
+        let mut teams = Vec::new();
+        for text in ids.iter().take(TEAMS_MAX) {
+            match text.parse::<TeamId>() {
+                Ok(team) => teams.push(team),
+                Err(error) => self.wrong(field, error.to_string()),
+            }
+        }
+        teams
+    }
+
+    /// Whole seconds.
+    fn seconds(&mut self, field: &str, duration: prost_types::Duration) -> i32 {
+        let most = DAYS_MAX * 86_400;
+        if !(0..=most).contains(&duration.seconds) || duration.nanos != 0 {
+            self.wrong(
+                field,
+                format!("must be whole seconds, up to {DAYS_MAX} days"),
+            );
+        }
+        i32::try_from(duration.seconds).unwrap_or(0)
+    }
+
     fn done<T>(self, value: T) -> Result<T, ApiError> {
         if self.0.is_empty() {
             Ok(value)
         } else {
             Err(ApiError::InvalidArgument { violations: self.0 })
         }
-    }
-}
-
-/// The name of a new team.
-pub(super) fn team_name(text: &str) -> Result<String, ApiError> {
-    let mut checker = Checker::default();
-    let name = checker.name("team.display_name", text);
-    checker.done(name)
-}
-
-/// What people say of an agent.
-pub(super) fn profile(agent: &proto::Agent) -> Result<AgentProfile, ApiError> {
-    let mut checker = Checker::default();
-    let display_name = checker.name("agent.display_name", &agent.display_name);
-    if !(1..=CAPACITY_MAX).contains(&agent.capacity) {
-        checker.wrong("agent.capacity", format!("must be 1 to {CAPACITY_MAX}"));
-    }
-    let email = agent.email.trim();
-    if !email.is_empty() && EmailAddress::parse(email).is_err() {
-        checker.wrong("agent.email", "must be an address such as anna@example.com");
-    }
-    let mut teams: Vec<TeamId> = Vec::new();
-    if agent.team_ids.len() > TEAMS_MAX {
-        checker.wrong("agent.team_ids", format!("at most {TEAMS_MAX} teams"));
-    }
-    for text in agent.team_ids.iter().take(TEAMS_MAX) {
-        match text.parse::<TeamId>() {
-            Ok(team) => teams.push(team),
-            Err(error) => checker.wrong("agent.team_ids", error.to_string()),
-        }
-    }
-    checker.done(AgentProfile {
-        display_name,
-        email: email.to_owned(),
-        capacity: agent.capacity,
-        teams,
-    })
-}
-
-/// A rule, with its condition compiled.
-pub(super) fn rule(rule: &proto::Rule) -> Result<(RuleSpec, Checked), ApiError> {
-    let mut checker = Checker::default();
-    let display_name = checker.name("rule.display_name", &rule.display_name);
-    let team = rule.team_id.parse::<TeamId>();
-    if let Err(error) = &team {
-        checker.wrong("rule.team_id", error.to_string());
-    }
-    let set_priority = match rule.set_priority.as_str() {
-        "" => None,
-        name => {
-            let priority = name.parse::<Priority>().ok();
-            if priority.is_none() {
-                checker.wrong("rule.set_priority", "use low, normal, high or urgent");
-            }
-            priority
-        }
-    };
-    if rule.add_tags.len() > TAGS_MAX {
-        checker.wrong("rule.add_tags", format!("at most {TAGS_MAX} tags"));
-    }
-    let bad_tag = |tag: &String| {
-        tag.trim().is_empty() || tag.chars().count() > TAG_MAX || tag.contains(char::is_control)
-    };
-    if rule.add_tags.iter().any(bad_tag) {
-        let wanted = format!("a tag has 1 to {TAG_MAX} characters and no control characters");
-        checker.wrong("rule.add_tags", wanted);
-    }
-    let condition = parse(&rule.condition, &SCHEMA);
-    if let Err(error) = &condition {
-        for sentence in sentences(error) {
-            checker.wrong("rule.condition", sentence);
-        }
-    }
-    let (Ok(condition), Ok(team)) = (condition, team) else {
-        return Err(ApiError::InvalidArgument {
-            violations: checker.0,
-        });
-    };
-    let spec = RuleSpec {
-        display_name,
-        position: rule.position,
-        condition: rule.condition.trim().to_owned(),
-        tree: condition.condition().clone(),
-        team,
-        set_priority,
-        add_tags: rule
-            .add_tags
-            .iter()
-            .map(|tag| tag.trim().to_owned())
-            .collect(),
-        enabled: rule.enabled,
-    };
-    checker.done((spec, condition))
-}
-
-/// One sentence for each thing that is wrong with a condition.
-fn sentences(error: &FilterError) -> Vec<String> {
-    match error {
-        FilterError::Invalid(violations) => violations
-            .iter()
-            .map(|violation| match violation.position {
-                Some(position) => format!("at character {position}: {violation}"),
-                None => violation.to_string(),
-            })
-            .collect(),
-        FilterError::TooLong { .. } | FilterError::Syntax { .. } => vec![error.to_string()],
     }
 }
 
@@ -200,6 +144,16 @@ mod tests {
             set_priority: "soon".to_owned(),
             add_tags: vec![String::new()],
             condition: "chanel = email AND priority = sky".to_owned(),
+            agent_id: "x".to_owned(),
+            skills: vec![proto::SkillWish {
+                skill: "calm".to_owned(),
+                level: 9,
+                ..proto::SkillWish::default()
+            }],
+            hold: Some(prost_types::Duration {
+                seconds: 1 << 40,
+                nanos: 0,
+            }),
             ..proto::Rule::default()
         };
         assert_eq!(
@@ -209,6 +163,9 @@ mod tests {
                 "rule.team_id",
                 "rule.set_priority",
                 "rule.add_tags",
+                "rule.skills",
+                "rule.hold",
+                "rule.agent_id",
                 "rule.condition",
                 "rule.condition"
             ]
@@ -241,5 +198,93 @@ mod tests {
                 "agent.team_ids"
             ]
         );
+    }
+
+    #[test]
+    fn a_rule_chooses_a_team_or_goes_on() {
+        let without = proto::Rule {
+            display_name: "no team".to_owned(),
+            ..proto::Rule::default()
+        };
+        assert_eq!(fields(rule(&without).unwrap_err()), ["rule.team_id"]);
+        let goes_on = proto::Rule {
+            goes_on: true,
+            ..without
+        };
+        assert_eq!(rule(&goes_on).unwrap().0.actions.team, None);
+    }
+
+    #[test]
+    fn hours_and_absences_are_checked() {
+        let window = |day: &str, opens: &str| proto::Window {
+            day: day.to_owned(),
+            opens: opens.to_owned(),
+            closes: "16:00".to_owned(),
+        };
+        let time = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        let anna = |windows, zone: &str, end| proto::Agent {
+            display_name: "Anna".to_owned(),
+            capacity: 5,
+            working_hours: Some(proto::WorkingHours {
+                time_zone: zone.to_owned(),
+                windows,
+            }),
+            absences: vec![proto::Absence {
+                start_time: time(10),
+                end_time: time(end),
+            }],
+            ..proto::Agent::default()
+        };
+        let good = anna(vec![window("mon", "08:00")], "Europe/Helsinki", 20);
+        let profile_of = profile(&good).unwrap();
+        assert!(profile_of.hours.is_some() && profile_of.absences.len() == 1);
+        for (bad, field) in [
+            (
+                anna(vec![window("mon", "8")], "UTC", 20),
+                "agent.working_hours",
+            ),
+            (
+                anna(vec![window("xmas", "08:00")], "UTC", 20),
+                "agent.working_hours",
+            ),
+            (
+                anna(vec![window("mon", "08:00")], "Nowhere", 20),
+                "agent.working_hours",
+            ),
+            (
+                anna(vec![window("mon", "08:00")], "UTC", 10),
+                "agent.absences",
+            ),
+        ] {
+            assert_eq!(fields(profile(&bad).unwrap_err()), [field]);
+        }
+    }
+
+    #[test]
+    fn a_mask_names_what_changes() {
+        let present = proto::Agent {
+            display_name: "Anna".to_owned(),
+            capacity: 5,
+            languages: vec!["fi".to_owned()],
+            ..proto::Agent::default()
+        };
+        let wanted = proto::Agent {
+            capacity: 7,
+            ..proto::Agent::default()
+        };
+        let mask = |paths: &[&str]| prost_types::FieldMask {
+            paths: paths.iter().map(|it| (*it).to_owned()).collect(),
+        };
+        let changed = overlay(present.clone(), wanted.clone(), &mask(&["capacity"])).unwrap();
+        assert_eq!(
+            (changed.display_name.as_str(), changed.capacity),
+            ("Anna", 7)
+        );
+        assert_eq!(changed.languages, ["fi"]);
+        let changed = overlay(present.clone(), wanted.clone(), &mask(&[])).unwrap();
+        assert_eq!(changed.display_name, "");
+        assert_eq!(changed.languages, ["fi"]);
+        let error = overlay(present, wanted, &mask(&["load"])).unwrap_err();
+        assert_eq!(fields(error), ["update_mask"]);
     }
 }

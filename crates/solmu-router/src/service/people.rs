@@ -1,5 +1,6 @@
 //! Teams, agents and presence.
 
+use jiff::{SignedDuration, Timestamp};
 use solmu_db::outbox::{self, Owner};
 use solmu_domain::ids::{AgentId, TeamId};
 use solmu_proto::routing::v1 as proto;
@@ -10,10 +11,13 @@ use super::{Resource, Service, parse, taken};
 use crate::{
     core::desk::Presence,
     store::people::{
-        AgentProfile, agent_insert, agent_update, agents_fetch, default_team, presence_set,
-        team_insert, teams_list, teams_missing,
+        AgentProfile, agent_insert, agent_lock, agent_update, agents_fetch, alive_set,
+        default_team, presence_set, team_insert, team_update, teams_list, teams_missing,
     },
 };
+
+/// Seconds that a heartbeat holds.
+const HEARTBEAT_S: i64 = 45;
 
 impl Service {
     pub(super) async fn team_create(
@@ -21,29 +25,59 @@ impl Service {
         team: Option<proto::Team>,
     ) -> Result<proto::Team, ApiError> {
         let team = team.ok_or_else(|| ApiError::invalid("team", "is missing"))?;
-        let display_name = parse::team_name(&team.display_name)?;
+        let profile = parse::team(&team)?;
         let id = TeamId::generate(self.clock.as_ref(), self.rng.as_ref());
         let event = self.changed(Resource::Team, &id);
         let now = self.clock.now();
-        let default = self
-            .db
+        self.db
             .tx("routing.create_team", |tx| {
-                let (name, event) = (display_name.clone(), event.clone());
+                let (profile, event) = (profile.clone(), event.clone());
                 Box::pin(async move {
-                    let default = team_insert(tx, id, &name, team.default, now)
+                    need_teams(tx, &profile.overflow_to, "team.overflow_team_ids").await?;
+                    team_insert(tx, id, &profile, team.default, now)
                         .await
-                        .map_err(|error| taken(error, Resource::Team, &name))?;
+                        .map_err(|error| taken(error, Resource::Team, &profile.display_name))?;
                     outbox::add(tx, Owner::Routing, vec![event], now).await?;
-                    Ok::<_, ApiError>(default)
+                    Ok::<_, ApiError>(())
                 })
             })
             .await?;
-        self.relay.wake(Owner::Routing);
-        Ok(proto::Team {
-            id: id.to_string(),
-            display_name,
-            default,
-        })
+        self.team_get(id).await
+    }
+
+    pub(super) async fn team_change(
+        &self,
+        team: Option<proto::Team>,
+    ) -> Result<proto::Team, ApiError> {
+        let team = team.ok_or_else(|| ApiError::invalid("team", "is missing"))?;
+        let id: TeamId = parse::id("team.id", &team.id)?;
+        let profile = parse::team(&team)?;
+        let event = self.changed(Resource::Team, &id);
+        let now = self.clock.now();
+        self.db
+            .tx("routing.update_team", |tx| {
+                let (profile, event) = (profile.clone(), event.clone());
+                Box::pin(async move {
+                    need_teams(tx, &profile.overflow_to, "team.overflow_team_ids").await?;
+                    let found = team_update(tx, id, &profile)
+                        .await
+                        .map_err(|error| taken(error, Resource::Team, &profile.display_name))?;
+                    if !found {
+                        return Err(ApiError::not_found("team", &id));
+                    }
+                    outbox::add(tx, Owner::Routing, vec![event], now).await?;
+                    Ok(())
+                })
+            })
+            .await?;
+        self.team_get(id).await
+    }
+
+    async fn team_get(&self, id: TeamId) -> Result<proto::Team, ApiError> {
+        let rows = teams_list(self.db.pool()).await?;
+        let row = rows.into_iter().find(|row| row.id == id.as_uuid());
+        row.map(proto::Team::from)
+            .ok_or_else(|| ApiError::not_found("team", &id))
     }
 
     pub(super) async fn team_list(&self) -> Result<Vec<proto::Team>, ApiError> {
@@ -72,7 +106,7 @@ impl Service {
                     if profile.teams.is_empty() {
                         profile.teams.extend(default_team(tx).await?);
                     }
-                    need_teams(tx, &profile.teams, "agent.team_ids").await?;
+                    need_agents_teams(tx, &profile).await?;
                     agent_insert(tx, id, &profile, presence, now)
                         .await
                         .map_err(|error| taken(error, Resource::Agent, &profile.display_name))?;
@@ -81,36 +115,41 @@ impl Service {
                 })
             })
             .await?;
-        self.relay.wake(Owner::Routing);
         self.agent_get(id).await
     }
 
+    /// Changes what the mask names. The rest stays as it is, also when somebody else changes it at the same time.
     pub(super) async fn agent_change(
         &self,
-        agent: Option<proto::Agent>,
+        request: proto::UpdateAgentRequest,
     ) -> Result<proto::Agent, ApiError> {
-        let agent = agent.ok_or_else(|| ApiError::invalid("agent", "is missing"))?;
+        let agent = request
+            .agent
+            .ok_or_else(|| ApiError::invalid("agent", "is missing"))?;
         let id: AgentId = parse::id("agent.id", &agent.id)?;
-        let profile: AgentProfile = parse::profile(&agent)?;
+        let mask = request.update_mask.unwrap_or_default();
         let event = self.changed(Resource::Agent, &id);
         let now = self.clock.now();
         self.db
             .tx("routing.update_agent", |tx| {
-                let (profile, event) = (profile.clone(), event.clone());
+                let (wanted, mask, event) = (agent.clone(), mask.clone(), event.clone());
                 Box::pin(async move {
-                    need_teams(tx, &profile.teams, "agent.team_ids").await?;
-                    let found = agent_update(tx, id, &profile)
+                    let known = agent_lock(tx, id).await?;
+                    let present = agents_fetch(&mut *tx, Some(id)).await?.pop();
+                    let present = present
+                        .filter(|_| known)
+                        .ok_or_else(|| ApiError::not_found("agent", &id))?;
+                    let whole = parse::overlay(present.into(), wanted, &mask)?;
+                    let profile: AgentProfile = parse::profile(&whole)?;
+                    need_agents_teams(tx, &profile).await?;
+                    agent_update(tx, id, &profile)
                         .await
                         .map_err(|error| taken(error, Resource::Agent, &profile.display_name))?;
-                    if !found {
-                        return Err(ApiError::not_found("agent", &id));
-                    }
                     outbox::add(tx, Owner::Routing, vec![event], now).await?;
-                    Ok(())
+                    Ok::<_, ApiError>(())
                 })
             })
             .await?;
-        self.relay.wake(Owner::Routing);
         self.agent_get(id).await
     }
 
@@ -132,24 +171,46 @@ impl Service {
     ) -> Result<proto::Agent, ApiError> {
         let event = self.changed(Resource::Agent, &id);
         let now = self.clock.now();
-        let changed = self
-            .db
+        self.db
             .tx("routing.set_presence", |tx| {
                 let event = event.clone();
                 Box::pin(async move {
-                    let changed = presence_set(tx, id, presence, now).await?;
-                    if changed {
+                    if presence_set(tx, id, presence, now).await? {
                         outbox::add(tx, Owner::Routing, vec![event], now).await?;
                     }
-                    Ok::<_, ApiError>(changed)
+                    Ok::<_, ApiError>(())
                 })
             })
             .await?;
-        if changed {
-            self.relay.wake(Owner::Routing);
-        }
         self.agent_get(id).await
     }
+}
+
+impl Service {
+    /// An agent is there for another while; says until when. Somebody who was offline stays so: coming back is a choice.
+    pub(super) async fn heartbeat(&self, id: AgentId) -> Result<Timestamp, ApiError> {
+        let until = self
+            .clock
+            .now()
+            .checked_add(SignedDuration::from_secs(HEARTBEAT_S))
+            .unwrap_or(Timestamp::MAX);
+        let found = self
+            .db
+            .tx("routing.heartbeat", |tx| {
+                Box::pin(async move { Ok::<_, ApiError>(alive_set(tx, id, until).await?) })
+            })
+            .await?;
+        if found {
+            Ok(until)
+        } else {
+            Err(ApiError::not_found("agent", &id))
+        }
+    }
+}
+
+async fn need_agents_teams(tx: &mut PgConnection, profile: &AgentProfile) -> Result<(), ApiError> {
+    need_teams(tx, &profile.teams, "agent.team_ids").await?;
+    need_teams(tx, &profile.backup_teams, "agent.backup_team_ids").await
 }
 
 /// Fails with a violation for each team that does not exist.

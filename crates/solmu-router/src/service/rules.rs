@@ -1,16 +1,23 @@
 //! Rules.
 
+use solmu_bus::envelope::to_proto_time;
 use solmu_conditions::Checked;
 use solmu_db::outbox::{self, Owner};
-use solmu_domain::ids::RuleId;
+use solmu_domain::ids::{RuleId, TeamId};
 use solmu_proto::routing::v1 as proto;
 use solmu_runtime::ApiError;
 
 use super::{Resource, Service, parse, people::need_teams};
 use crate::{
     core::rules::needs_text,
-    store::rule::{RuleSpec, rule_delete, rule_lock, rule_save, rules_fetch},
+    store::{
+        people::agent_lock,
+        rule::{RuleSpec, rule_delete, rule_lock, rule_save, rule_versions, rules_fetch},
+    },
 };
+
+/// Versions of a rule that one answer shows.
+const VERSIONS_SHOWN: i64 = 100;
 
 impl Service {
     pub(super) async fn rule_create(
@@ -59,14 +66,20 @@ impl Service {
                             });
                         }
                     }
-                    need_teams(tx, &[spec.team], "rule.team_id").await?;
+                    let team: Vec<TeamId> = spec.actions.team.into_iter().collect();
+                    need_teams(tx, &team, "rule.team_id").await?;
+                    if let Some(agent) = spec.actions.agent
+                        && !agent_lock(tx, agent).await?
+                    {
+                        let missing = format!("there is no agent '{agent}'");
+                        return Err(ApiError::invalid("rule.agent_id", missing));
+                    }
                     rule_save(tx, id, &spec, now).await?;
                     outbox::add(tx, Owner::Routing, vec![event], now).await?;
                     Ok(())
                 })
             })
             .await?;
-        self.relay.wake(Owner::Routing);
         let row = rules_fetch(self.db.pool(), Some(id)).await?.pop();
         row.map(proto::Rule::from)
             .ok_or_else(|| ApiError::not_found("rule", &id))
@@ -84,7 +97,7 @@ impl Service {
             .tx("routing.delete_rule", |tx| {
                 let event = event.clone();
                 Box::pin(async move {
-                    if !rule_delete(tx, id).await? {
+                    if !rule_delete(tx, id, now).await? {
                         return Err(ApiError::not_found("rule", &id));
                     }
                     outbox::add(tx, Owner::Routing, vec![event], now).await?;
@@ -92,8 +105,25 @@ impl Service {
                 })
             })
             .await?;
-        self.relay.wake(Owner::Routing);
         Ok(())
+    }
+
+    pub(super) async fn rule_history(
+        &self,
+        id: RuleId,
+    ) -> Result<Vec<proto::RuleVersion>, ApiError> {
+        let kept = rule_versions(self.db.pool(), id, VERSIONS_SHOWN).await?;
+        if kept.is_empty() {
+            return Err(ApiError::not_found("rule", &id));
+        }
+        let versions = kept
+            .into_iter()
+            .map(|(row, deleted, at)| proto::RuleVersion {
+                rule: Some(row.into()),
+                change_time: Some(to_proto_time(at)),
+                deleted,
+            });
+        Ok(versions.collect())
     }
 
     /// A rule that looks at words is of no use where nobody can say them.

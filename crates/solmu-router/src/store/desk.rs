@@ -1,18 +1,26 @@
 //! Agents, teams and rules as the leader reads them, and the loads that it writes.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
+use jiff::Timestamp;
 use solmu_conditions::Condition;
 use solmu_db::{SqlTimestamp, ToSqlx};
-use solmu_domain::ids::{AgentId, RuleId, TeamId};
+use solmu_domain::{
+    ids::{AgentId, RuleId, TeamId},
+    sla::{Calendar, CalendarSpec},
+};
+use solmu_matching::{Location, SECOND, Strategy, TeamPolicy};
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
 use crate::{
     core::{
-        desk::{Agent, Desk, Load, Presence},
-        rules::{Rule, RuleSet, SCHEMA},
-        ticket::Effects,
+        desk::{Agent, Desk, Hours, Load, Presence, Team},
+        rules::{Actions, Rule, RuleSet, SCHEMA},
+        ticket::{Effects, Wish},
     },
     error::RoundError,
 };
@@ -66,6 +74,13 @@ struct AgentRow {
     last_assigned: i64,
     last_assigned_at: Option<SqlTimestamp>,
     team_ids: Vec<Uuid>,
+    backup_ids: Vec<Uuid>,
+    skills: Json<BTreeMap<String, u8>>,
+    languages: Vec<String>,
+    channel_limits: Json<BTreeMap<String, u32>>,
+    latitude: Option<f64>,
+    longitude: Option<f64>,
+    hours: Option<Json<CalendarSpec>>,
 }
 solmu_db::from_row!(AgentRow {
     id,
@@ -77,46 +92,122 @@ solmu_db::from_row!(AgentRow {
     load_version,
     last_assigned,
     last_assigned_at,
-    team_ids
+    team_ids,
+    backup_ids,
+    skills,
+    languages,
+    channel_limits,
+    latitude,
+    longitude,
+    hours
 });
 
 /// All agents, with their stored loads.
 pub(crate) async fn agents_load(tx: &mut PgConnection) -> Result<Vec<(Agent, Load)>, RoundError> {
     let rows: Vec<AgentRow> = sqlx::query_as(
         "SELECT id, display_name, capacity, presence, version, load, load_version, last_assigned, last_assigned_at,
-            ARRAY(SELECT team_id FROM routing.agent_team WHERE agent_id = agent.id ORDER BY team_id) AS team_ids
+            ARRAY(SELECT team_id FROM routing.agent_team WHERE agent_id = agent.id AND NOT backup ORDER BY team_id)
+                AS team_ids,
+            ARRAY(SELECT team_id FROM routing.agent_team WHERE agent_id = agent.id AND backup ORDER BY team_id)
+                AS backup_ids,
+            skills, languages, channel_limits, latitude, longitude, hours
          FROM routing.agent AS agent",
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let absences: Vec<(Uuid, SqlTimestamp, SqlTimestamp)> =
+        sqlx::query_as("SELECT agent_id, starts_at, ends_at FROM routing.absence")
+            .fetch_all(tx)
+            .await?;
+    let mut absent: HashMap<Uuid, Vec<(Timestamp, Timestamp)>> = HashMap::new();
+    for (agent, from, to) in absences {
+        absent
+            .entry(agent)
+            .or_default()
+            .push((from.to_jiff(), to.to_jiff()));
+    }
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let absences = absent.remove(&row.id).unwrap_or_default();
+            row.into_agent(absences)
+        })
+        .collect())
+}
+
+impl AgentRow {
+    fn into_agent(self, absences: Vec<(Timestamp, Timestamp)>) -> (Agent, Load) {
+        let calendar = self.hours.and_then(|spec| match Calendar::new(&spec) {
+            Ok(calendar) => Some(Arc::new(calendar)),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(agent.id = %self.id, error, "stored working hours do not check; the agent counts as always open");
+                None
+            }
+        });
+        let agent = Agent {
+            id: AgentId::from_uuid(self.id),
+            name: self.display_name,
+            teams: self.team_ids.into_iter().map(TeamId::from_uuid).collect(),
+            backup_teams: self.backup_ids.into_iter().map(TeamId::from_uuid).collect(),
+            presence: Presence::from_name(&self.presence),
+            capacity: u32::try_from(self.capacity).unwrap_or(0),
+            skills: self.skills.0,
+            languages: self.languages.into_iter().collect(),
+            limits: self.channel_limits.0,
+            location: self
+                .latitude
+                .zip(self.longitude)
+                .map(|(latitude, longitude)| Location {
+                    latitude,
+                    longitude,
+                }),
+            hours: Hours { calendar, absences },
+            version: self.version,
+        };
+        let load = Load {
+            count: u32::try_from(self.load).unwrap_or(0),
+            version: self.load_version,
+            last_assigned: u64::try_from(self.last_assigned).unwrap_or(0),
+            last_assigned_at: self.last_assigned_at.map(SqlTimestamp::to_jiff),
+        };
+        (agent, load)
+    }
+}
+
+struct TeamRow {
+    id: Uuid,
+    display_name: String,
+    strategy: Option<String>,
+    overflow_after_s: Option<i32>,
+    overflow_to: Vec<Uuid>,
+}
+solmu_db::from_row!(TeamRow {
+    id,
+    display_name,
+    strategy,
+    overflow_after_s,
+    overflow_to
+});
+
+/// All teams.
+pub(crate) async fn teams_load(tx: &mut PgConnection) -> Result<HashMap<TeamId, Team>, RoundError> {
+    let rows: Vec<TeamRow> = sqlx::query_as(
+        "SELECT id, display_name, strategy, overflow_after_s, overflow_to FROM routing.team",
     )
     .fetch_all(tx)
     .await?;
-    let typed = |row: AgentRow| {
-        let agent = Agent {
-            id: AgentId::from_uuid(row.id),
+    let typed = |row: TeamRow| {
+        let team = Team {
             name: row.display_name,
-            teams: row.team_ids.into_iter().map(TeamId::from_uuid).collect(),
-            presence: Presence::from_name(&row.presence),
-            capacity: u32::try_from(row.capacity).unwrap_or(0),
-            version: row.version,
+            policy: TeamPolicy {
+                overflow_after: row.overflow_after_s.map(|it| i64::from(it) * SECOND),
+                overflow_to: row.overflow_to.into_iter().map(TeamId::from_uuid).collect(),
+                strategy: row.strategy.as_deref().and_then(Strategy::from_name),
+            },
         };
-        let load = Load {
-            count: u32::try_from(row.load).unwrap_or(0),
-            version: row.load_version,
-            last_assigned: u64::try_from(row.last_assigned).unwrap_or(0),
-            last_assigned_at: row.last_assigned_at.map(SqlTimestamp::to_jiff),
-        };
-        (agent, load)
+        (TeamId::from_uuid(row.id), team)
     };
-    Ok(rows.into_iter().map(typed).collect())
-}
-
-/// Names of all teams.
-pub(crate) async fn team_names(
-    tx: &mut PgConnection,
-) -> Result<HashMap<TeamId, String>, RoundError> {
-    let rows: Vec<(Uuid, String)> = sqlx::query_as("SELECT id, display_name FROM routing.team")
-        .fetch_all(tx)
-        .await?;
-    let typed = |(id, name)| (TeamId::from_uuid(id), name);
     Ok(rows.into_iter().map(typed).collect())
 }
 
@@ -124,10 +215,16 @@ struct RuleRow {
     id: Uuid,
     display_name: String,
     tree: Json<Condition>,
-    team_id: Uuid,
+    team_id: Option<Uuid>,
     set_priority: Option<String>,
     add_tags: Vec<String>,
     version: i64,
+    agent_id: Option<Uuid>,
+    skills: Json<Vec<Wish>>,
+    vip: bool,
+    hold_s: i32,
+    goes_on: bool,
+    position: i32,
 }
 solmu_db::from_row!(RuleRow {
     id,
@@ -136,14 +233,21 @@ solmu_db::from_row!(RuleRow {
     team_id,
     set_priority,
     add_tags,
-    version
+    version,
+    agent_id,
+    skills,
+    vip,
+    hold_s,
+    goes_on,
+    position
 });
 
 /// Enabled rules in order, compiled. One that no longer fits the fields is left out, loudly: the others still hold.
 pub(crate) async fn rules_load(tx: &mut PgConnection, stamp: Stamp) -> Result<RuleSet, RoundError> {
     let rows: Vec<RuleRow> = sqlx::query_as(
-        "SELECT id, display_name, tree, team_id, set_priority, add_tags, version FROM routing.rule
-         WHERE enabled ORDER BY position, id",
+        "SELECT id, display_name, tree, team_id, set_priority, add_tags, version, agent_id, skills, vip, hold_s, goes_on,
+            position
+         FROM routing.rule WHERE enabled ORDER BY position, id",
     )
     .fetch_all(&mut *tx)
     .await?;
@@ -164,20 +268,25 @@ pub(crate) async fn rules_load(tx: &mut PgConnection, stamp: Stamp) -> Result<Ru
             priority: row.set_priority.and_then(|name| name.parse().ok()),
             tags: row.add_tags,
         };
-        rules.push(Rule::new(
+        let rule = Rule::new(
             RuleId::from_uuid(row.id),
             row.version,
             row.display_name,
             condition,
-            TeamId::from_uuid(row.team_id),
-            effects,
-        ));
+            Actions {
+                team: row.team_id.map(TeamId::from_uuid),
+                agent: row.agent_id.map(AgentId::from_uuid),
+                effects,
+                wishes: row.skills.0,
+                vip: row.vip,
+                hold_s: u32::try_from(row.hold_s).unwrap_or(0),
+                goes_on: row.goes_on,
+            },
+        );
+        rules.push(rule.at(row.position));
     }
-    Ok(RuleSet {
-        version: stamp.rules,
-        rules,
-        default_team: default.map(TeamId::from_uuid),
-    })
+    let default = default.map(TeamId::from_uuid);
+    Ok(RuleSet::new(stamp.rules, rules, default))
 }
 
 /// Writes the loads of `changed` agents, if each of them is still as the desk knows them.

@@ -3,5 +3,6 @@
 pub(crate) mod decision;
 pub(crate) mod desk;
 pub(crate) mod people;
+pub(crate) mod queue;
 pub(crate) mod rule;
 pub(crate) mod ticket;

@@ -1,9 +1,15 @@
 //! Teams and agents, as people set them up.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use solmu_db::{DbError, SqlTimestamp, ToSqlx as _};
-use solmu_domain::ids::{AgentId, TeamId};
-use sqlx::{PgConnection, PgExecutor};
+use solmu_domain::{
+    ids::{AgentId, TeamId},
+    sla::CalendarSpec,
+};
+use solmu_matching::{Location, Strategy};
+use sqlx::{PgConnection, PgExecutor, types::Json};
 use uuid::Uuid;
 
 use crate::core::desk::Presence;
@@ -14,12 +20,29 @@ pub(crate) struct TeamRow {
     pub(crate) id: Uuid,
     pub(crate) display_name: String,
     pub(crate) is_default: bool,
+    pub(crate) strategy: Option<String>,
+    pub(crate) overflow_after_s: Option<i32>,
+    pub(crate) overflow_to: Vec<Uuid>,
 }
 solmu_db::from_row!(TeamRow {
     id,
     display_name,
-    is_default
+    is_default,
+    strategy,
+    overflow_after_s,
+    overflow_to
 });
+
+/// What people say of a team.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TeamProfile {
+    pub(crate) display_name: String,
+    /// Absent: the configured one.
+    pub(crate) strategy: Option<Strategy>,
+    /// Seconds; absent: never.
+    pub(crate) overflow_after_s: Option<i32>,
+    pub(crate) overflow_to: Vec<TeamId>,
+}
 
 /// An agent as they are stored.
 #[derive(Debug, Clone)]
@@ -32,6 +55,15 @@ pub(crate) struct AgentRow {
     presence_at: SqlTimestamp,
     pub(crate) load: i64,
     pub(crate) team_ids: Vec<Uuid>,
+    pub(crate) backup_ids: Vec<Uuid>,
+    pub(crate) skills: Json<BTreeMap<String, u8>>,
+    pub(crate) languages: Vec<String>,
+    pub(crate) channel_limits: Json<BTreeMap<String, u32>>,
+    latitude: Option<f64>,
+    longitude: Option<f64>,
+    pub(crate) hours: Option<Json<CalendarSpec>>,
+    absent_from: Vec<SqlTimestamp>,
+    absent_to: Vec<SqlTimestamp>,
 }
 solmu_db::from_row!(AgentRow {
     id,
@@ -41,22 +73,51 @@ solmu_db::from_row!(AgentRow {
     presence,
     presence_at,
     load,
-    team_ids
+    team_ids,
+    backup_ids,
+    skills,
+    languages,
+    channel_limits,
+    latitude,
+    longitude,
+    hours,
+    absent_from,
+    absent_to
 });
 
 impl AgentRow {
+    pub(crate) fn location(&self) -> Option<Location> {
+        let both = self.latitude.zip(self.longitude);
+        both.map(|(latitude, longitude)| Location {
+            latitude,
+            longitude,
+        })
+    }
+
+    pub(crate) fn absences(&self) -> impl Iterator<Item = (Timestamp, Timestamp)> {
+        let both = self.absent_from.iter().zip(&self.absent_to);
+        both.map(|(from, to)| (from.to_jiff(), to.to_jiff()))
+    }
+
     pub(crate) fn presence_at(&self) -> Timestamp {
         self.presence_at.to_jiff()
     }
 }
 
 /// What people say of an agent.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct AgentProfile {
     pub(crate) display_name: String,
     pub(crate) email: String,
     pub(crate) capacity: i32,
     pub(crate) teams: Vec<TeamId>,
+    pub(crate) backup_teams: Vec<TeamId>,
+    pub(crate) skills: BTreeMap<String, u8>,
+    pub(crate) languages: Vec<String>,
+    pub(crate) channel_limits: BTreeMap<String, u32>,
+    pub(crate) location: Option<Location>,
+    pub(crate) hours: Option<CalendarSpec>,
+    pub(crate) absences: Vec<(Timestamp, Timestamp)>,
 }
 
 /// Makes a team. One that is to be the default takes that over from the present one, and so does the first of all.
@@ -64,7 +125,7 @@ pub(crate) struct AgentProfile {
 pub(crate) async fn team_insert(
     tx: &mut PgConnection,
     id: TeamId,
-    display_name: &str,
+    profile: &TeamProfile,
     default: bool,
     now: Timestamp,
 ) -> Result<bool, DbError> {
@@ -83,12 +144,16 @@ pub(crate) async fn team_insert(
             .await?;
     }
     sqlx::query(
-        "INSERT INTO routing.team (id, display_name, is_default, created_at) VALUES ($1, $2, $3, $4)",
+        "INSERT INTO routing.team (id, display_name, is_default, created_at, strategy, overflow_after_s, overflow_to)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(id.as_uuid())
-    .bind(display_name)
+    .bind(&profile.display_name)
     .bind(default)
     .bind(now.to_sqlx())
+    .bind(profile.strategy.map(Strategy::name))
+    .bind(profile.overflow_after_s)
+    .bind(uuids(&profile.overflow_to))
     .execute(&mut *tx)
     .await?;
     if default {
@@ -97,10 +162,40 @@ pub(crate) async fn team_insert(
     Ok(default)
 }
 
+/// Changes a team; false when there is none of that id. The leader reads teams again, as after a change of the rules.
+pub(crate) async fn team_update(
+    tx: &mut PgConnection,
+    id: TeamId,
+    profile: &TeamProfile,
+) -> Result<bool, DbError> {
+    let found = sqlx::query(
+        "UPDATE routing.team SET display_name = $2, strategy = $3, overflow_after_s = $4, overflow_to = $5
+         WHERE id = $1",
+    )
+    .bind(id.as_uuid())
+    .bind(&profile.display_name)
+    .bind(profile.strategy.map(Strategy::name))
+    .bind(profile.overflow_after_s)
+    .bind(uuids(&profile.overflow_to))
+    .execute(&mut *tx)
+    .await?
+    .rows_affected()
+        == 1;
+    if found {
+        super::rule::rule_set_changed(tx).await?;
+    }
+    Ok(found)
+}
+
+fn uuids(teams: &[TeamId]) -> Vec<Uuid> {
+    teams.iter().map(|team| team.as_uuid()).collect()
+}
+
 /// All teams by name.
 pub(crate) async fn teams_list(db: impl PgExecutor<'_>) -> Result<Vec<TeamRow>, DbError> {
     Ok(sqlx::query_as(
-        "SELECT id, display_name, is_default FROM routing.team ORDER BY lower(display_name), id",
+        "SELECT id, display_name, is_default, strategy, overflow_after_s, overflow_to FROM routing.team
+         ORDER BY lower(display_name), id",
     )
     .fetch_all(db)
     .await?)
@@ -139,8 +234,9 @@ pub(crate) async fn agent_insert(
     now: Timestamp,
 ) -> Result<(), DbError> {
     sqlx::query(
-        "INSERT INTO routing.agent (id, display_name, email, capacity, presence, presence_at, version, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, 1, $6)",
+        "INSERT INTO routing.agent (id, display_name, email, capacity, presence, presence_at, version, created_at,
+            skills, languages, channel_limits, latitude, longitude, hours)
+         VALUES ($1, $2, $3, $4, $5, $6, 1, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(id.as_uuid())
     .bind(&profile.display_name)
@@ -148,52 +244,123 @@ pub(crate) async fn agent_insert(
     .bind(profile.capacity)
     .bind(presence.name())
     .bind(now.to_sqlx())
+    .bind(Json(&profile.skills))
+    .bind(&profile.languages)
+    .bind(Json(&profile.channel_limits))
+    .bind(profile.location.map(|it| it.latitude))
+    .bind(profile.location.map(|it| it.longitude))
+    .bind(profile.hours.as_ref().map(Json))
     .execute(&mut *tx)
     .await?;
-    agent_set_teams(tx, id, &profile.teams).await
+    agent_set_lists(tx, id, profile).await
 }
 
-/// Changes an agent; false when there is none of that id.
+/// Locks an agent against other changes; false when there is none of that id.
+pub(crate) async fn agent_lock(tx: &mut PgConnection, id: AgentId) -> Result<bool, DbError> {
+    let found: Option<i32> =
+        sqlx::query_scalar("SELECT 1 FROM routing.agent WHERE id = $1 FOR UPDATE")
+            .bind(id.as_uuid())
+            .fetch_optional(tx)
+            .await?;
+    Ok(found.is_some())
+}
+
+/// Changes an agent.
 pub(crate) async fn agent_update(
     tx: &mut PgConnection,
     id: AgentId,
     profile: &AgentProfile,
-) -> Result<bool, DbError> {
-    let found = sqlx::query(
-        "UPDATE routing.agent SET display_name = $2, email = $3, capacity = $4, version = version + 1 WHERE id = $1",
+) -> Result<(), DbError> {
+    sqlx::query(
+        "UPDATE routing.agent SET display_name = $2, email = $3, capacity = $4, skills = $5, languages = $6,
+            channel_limits = $7, latitude = $8, longitude = $9, hours = $10, version = version + 1
+         WHERE id = $1",
     )
     .bind(id.as_uuid())
     .bind(&profile.display_name)
     .bind(&profile.email)
     .bind(profile.capacity)
+    .bind(Json(&profile.skills))
+    .bind(&profile.languages)
+    .bind(Json(&profile.channel_limits))
+    .bind(profile.location.map(|it| it.latitude))
+    .bind(profile.location.map(|it| it.longitude))
+    .bind(profile.hours.as_ref().map(Json))
     .execute(&mut *tx)
-    .await?
-    .rows_affected()
-        == 1;
-    if found {
-        sqlx::query("DELETE FROM routing.agent_team WHERE agent_id = $1")
+    .await?;
+    for table in [
+        "DELETE FROM routing.agent_team WHERE agent_id = $1",
+        "DELETE FROM routing.absence WHERE agent_id = $1",
+    ] {
+        sqlx::query(table)
             .bind(id.as_uuid())
             .execute(&mut *tx)
             .await?;
-        agent_set_teams(tx, id, &profile.teams).await?;
     }
-    Ok(found)
+    agent_set_lists(tx, id, profile).await
 }
 
-async fn agent_set_teams(
+/// Teams and absences.
+async fn agent_set_lists(
     tx: &mut PgConnection,
     id: AgentId,
-    teams: &[TeamId],
+    profile: &AgentProfile,
 ) -> Result<(), DbError> {
-    let teams: Vec<Uuid> = teams.iter().map(|team| team.as_uuid()).collect();
     sqlx::query(
-        "INSERT INTO routing.agent_team (agent_id, team_id) SELECT DISTINCT $1::uuid, team FROM unnest($2::uuid[]) AS team",
+        "INSERT INTO routing.agent_team (agent_id, team_id, backup)
+         SELECT $1::uuid, team, bool_and(backup)
+         FROM (SELECT unnest($2::uuid[]), false UNION ALL SELECT unnest($3::uuid[]), true) AS it (team, backup)
+         GROUP BY team",
     )
     .bind(id.as_uuid())
-    .bind(teams)
+    .bind(uuids(&profile.teams))
+    .bind(uuids(&profile.backup_teams))
+    .execute(&mut *tx)
+    .await?;
+    let (from, to): (Vec<SqlTimestamp>, Vec<SqlTimestamp>) = profile
+        .absences
+        .iter()
+        .map(|(from, to)| (from.to_sqlx(), to.to_sqlx()))
+        .unzip();
+    sqlx::query(
+        "INSERT INTO routing.absence (agent_id, starts_at, ends_at)
+         SELECT $1::uuid, starts_at, max(ends_at) FROM unnest($2::timestamptz[], $3::timestamptz[]) AS it (starts_at, ends_at)
+         GROUP BY starts_at",
+    )
+    .bind(id.as_uuid())
+    .bind(from)
+    .bind(to)
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// An agent is there until `until` at least; false when there is none of that id.
+pub(crate) async fn alive_set(
+    tx: &mut PgConnection,
+    id: AgentId,
+    until: Timestamp,
+) -> Result<bool, DbError> {
+    let found = sqlx::query("UPDATE routing.agent SET alive_until = $2 WHERE id = $1")
+        .bind(id.as_uuid())
+        .bind(until.to_sqlx())
+        .execute(tx)
+        .await?
+        .rows_affected();
+    Ok(found == 1)
+}
+
+/// Those whose last heartbeat does not hold any more are offline; returns whether somebody was.
+pub(crate) async fn silent_go(tx: &mut PgConnection, now: Timestamp) -> Result<bool, DbError> {
+    let gone = sqlx::query(
+        "UPDATE routing.agent SET presence = 'offline', presence_at = $1, alive_until = NULL, version = version + 1
+         WHERE alive_until < $1 AND presence <> 'offline'",
+    )
+    .bind(now.to_sqlx())
+    .execute(tx)
+    .await?
+    .rows_affected();
+    Ok(gone > 0)
 }
 
 /// Sets an agent's presence; false when it was that already, or there is no such agent.
@@ -204,7 +371,8 @@ pub(crate) async fn presence_set(
     now: Timestamp,
 ) -> Result<bool, DbError> {
     let changed = sqlx::query(
-        "UPDATE routing.agent SET presence = $2, presence_at = $3, version = version + 1
+        "UPDATE routing.agent SET presence = $2, presence_at = $3, version = version + 1,
+            alive_until = CASE WHEN $2 = 'offline' THEN NULL ELSE alive_until END
          WHERE id = $1 AND presence <> $2",
     )
     .bind(id.as_uuid())
@@ -223,7 +391,13 @@ pub(crate) async fn agents_fetch(
 ) -> Result<Vec<AgentRow>, DbError> {
     Ok(sqlx::query_as(
         "SELECT id, display_name, email, capacity, presence, presence_at, load,
-            ARRAY(SELECT team_id FROM routing.agent_team WHERE agent_id = agent.id ORDER BY team_id) AS team_ids
+            ARRAY(SELECT team_id FROM routing.agent_team WHERE agent_id = agent.id AND NOT backup ORDER BY team_id)
+                AS team_ids,
+            ARRAY(SELECT team_id FROM routing.agent_team WHERE agent_id = agent.id AND backup ORDER BY team_id)
+                AS backup_ids,
+            skills, languages, channel_limits, latitude, longitude, hours,
+            ARRAY(SELECT starts_at FROM routing.absence WHERE agent_id = agent.id ORDER BY starts_at) AS absent_from,
+            ARRAY(SELECT ends_at FROM routing.absence WHERE agent_id = agent.id ORDER BY starts_at) AS absent_to
          FROM routing.agent AS agent WHERE $1::uuid IS NULL OR id = $1
          ORDER BY lower(display_name), id",
     )

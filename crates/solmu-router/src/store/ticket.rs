@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 use solmu_db::{SqlTimestamp, ToSqlx as _};
-use solmu_domain::ids::{AgentId, DecisionId, TeamId, TicketId};
+use solmu_domain::ids::{AgentId, ContactId, DecisionId, TeamId, TicketId};
 use solmu_telemetry::TraceContext;
-use sqlx::{PgConnection, types::Json};
+use sqlx::{PgConnection, PgPool, types::Json};
 use uuid::Uuid;
 
 use crate::{
@@ -38,6 +38,10 @@ struct Row {
     held_until: Option<SqlTimestamp>,
     traceparent: String,
     tracestate: String,
+    contact_id: Option<Uuid>,
+    former_id: Option<Uuid>,
+    excluded: Json<Vec<AgentId>>,
+    touched_at: Option<SqlTimestamp>,
 }
 solmu_db::from_row!(Row {
     ticket_id,
@@ -64,7 +68,11 @@ solmu_db::from_row!(Row {
     rejections,
     held_until,
     traceparent,
-    tracestate
+    tracestate,
+    contact_id,
+    former_id,
+    excluded,
+    touched_at
 });
 
 impl TryFrom<Row> for Ticket {
@@ -107,11 +115,15 @@ impl TryFrom<Row> for Ticket {
                 assignee: row.assignee_id.map(AgentId::from_uuid),
                 created: row.created_at.to_jiff(),
                 next_due: row.next_due.map(SqlTimestamp::to_jiff),
+                contact: row.contact_id.map(ContactId::from_uuid),
             },
             route: row.route.map(|route| route.0),
             phase,
             waiting_since: row.waiting_since.map(SqlTimestamp::to_jiff),
             rejections: u32::try_from(row.rejections).unwrap_or(0),
+            former: row.former_id.map(AgentId::from_uuid),
+            excluded: row.excluded.0,
+            touched: row.touched_at.unwrap_or(row.created_at).to_jiff(),
             trace: TraceContext {
                 traceparent: row.traceparent,
                 tracestate: row.tracestate,
@@ -172,6 +184,10 @@ struct Columns<'a> {
     held_until: Vec<Option<SqlTimestamp>>,
     traceparents: Vec<&'a str>,
     tracestates: Vec<&'a str>,
+    contacts: Vec<Option<Uuid>>,
+    formers: Vec<Option<Uuid>>,
+    excluded: Vec<Json<&'a [AgentId]>>,
+    touched: Vec<SqlTimestamp>,
 }
 
 impl<'a> Columns<'a> {
@@ -202,6 +218,10 @@ impl<'a> Columns<'a> {
             .push(i32::try_from(ticket.rejections).unwrap_or(i32::MAX));
         self.traceparents.push(&ticket.trace.traceparent);
         self.tracestates.push(&ticket.trace.tracestate);
+        self.contacts.push(facts.contact.map(ContactId::as_uuid));
+        self.formers.push(ticket.former.map(AgentId::as_uuid));
+        self.excluded.push(Json(&ticket.excluded));
+        self.touched.push(sql(ticket.touched));
         let (state, waiting) = match &ticket.phase {
             Phase::Waiting(waiting) => ("waiting", Some(waiting)),
             Phase::Reserved { .. } => ("reserved", None),
@@ -229,11 +249,13 @@ pub(crate) async fn tickets_save<'a>(
     sqlx::query(
         "INSERT INTO routing.ticket (ticket_id, number, version, routing_version, status, priority, channel, account,
             recipient, language, tags, team_id, assignee_id, created_at, next_due, route, state, owner_id, decision_id,
-            waiting_since, wait_reason, rejections, held_until, traceparent, tracestate)
+            waiting_since, wait_reason, rejections, held_until, traceparent, tracestate, contact_id, former_id,
+            excluded, touched_at)
          SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[],
             $7::text[], $8::text[], $9::text[], $10::text[], $11::jsonb[], $12::uuid[], $13::uuid[],
             $14::timestamptz[], $15::timestamptz[], $16::jsonb[], $17::text[], $18::uuid[], $19::uuid[],
-            $20::timestamptz[], $21::text[], $22::integer[], $23::timestamptz[], $24::text[], $25::text[])
+            $20::timestamptz[], $21::text[], $22::integer[], $23::timestamptz[], $24::text[], $25::text[],
+            $26::uuid[], $27::uuid[], $28::jsonb[], $29::timestamptz[])
          ON CONFLICT (ticket_id) DO UPDATE SET version = excluded.version,
             routing_version = excluded.routing_version, status = excluded.status, priority = excluded.priority,
             account = excluded.account, recipient = excluded.recipient, language = excluded.language,
@@ -242,7 +264,9 @@ pub(crate) async fn tickets_save<'a>(
             owner_id = excluded.owner_id, decision_id = excluded.decision_id,
             waiting_since = excluded.waiting_since, wait_reason = excluded.wait_reason,
             rejections = excluded.rejections, held_until = excluded.held_until,
-            traceparent = excluded.traceparent, tracestate = excluded.tracestate",
+            traceparent = excluded.traceparent, tracestate = excluded.tracestate,
+            contact_id = excluded.contact_id, former_id = excluded.former_id, excluded = excluded.excluded,
+            touched_at = excluded.touched_at",
     )
     .bind(columns.ids)
     .bind(columns.numbers)
@@ -269,7 +293,62 @@ pub(crate) async fn tickets_save<'a>(
     .bind(columns.held_until)
     .bind(columns.traceparents)
     .bind(columns.tracestates)
+    .bind(columns.contacts)
+    .bind(columns.formers)
+    .bind(columns.excluded)
+    .bind(columns.touched)
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Who had the last ticket of each contact, in which team, if something was heard of it after `since`.
+pub(crate) async fn last_agents(
+    tx: &mut PgConnection,
+    contacts: &[ContactId],
+    since: Timestamp,
+) -> Result<Vec<(ContactId, AgentId)>, RoundError> {
+    if contacts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<Uuid> = contacts.iter().map(|id| id.as_uuid()).collect();
+    let rows: Vec<(Uuid, Uuid)> = sqlx::query_as(
+        "SELECT wanted.id, last.assignee_id FROM unnest($1::uuid[]) AS wanted (id)
+         CROSS JOIN LATERAL (SELECT assignee_id FROM routing.ticket
+            WHERE contact_id = wanted.id AND assignee_id IS NOT NULL AND touched_at > $2
+            ORDER BY touched_at DESC LIMIT 1) AS last",
+    )
+    .bind(ids)
+    .bind(since.to_sqlx())
+    .fetch_all(tx)
+    .await?;
+    let typed = |(contact, agent)| (ContactId::from_uuid(contact), AgentId::from_uuid(agent));
+    Ok(rows.into_iter().map(typed).collect())
+}
+
+/// All that waits in the team of a ticket that waits.
+pub(crate) async fn waiting_with(pool: &PgPool, id: TicketId) -> Result<Vec<Ticket>, RoundError> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT other.* FROM routing.ticket AS one
+         JOIN routing.ticket AS other
+            ON other.state = 'waiting' AND other.route ->> 'team' IS NOT DISTINCT FROM one.route ->> 'team'
+         WHERE one.ticket_id = $1 AND one.state = 'waiting'",
+    )
+    .bind(id.as_uuid())
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter().map(Ticket::try_from).collect()
+}
+
+/// The tickets that were opened last, `limit` at most.
+pub(crate) async fn tickets_latest(
+    tx: &mut PgConnection,
+    limit: i64,
+) -> Result<Vec<Ticket>, RoundError> {
+    let rows: Vec<Row> =
+        sqlx::query_as("SELECT * FROM routing.ticket ORDER BY created_at DESC LIMIT $1")
+            .bind(limit)
+            .fetch_all(tx)
+            .await?;
+    rows.into_iter().map(Ticket::try_from).collect()
 }

@@ -1,6 +1,7 @@
 //! Tests on the real engines: the router against a model of the ticket service.
 
 mod engine;
+mod people;
 mod replicas;
 mod service;
 mod support;

@@ -220,6 +220,7 @@ async fn roles_are_checked() {
         .await;
     assert_eq!(unknown.unwrap_err().code(), Code::NotFound);
     let changed = proto::UpdateAgentRequest {
+        update_mask: None,
         agent: Some(proto::Agent {
             id: other.to_string(),
             display_name: "Nobody".to_owned(),
@@ -287,6 +288,7 @@ async fn the_queue_drains_when_somebody_comes_online_and_when_they_can_take_more
     service.set_presence(admin(online)).await.unwrap();
     wait_for("she gets the first", || async { tickets.owned() == 1 }).await;
     let more = proto::UpdateAgentRequest {
+        update_mask: None,
         agent: Some(proto::Agent {
             capacity: 2,
             ..anna.clone()

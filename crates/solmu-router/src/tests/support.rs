@@ -51,7 +51,7 @@ pub(super) async fn end(runtime: &Runtime) {
 
 pub(super) fn service(runtime: &Runtime, texts: Option<Arc<dyn RoutingTexts>>) -> Service {
     let none = || Arc::from(texts::of_config(&Config::default()).unwrap());
-    Service::new(runtime, texts.unwrap_or_else(none))
+    Service::new(runtime, &Config::default(), texts.unwrap_or_else(none))
 }
 
 /// A request as the server hands it on.

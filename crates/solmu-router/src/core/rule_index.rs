@@ -1,0 +1,261 @@
+//! Which rules could hold for a ticket, without evaluating them.
+//!
+//! A condition that insists on something (a comparison that stands alone or in its outermost "all") stands under that
+//! one value; a ticket looks up its own values. What insists on nothing of the kind is a candidate always. The index
+//! never decides: each candidate is evaluated, in the order of the rules.
+
+use std::collections::{BTreeSet, HashMap};
+
+use solmu_conditions::{Condition, Leaf, Operator, Value, fold, words};
+
+use super::{
+    rules::{Rule, Text},
+    ticket::Facts,
+};
+
+/// Positions of rules by what they insist on.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RuleIndex {
+    always: Vec<usize>,
+    exact: HashMap<(&'static str, String), Vec<usize>>,
+    /// Under their first word.
+    words: HashMap<String, Vec<usize>>,
+    /// Under the beginning of a word.
+    beginnings: HashMap<String, Vec<usize>>,
+    /// The first of those that stand under words: without a text nobody knows whether it holds.
+    first_by_words: Option<usize>,
+}
+
+/// What a rule stands under, the better ones first.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Exact(&'static str, Vec<String>),
+    Words(Vec<String>),
+    Beginnings(Vec<String>),
+}
+
+impl RuleIndex {
+    pub(crate) fn of(rules: &[Rule]) -> Self {
+        let mut index = Self::default();
+        for (position, rule) in rules.iter().enumerate() {
+            match key_of(rule.condition.condition()) {
+                None => index.always.push(position),
+                Some(Key::Exact(field, values)) => {
+                    for value in values {
+                        index
+                            .exact
+                            .entry((field, value))
+                            .or_default()
+                            .push(position);
+                    }
+                }
+                Some(Key::Words(values)) => {
+                    index.first_by_words.get_or_insert(position);
+                    for word in values {
+                        index.words.entry(word).or_default().push(position);
+                    }
+                }
+                Some(Key::Beginnings(starts)) => {
+                    index.first_by_words.get_or_insert(position);
+                    for start in starts {
+                        index.beginnings.entry(start).or_default().push(position);
+                    }
+                }
+            }
+        }
+        index
+    }
+
+    /// Positions of rules that could hold, in order.
+    pub(crate) fn candidates(&self, facts: &Facts, text: Option<&Text>) -> BTreeSet<usize> {
+        let mut found: BTreeSet<usize> = self.always.iter().copied().collect();
+        let mut look = |field: &'static str, value: &str| {
+            if let Some(positions) = self.exact.get(&(field, value.to_owned())) {
+                found.extend(positions);
+            }
+        };
+        look("channel", &facts.channel);
+        look("account", &facts.account);
+        look("language", &facts.language);
+        look("recipient", &fold(&facts.recipient));
+        for tag in &facts.tags {
+            look("tags", tag);
+        }
+        match text {
+            None => found.extend(self.first_by_words),
+            Some(text) if self.first_by_words.is_some() => {
+                for word in text.tokens.split(' ').filter(|word| !word.is_empty()) {
+                    self.by_word(word, &mut found);
+                }
+            }
+            Some(_) => {}
+        }
+        found
+    }
+
+    fn by_word(&self, word: &str, found: &mut BTreeSet<usize>) {
+        if let Some(positions) = self.words.get(word) {
+            found.extend(positions);
+        }
+        if self.beginnings.is_empty() {
+            return;
+        }
+        for (end, letter) in word.char_indices() {
+            if let Some(positions) = self.beginnings.get(&word[..end + letter.len_utf8()]) {
+                found.extend(positions);
+            }
+        }
+    }
+}
+
+/// The best of what a condition insists on.
+fn key_of(condition: &Condition) -> Option<Key> {
+    match condition {
+        Condition::Leaf(leaf) => key_of_leaf(leaf),
+        Condition::All(parts) => parts.iter().filter_map(key_of).min_by_key(breadth),
+        Condition::Any(_) | Condition::Not(_) => None,
+    }
+}
+
+/// Channels and languages are few, so many rules stand under each: anything else is better.
+fn breadth(key: &Key) -> u8 {
+    match key {
+        Key::Exact("channel", _) => 3,
+        Key::Exact("language", _) => 2,
+        Key::Exact(..) | Key::Words(_) => 0,
+        Key::Beginnings(_) => 1,
+    }
+}
+
+fn key_of_leaf(leaf: &Leaf) -> Option<Key> {
+    let field = [
+        "channel",
+        "account",
+        "language",
+        "recipient",
+        "tags",
+        "words",
+    ];
+    let field = field.into_iter().find(|name| *name == leaf.field)?;
+    let values = match leaf.value.as_ref()? {
+        Value::Text(text) => vec![text.clone()],
+        Value::List(list) => list
+            .iter()
+            .map(|value| match value {
+                Value::Text(text) => Some(text.clone()),
+                _ => None,
+            })
+            .collect::<Option<_>>()?,
+        Value::Bool(_) | Value::Integer(_) => return None,
+    };
+    let exact = |values| Some(Key::Exact(field, values));
+    match (field, leaf.operator) {
+        ("words", Operator::Has | Operator::In) => {
+            let firsts: Option<Vec<_>> = values.iter().map(|it| first_word(it)).collect();
+            Some(Key::Words(
+                firsts?
+                    .into_iter()
+                    .flat_map(|(it, _)| spellings(it))
+                    .collect(),
+            ))
+        }
+        ("words", Operator::StartsWith) => {
+            let (first, alone) = first_word(values.first()?)?;
+            // Of several words, only the last is a beginning.
+            Some(if alone {
+                Key::Beginnings(spellings(first))
+            } else {
+                Key::Words(spellings(first))
+            })
+        }
+        ("recipient", Operator::Eq | Operator::In) => {
+            exact(values.iter().map(|value| fold(value)).collect())
+        }
+        ("tags", Operator::Has | Operator::In)
+        | ("channel" | "account" | "language", Operator::Eq | Operator::In) => exact(values),
+        _ => None,
+    }
+}
+
+/// The first word of a text, folded, and whether it is the only one.
+fn first_word(text: &str) -> Option<(String, bool)> {
+    let words = words(text);
+    let mut parts = words.split(' ').filter(|it| !it.is_empty());
+    let first = parts.next()?.to_owned();
+    Some((first, parts.next().is_none()))
+}
+
+/// A word as it is, and without the dots that people leave out: searches find both.
+fn spellings(word: String) -> Vec<String> {
+    let undotted: String = word
+        .chars()
+        .map(|letter| match letter {
+            'å' | 'ä' => 'a',
+            'ö' => 'o',
+            other => other,
+        })
+        .collect();
+    if undotted == word {
+        vec![word]
+    } else {
+        vec![word, undotted]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use solmu_conditions::parse;
+
+    use super::*;
+    use crate::core::{
+        rules::{Actions, SCHEMA},
+        testing::{facts, rule_id},
+    };
+
+    /// Conditions of every form, over few values, so that many hold.
+    const CONDITIONS: [&str; 14] = [
+        "",
+        "channel = chat",
+        "channel = email AND account = main",
+        "NOT channel = chat",
+        "channel = chat OR language = fi",
+        "language = (fi OR sv)",
+        "tags:vip AND channel = email",
+        "tags:(vip OR new)",
+        "recipient = \"HELP@Example.com\"",
+        "recipient = \"help@*\"",
+        "words:\"myöhässä tänään\"",
+        "lasku*",
+        "words:\"oma lasku*\"",
+        "priority >= high",
+    ];
+
+    proptest! {
+        #[test]
+        fn the_index_loses_no_rule_that_holds(
+            chat in any::<bool>(), language in 0..3_usize, tags in 0..3_usize, said in 0..4_usize, urgent in any::<bool>(),
+        ) {
+            let rules: Vec<Rule> = (0..).zip(CONDITIONS).map(|(number, condition)| {
+                let condition = parse(condition, &SCHEMA).unwrap();
+                Rule::new(rule_id(number), 1, String::new(), condition, Actions::default())
+            }).collect();
+            let index = RuleIndex::of(&rules);
+            let mut facts = facts(1);
+            facts.channel = if chat { "chat" } else { "email" }.to_owned();
+            facts.language = ["", "fi", "en"][language].to_owned();
+            facts.tags = [&[][..], &["vip"], &["x", "new"]][tags].iter().map(|it| (*it).to_owned()).collect();
+            if urgent {
+                facts.priority = solmu_domain::ticket::Priority::Urgent;
+            }
+            let words = ["", "myohassa tanaan!", "Laskutus: oma laskuni", "Myöhässä tänään"][said];
+            let text = Text::new(words, "", String::new());
+            let candidates = index.candidates(&facts, Some(&text));
+            for (position, rule) in rules.iter().enumerate() {
+                if rule.holds(&facts, &text) {
+                    prop_assert!(candidates.contains(&position), "{}", CONDITIONS[position]);
+                }
+            }
+        }
+    }
+}

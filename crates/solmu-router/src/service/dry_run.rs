@@ -1,0 +1,165 @@
+//! What a rule would have done with the last tickets.
+//!
+//! Both rule sets, the present one and the one with the rule in it, are asked about each ticket as it is known now.
+//! Nothing is written and nothing is told.
+
+use std::collections::HashMap;
+
+use solmu_domain::ids::{RuleId, TeamId};
+use solmu_proto::routing::v1 as proto;
+use solmu_runtime::ApiError;
+
+use super::{Service, parse};
+use crate::{
+    core::{
+        rules::{Rule, RuleSet, Ruling, Text},
+        ticket::{Route, Ticket},
+    },
+    error::RoundError,
+    store::{
+        desk::{rules_load, stamp},
+        ticket::tickets_latest,
+    },
+};
+
+/// Tickets that are looked at if the request does not say.
+const TICKETS: i32 = 200;
+/// At most.
+const TICKETS_MAX: i32 = 1_000;
+/// Tickets whose words are asked for at a time.
+const TEXTS_AT_ONCE: usize = 500;
+
+impl Service {
+    pub(super) async fn rule_try(
+        &self,
+        request: proto::DryRunRuleRequest,
+    ) -> Result<proto::DryRunRuleResponse, ApiError> {
+        let rule = request
+            .rule
+            .ok_or_else(|| ApiError::invalid("rule", "is missing"))?;
+        let (spec, condition) = parse::rule(&rule)?;
+        let replaces: Option<RuleId> = match rule.id.as_str() {
+            "" => None,
+            id => Some(parse::id("rule.id", id)?),
+        };
+        let limit = match request.tickets {
+            0 => TICKETS,
+            count if (1..=TICKETS_MAX).contains(&count) => count,
+            _ => {
+                let wanted = format!("must be 1 to {TICKETS_MAX}");
+                return Err(ApiError::invalid("tickets", wanted));
+            }
+        };
+        let new_id = || RuleId::generate(self.clock.as_ref(), self.rng.as_ref());
+        let new = spec.enabled.then(|| {
+            Rule::new(
+                replaces.unwrap_or_else(new_id),
+                0,
+                spec.display_name.clone(),
+                condition,
+                spec.actions.clone(),
+            )
+            .at(spec.position)
+        });
+        let (now, tickets) = self.rules_and_tickets(limit).await?;
+        let now = now.in_zone(self.zone.clone());
+        let then = now.with(replaces, new);
+        let texts = self.texts_for(&tickets, [&now, &then]).await?;
+        let changes = tickets.iter().filter_map(|ticket| {
+            let text = texts.get(&ticket.id);
+            let (before, after) = (
+                now.rule_on(&ticket.facts, text),
+                then.rule_on(&ticket.facts, text),
+            );
+            change(ticket, &before, &after)
+        });
+        Ok(proto::DryRunRuleResponse {
+            tickets: i32::try_from(tickets.len()).unwrap_or(i32::MAX),
+            changes: changes.collect(),
+        })
+    }
+
+    async fn rules_and_tickets(&self, limit: i32) -> Result<(RuleSet, Vec<Ticket>), ApiError> {
+        let read = self
+            .db
+            .tx("routing.dry_run", |tx| {
+                Box::pin(async move {
+                    let stamp = stamp(tx).await?;
+                    let rules = rules_load(tx, stamp).await?;
+                    Ok::<_, RoundError>((rules, tickets_latest(tx, limit.into()).await?))
+                })
+            })
+            .await;
+        read.map_err(|error| match error {
+            RoundError::Db(error) => error.into(),
+            other => ApiError::internal(other),
+        })
+    }
+
+    /// The words of tickets that one of the rule sets wants to see.
+    async fn texts_for(
+        &self,
+        tickets: &[Ticket],
+        sets: [&RuleSet; 2],
+    ) -> Result<HashMap<solmu_domain::ids::TicketId, Text>, ApiError> {
+        let wants = |ticket: &&Ticket| {
+            let mut sets = sets.iter();
+            sets.any(|set| set.rule_on(&ticket.facts, None) == Ruling::NeedsText)
+        };
+        let wanted: Vec<_> = tickets.iter().filter(wants).map(|it| it.id).collect();
+        let mut texts = HashMap::new();
+        for chunk in wanted.chunks(TEXTS_AT_ONCE) {
+            let found = self.texts.fetch(chunk).await;
+            let found = found.map_err(|_| ApiError::FailedPrecondition {
+                reason: "TEXTS_NOT_AVAILABLE",
+                message: "the rules look at words, and the ticket service does not give them now"
+                    .to_owned(),
+            })?;
+            let nothing = || Text::new("", "", String::new());
+            texts.extend(chunk.iter().map(|id| (*id, nothing())));
+            for text in found {
+                if let Ok(id) = text.ticket_id.parse() {
+                    texts.insert(id, Text::new(&text.subject, &text.text, text.sender));
+                }
+            }
+        }
+        Ok(texts)
+    }
+}
+
+fn change(ticket: &Ticket, before: &Ruling, after: &Ruling) -> Option<proto::DryRunChange> {
+    let (before, after) = (route_of(before), route_of(after));
+    let team = |route: Option<&Route>| route.map(|route| route.team);
+    let mut differs = Vec::new();
+    if let (Some(before), Some(after)) = (before, after) {
+        let parts = [
+            (
+                "priority",
+                before.effects.priority != after.effects.priority,
+            ),
+            ("tags", before.effects.tags != after.effects.tags),
+            ("skills", before.wishes != after.wishes),
+            ("vip", before.vip != after.vip),
+            ("agent", before.agent != after.agent),
+            ("hold", before.hold_s != after.hold_s),
+        ];
+        let parts = parts.into_iter().filter(|(_, differs)| *differs);
+        differs.extend(parts.map(|(name, _)| name.to_owned()));
+    }
+    let moved = team(before) != team(after);
+    let text = |team: Option<TeamId>| team.map(|id| id.to_string()).unwrap_or_default();
+    (moved || !differs.is_empty()).then(|| proto::DryRunChange {
+        ticket_id: ticket.id.to_string(),
+        ticket_number: ticket.facts.number,
+        team_id: text(team(before)),
+        new_team_id: text(team(after)),
+        differs,
+    })
+}
+
+const fn route_of(ruling: &Ruling) -> Option<&Route> {
+    match ruling {
+        Ruling::To(route) => Some(route),
+        Ruling::NeedsText | Ruling::NoTeam => None,
+    }
+}
