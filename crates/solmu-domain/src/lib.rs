@@ -1,4 +1,4 @@
-//! The words of the field as types: ids, clock, values, state machines, SLA and routing arithmetic.
+//! The words of the field as types: ids, clock, values, state machines, SLA arithmetic.
 //!
 //! No IO and no async, so that every rule here can be tested by tables and properties, and every service can share
 //! it without depending on another service.
@@ -7,7 +7,6 @@ pub mod clock;
 pub mod contact;
 pub mod ids;
 pub mod rng;
-pub mod routing;
 pub mod signed;
 pub mod sla;
 pub mod ticket;

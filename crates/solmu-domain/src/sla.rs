@@ -17,23 +17,35 @@ mod clocks;
 mod cycle;
 pub mod eval;
 mod event;
+mod explain;
+mod ical;
 mod intervals;
+mod lifecycle;
+mod metric;
 mod plan;
 mod policy;
 mod report;
+mod rules;
 mod spec;
 mod terms;
 
-pub use calendar::Calendar;
+pub use calendar::{Calendar, Opening};
 pub use clocks::TicketClocks;
 pub use cycle::{Cycle, End, Outcome};
 pub use event::{ChangeKind, ClockChange, ClockEvent, ClockEventKind, sort_events};
-pub use policy::{
-    ANY_PRIORITY, ClockStatus, Metric, MetricTargets, NextResponseFrom, Policy, PolicyError,
+pub use explain::{
+    ExplainedStep, Explanation, MAX_SEGMENTS, Segment, SegmentKind, Timeline, explain,
 };
+pub use ical::{HolidayImport, ICAL_MAX_BYTES, IcalError, SkippedEntry, holidays_of_ical};
+pub use metric::{ClockStatus, Metric};
+pub use policy::{ANY_PRIORITY, MetricTargets, NextResponseFrom, Policy, PolicyError};
 pub use report::{
     ClockState, DueTimes, Instant, InstantKind, MetricReport, REARM_AFTER, Reminder, TicketReport,
     reminder_rearms,
 };
+pub use rules::{
+    ActionKind, CalendarFrom, MAX_STEPS, OnEdit, OnMerge, OnPriority, OnReopen, PolicyRules, Step,
+    StepAt,
+};
 pub use spec::{CalendarError, CalendarSpec, WindowSpec};
-pub use terms::{Calendars, ClockError, Terms, TicketStart};
+pub use terms::{Calendars, ClockError, Current, Policies, Terms, TicketStart};

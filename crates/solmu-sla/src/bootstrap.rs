@@ -17,8 +17,8 @@ use solmu_domain::{
 
 use crate::{
     Error,
+    policy_set::PolicyKey,
     store::catalogue::{self as store, CalendarRow, PolicyRow},
-    tracked::PolicyKey,
 };
 
 /// Seconds of an hour.
@@ -62,6 +62,7 @@ fn default_calendar(id: CalendarId) -> Result<CalendarRow, Error> {
         version: 1,
         display_name: "Always open".to_owned(),
         definition,
+        deleted: false,
     })
 }
 
@@ -70,6 +71,7 @@ fn default_policy(id: PolicyId, calendar: CalendarId) -> Result<PolicyRow, Error
         first_response: Some(response * HOUR),
         next_response: Some(response * HOUR),
         resolution: Some(resolution * HOUR),
+        ..MetricTargets::default()
     };
     let targets = [
         (Priority::Urgent, hours(1, 4)),

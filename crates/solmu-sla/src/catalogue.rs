@@ -4,33 +4,36 @@
 //! policy holds for the next ticket, in every replica, without a message between them.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use solmu_conditions::Checked;
 use solmu_db::DbError;
 use solmu_domain::{
-    ids::CalendarId,
-    sla::{Calendar, CalendarSpec, Policy, Terms},
+    ids::{CalendarId, PolicyId},
+    sla::{Calendar, CalendarFrom, CalendarSpec, Calendars, Metric, Policies, Policy, Terms},
 };
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::{
     error::FoldError,
     facts::{SCHEMA, TicketFacts},
+    policy_set::{PolicyKey, PolicySet},
     store::catalogue::{self as store, CalendarRow, PolicyRow},
-    tracked::PolicyKey,
 };
+
+/// Policies that hold for one ticket at most.
+const MAX_COMBINED: usize = 6;
 
 /// A version of a policy, ready for use.
 #[derive(Debug)]
 pub(crate) struct PolicyVersion {
-    pub(crate) key: PolicyKey,
-    pub(crate) calendar: CalendarId,
+    pub(crate) row: PolicyRow,
     /// None when it cannot be read any more: the policy then holds for no new ticket.
     condition: Option<Checked>,
-    terms: Policy,
+    terms: Arc<Policy>,
 }
 
 /// All policies and calendars of one revision.
@@ -43,14 +46,24 @@ pub(crate) struct Catalogue {
     /// By the key that clocks carry.
     calendars: HashMap<String, Arc<Calendar>>,
     newest: HashMap<CalendarId, i32>,
+    teams: HashMap<Uuid, CalendarId>,
+    /// What sets of policies promise together, by their key, as far as it was asked for.
+    composed: Mutex<HashMap<String, Arc<Policy>>>,
 }
 
-/// The policy for a new ticket.
-pub(crate) struct Choice<'a> {
-    pub(crate) policy: PolicyKey,
-    /// Key of its calendar.
-    pub(crate) calendar: String,
-    pub(crate) terms: Terms<'a>,
+/// Which calendars clocks are counted in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClockCalendars {
+    pub(crate) key: String,
+    /// Of those metrics that have another one.
+    pub(crate) metrics: BTreeMap<Metric, String>,
+}
+
+/// The policies for a new ticket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) policies: PolicySet,
+    pub(crate) calendars: ClockCalendars,
 }
 
 impl Catalogue {
@@ -59,10 +72,12 @@ impl Catalogue {
         revision: i64,
         policies: Vec<PolicyRow>,
         calendars: Vec<CalendarRow>,
+        teams: HashMap<Uuid, CalendarId>,
         before: Option<&Self>,
     ) -> Self {
         let mut catalogue = Self {
             revision,
+            teams,
             ..Self::default()
         };
         for row in calendars {
@@ -82,54 +97,145 @@ impl Catalogue {
                 tracing::error!(policy.id = %row.key.id, count, "the condition of a policy cannot be used any more");
             }
             let version = Arc::new(PolicyVersion {
-                key: row.key,
-                calendar: row.calendar,
                 condition: condition.ok(),
-                terms: row.terms,
+                terms: Arc::new(row.terms.clone()),
+                row,
             });
-            if row.current {
+            if version.row.current {
                 catalogue.choices.push(Arc::clone(&version));
             }
-            catalogue.policies.insert(version.key, version);
+            catalogue.policies.insert(version.row.key, version);
         }
         catalogue
     }
 
-    /// The first policy whose condition holds.
-    pub(crate) fn choose(&self, facts: &TicketFacts) -> Option<Choice<'_>> {
+    /// The first policy whose condition holds, with those that it combines with.
+    pub(crate) fn choose(&self, facts: &TicketFacts) -> Option<Choice> {
         let holds = |policy: &&Arc<PolicyVersion>| {
             let condition = policy.condition.as_ref();
             condition.is_some_and(|condition| condition.evaluate(facts))
         };
-        let policy = self.choices.iter().find(holds)?;
-        let newest = self.newest.get(&policy.calendar).copied().unwrap_or(1);
+        let mut chosen: Vec<&PolicyVersion> = Vec::new();
+        for policy in self.choices.iter().filter(holds) {
+            let measured = |metric: &Metric| chosen.iter().any(|it| it.terms.measures(*metric));
+            let adds = |metric: &Metric| policy.terms.measures(*metric) && !measured(metric);
+            if chosen.is_empty() || Metric::ALL.iter().any(adds) {
+                chosen.push(policy);
+            }
+            if !policy.terms.rules.combine || chosen.len() == MAX_COMBINED {
+                break;
+            }
+        }
+        let policies = PolicySet::of(chosen.iter().map(|policy| policy.row.key).collect())?;
+        let calendars = self.calendars_of(&policies, facts.team);
         Some(Choice {
-            policy: policy.key,
-            calendar: calendar_key(policy.calendar, newest),
-            terms: self.terms_of(policy),
+            policies,
+            calendars,
         })
     }
 
+    /// The newest versions of the calendars that policies want for a ticket of a team.
+    pub(crate) fn calendars_of(&self, set: &PolicySet, team: Option<Uuid>) -> ClockCalendars {
+        let policies = self.versions(set);
+        let wanted = |policy: &PolicyVersion| {
+            let of_team = || self.teams.get(&team?).copied();
+            let id = match policy.terms.rules.calendar_from {
+                CalendarFrom::Policy => None,
+                CalendarFrom::TeamAtOpening | CalendarFrom::Team => of_team(),
+            };
+            let id = id.unwrap_or(policy.row.calendar);
+            calendar_key(id, self.newest.get(&id).copied().unwrap_or(1))
+        };
+        let key = policies.first().map(|first| wanted(first));
+        let key = key.unwrap_or_default();
+        let mut metrics = BTreeMap::new();
+        for metric in Metric::ALL {
+            let owner = policies.iter().find(|policy| policy.terms.measures(metric));
+            if let Some(own) = owner.map(|owner| wanted(owner)).filter(|own| *own != key) {
+                metrics.insert(metric, own);
+            }
+        }
+        ClockCalendars { key, metrics }
+    }
+
+    /// Whether a ticket with these policies goes by the calendar of its team, also when that changes.
+    pub(crate) fn follows_team(&self, set: &PolicySet) -> bool {
+        let follows =
+            |policy: &&PolicyVersion| policy.terms.rules.calendar_from == CalendarFrom::Team;
+        self.versions(set).iter().any(follows)
+    }
+
+    /// Those of the set that are known, in order.
+    pub(crate) fn versions(&self, set: &PolicySet) -> Vec<&PolicyVersion> {
+        let known = |key| self.policies.get(key).map(AsRef::as_ref);
+        set.keys().iter().filter_map(known).collect()
+    }
+
+    /// The policy that a metric's clock is kept for: the first that measures it.
+    pub(crate) fn owner(&self, set: &PolicySet, metric: Metric) -> PolicyId {
+        let versions = self.versions(set);
+        let owner = versions.iter().find(|policy| policy.terms.measures(metric));
+        owner.map_or(set.first().id, |owner| owner.row.key.id)
+    }
+
+    /// The version of a policy that new tickets get.
+    pub(crate) fn current(&self, id: PolicyId) -> Option<&PolicyVersion> {
+        let current = self.choices.iter().find(|policy| policy.row.key.id == id);
+        current.map(AsRef::as_ref)
+    }
+
+    /// What several policies promise together.
+    pub(crate) fn composed(&self, set: &PolicySet) -> Option<Policy> {
+        let versions = self.versions(set);
+        if versions.len() != set.keys().len() {
+            return None;
+        }
+        let terms: Vec<&Policy> = versions.iter().map(|it| it.terms.as_ref()).collect();
+        Policy::compose(&terms)
+    }
+
     /// What the clocks of a ticket are measured by.
-    pub(crate) fn terms(&self, key: PolicyKey) -> Result<Terms<'_>, FoldError> {
+    pub(crate) fn terms(&self, set: &PolicySet) -> Result<Terms<'_>, FoldError> {
+        let key = set.first();
         let policy = self.policies.get(&key).ok_or(FoldError::UnknownPolicy {
             id: key.id,
             version: key.version,
         })?;
-        Ok(self.terms_of(policy))
-    }
-
-    fn terms_of<'a>(&'a self, policy: &'a PolicyVersion) -> Terms<'a> {
-        Terms {
+        Ok(Terms {
             policy: &policy.terms,
-            calendars: &self.calendars,
+            calendars: self,
+            policies: self,
+        })
+    }
+}
+
+impl Calendars for Catalogue {
+    fn calendar(&self, key: &str) -> Option<&Calendar> {
+        self.calendars.get(key).map(AsRef::as_ref)
+    }
+}
+
+impl Policies for Catalogue {
+    fn policy(&self, key: &str) -> Option<Arc<Policy>> {
+        let mut composed = self.composed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(policy) = composed.get(key) {
+            return Some(Arc::clone(policy));
         }
+        let policy = Arc::new(self.composed(&key.parse().ok()?)?);
+        composed.insert(key.to_owned(), Arc::clone(&policy));
+        Some(policy)
     }
 }
 
 /// What clocks call a version of a calendar.
 pub(crate) fn calendar_key(id: CalendarId, version: i32) -> String {
     format!("{id}@{version}")
+}
+
+/// Whether both keys are of one calendar.
+pub(crate) fn is_same_calendar(a: &str, b: &str) -> bool {
+    let id = |key: &str| key.split('@').next().map(str::to_owned);
+    id(a) == id(b)
 }
 
 fn build_calendar(key: &str, definition: &CalendarSpec) -> Option<Arc<Calendar>> {
@@ -160,7 +266,9 @@ impl CatalogueCache {
         }
         let calendars = store::calendar_list(&mut *tx).await?;
         let policies = store::policy_list(&mut *tx).await?;
-        let fresh = Catalogue::build(revision, policies, calendars, known.as_deref());
+        let teams = store::team_calendar_list(&mut *tx).await?;
+        let teams = teams.into_iter().collect();
+        let fresh = Catalogue::build(revision, policies, calendars, teams, known.as_deref());
         let fresh = Arc::new(fresh);
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&fresh));
         Ok(fresh)
@@ -175,85 +283,5 @@ impl CatalogueCache {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use solmu_conditions::parse;
-    use solmu_domain::{
-        ids::PolicyId,
-        sla::{ANY_PRIORITY, MetricTargets},
-    };
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn policy(number: u128, condition: &str, current: bool) -> PolicyRow {
-        let targets = MetricTargets {
-            first_response: Some(60),
-            ..MetricTargets::default()
-        };
-        PolicyRow {
-            key: PolicyKey {
-                id: PolicyId::from_uuid(Uuid::from_u128(number)),
-                version: 1,
-            },
-            current,
-            position: 1,
-            display_name: String::new(),
-            condition: condition.to_owned(),
-            tree: parse(condition, &SCHEMA).unwrap().condition().clone(),
-            calendar: calendar_id(),
-            terms: Policy::new(BTreeMap::from([(ANY_PRIORITY.to_owned(), targets)])),
-        }
-    }
-
-    fn calendar_id() -> CalendarId {
-        CalendarId::from_uuid(Uuid::from_u128(9))
-    }
-
-    fn calendar(version: i32) -> CalendarRow {
-        CalendarRow {
-            id: calendar_id(),
-            version,
-            display_name: String::new(),
-            definition: CalendarSpec {
-                always_open: true,
-                ..CalendarSpec::default()
-            },
-        }
-    }
-
-    #[test]
-    fn the_first_that_holds_wins_with_the_newest_calendar() {
-        let policies = vec![
-            policy(1, "", false),
-            policy(2, "tags:vip", true),
-            policy(3, "", true),
-        ];
-        let catalogue = Catalogue::build(1, policies, vec![calendar(1), calendar(2)], None);
-        let chosen = |tags: &[&str]| {
-            let tags = tags.iter().map(ToString::to_string).collect();
-            let facts = TicketFacts {
-                tags,
-                ..TicketFacts::default()
-            };
-            let choice = catalogue.choose(&facts).unwrap();
-            assert!(choice.calendar.ends_with("@2"));
-            choice.policy.id.as_uuid().as_u128()
-        };
-        assert_eq!((chosen(&["vip"]), chosen(&[])), (2, 3));
-        let old = PolicyKey {
-            id: PolicyId::from_uuid(Uuid::from_u128(1)),
-            version: 1,
-        };
-        assert!(catalogue.terms(old).is_ok(), "tickets keep what they have");
-    }
-
-    #[test]
-    fn a_calendar_keeps_what_it_has_computed() {
-        let first = Catalogue::build(1, Vec::new(), vec![calendar(1)], None);
-        let second = Catalogue::build(2, Vec::new(), vec![calendar(1)], Some(&first));
-        let key = calendar_key(calendar_id(), 1);
-        assert!(Arc::ptr_eq(&first.calendars[&key], &second.calendars[&key]));
-    }
-}
+#[path = "catalogue_tests.rs"]
+mod tests;

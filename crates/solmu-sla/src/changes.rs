@@ -10,15 +10,19 @@ use solmu_domain::{
     clock::SharedClock,
     ids::{EventId, TicketId},
     rng::SharedRng,
-    sla::{ClockEvent, InstantKind, Metric, Terms},
+    sla::{ActionKind, ClockEvent, ClockEventKind, InstantKind, Metric},
 };
 use solmu_proto::sla::v1 as proto;
 use solmu_telemetry::TraceContext;
 use sqlx::PgConnection;
 
 use crate::{
+    catalogue::Catalogue,
     error::FoldError,
-    store::clocks,
+    store::{
+        clocks,
+        cycles::{self, Booking, CycleKey, CycleRow},
+    },
     tracked::{Notice, Tracked},
 };
 
@@ -36,6 +40,10 @@ pub(crate) struct Changes {
     now: Timestamp,
     rows: Vec<(Tracked, Option<Timestamp>)>,
     history: Vec<(TicketId, ClockEvent)>,
+    /// Tickets whose moves between policies and calendars are to be forgotten first.
+    rebased: Vec<TicketId>,
+    cycles: Vec<CycleRow>,
+    unbooked: Vec<CycleKey>,
     events: Vec<Event>,
     notices: Vec<Notice>,
 }
@@ -44,8 +52,6 @@ pub(crate) struct Changes {
 #[derive(Debug, Default)]
 pub(crate) struct Written {
     pub(crate) notices: Vec<Notice>,
-    /// Whether the relay has work.
-    pub(crate) events: bool,
     /// The earliest timer of the tickets that were written.
     pub(crate) wake_at: Option<Timestamp>,
 }
@@ -56,6 +62,9 @@ impl Changes {
             now,
             rows: Vec::new(),
             history: Vec::new(),
+            rebased: Vec::new(),
+            cycles: Vec::new(),
+            unbooked: Vec::new(),
             events: Vec::new(),
             notices: Vec::new(),
         }
@@ -65,6 +74,20 @@ impl Changes {
     pub(crate) fn remember(&mut self, ticket: TicketId, events: &[ClockEvent]) {
         let events = events.iter().map(|event| (ticket, event.clone()));
         self.history.extend(events);
+    }
+
+    /// Forgets a ticket's moves between policies and calendars; what is remembered after that stays.
+    pub(crate) fn forget_moves(&mut self, ticket: TicketId) {
+        let is_move = |event: &ClockEvent| {
+            let kind = &event.kind;
+            matches!(
+                kind,
+                ClockEventKind::Policy { .. } | ClockEventKind::Calendar { .. }
+            )
+        };
+        self.history
+            .retain(|(id, event)| *id != ticket || !is_move(event));
+        self.rebased.push(ticket);
     }
 
     /// A ticket to which nothing is promised: known, so that its events need not be kept.
@@ -77,7 +100,7 @@ impl Changes {
         &mut self,
         mut ticket: Tracked,
         notices: Vec<Notice>,
-        terms: &Terms<'_>,
+        catalogue: &Catalogue,
         trace: &TraceContext,
         maker: &Maker,
     ) -> Result<(), FoldError> {
@@ -85,9 +108,11 @@ impl Changes {
             self.settle_without_promise(ticket);
             return Ok(());
         };
+        let terms = &catalogue.terms(&promise.policies)?;
         let decided = promise.decide(terms)?;
         let wake_at = promise.wake_at(terms)?;
-        let policy_id = promise.policy.id.to_string();
+        let policy_id = promise.policies.first().id.to_string();
+        self.book(&ticket, catalogue);
         for notice in &notices {
             self.events
                 .push(notice_event(ticket.ticket, notice, self.now, trace));
@@ -104,12 +129,42 @@ impl Changes {
         Ok(())
     }
 
+    /// Notes what has changed of what counts for attainment.
+    fn book(&mut self, ticket: &Tracked, catalogue: &Catalogue) {
+        let Some(promise) = &ticket.promise else {
+            return;
+        };
+        let bookings = promise.bookings();
+        let is_there = |old: &&Booking| {
+            let same = |new: &Booking| (new.metric, new.cycle) == (old.metric, old.cycle);
+            bookings.iter().any(same)
+        };
+        let gone = ticket.booked.iter().filter(|old| !is_there(old));
+        self.unbooked
+            .extend(gone.map(|old| (ticket.ticket, old.metric, old.cycle)));
+        for booking in bookings {
+            if ticket.booked.contains(&booking) {
+                continue;
+            }
+            self.cycles.push(CycleRow {
+                ticket: ticket.ticket,
+                policy: catalogue.owner(&promise.policies, booking.metric).as_uuid(),
+                team: booking.team,
+                channel: ticket.channel.clone(),
+                priority: promise.clocks.priority().to_owned(),
+                booking,
+            });
+        }
+    }
+
     /// Writes everything.
     pub(crate) async fn write(self, tx: &mut PgConnection, bus: &Bus) -> Result<Written, DbError> {
         clocks::clock_upsert(tx, &self.rows, self.now).await?;
+        clocks::event_forget_moves(tx, &self.rebased).await?;
+        cycles::cycle_delete(tx, &self.unbooked).await?;
+        cycles::cycle_upsert(tx, &self.cycles).await?;
         clocks::event_insert(tx, &self.history).await?;
         let written = Written {
-            events: !self.events.is_empty(),
             wake_at: self.rows.iter().filter_map(|(_, wake_at)| *wake_at).min(),
             notices: self.notices,
         };
@@ -138,6 +193,9 @@ fn decision(ticket: &Tracked, policy_id: String, now: Timestamp) -> proto::DueTi
         first_response_due_time: due.first_response_due.map(to_proto_time),
         next_response_due_time: due.next_response_due.map(to_proto_time),
         resolution_due_time: due.resolution_due.map(to_proto_time),
+        periodic_update_due_time: due.periodic_update_due.map(to_proto_time),
+        agent_work_due_time: due.agent_work_due.map(to_proto_time),
+        ownership_due_time: due.ownership_due.map(to_proto_time),
         breached: ticket.decided.breached,
         decide_time: Some(to_proto_time(now)),
     }
@@ -146,22 +204,30 @@ fn decision(ticket: &Tracked, policy_id: String, now: Timestamp) -> proto::DueTi
 /// The event of a notice. Its id follows from what it tells, so that it is one event even if it were told twice.
 fn notice_event(ticket: TicketId, notice: &Notice, now: Timestamp, trace: &TraceContext) -> Event {
     let ticket_id = ticket.to_string();
-    let key = [
-        ticket_id.as_str(),
-        notice.metric.as_str(),
-        &notice.cycle.to_string(),
-        &notice.due.to_string(),
-    ];
+    let (cycle, due) = (notice.cycle.to_string(), notice.due.to_string());
+    let mut key = vec![ticket_id.as_str(), notice.metric.as_str(), &cycle, &due];
+    if !notice.step.is_empty() {
+        key.push(&notice.step);
+    }
     let due_time = Some(to_proto_time(notice.due));
     let fire_time = Some(to_proto_time(notice.fired_at));
+    let scheduled_time = Some(to_proto_time(notice.scheduled_at));
+    let metric = proto_metric(notice.metric).into();
+    let (late, number) = (
+        notice.is_late(),
+        i32::try_from(notice.cycle).unwrap_or(i32::MAX),
+    );
     match notice.kind {
         InstantKind::Warning => {
             let id = EventId::stable("sla.warned", &key);
             let body = proto::SlaWarned {
-                metric: proto_metric(notice.metric).into(),
+                metric,
                 due_time,
-                scheduled_time: Some(to_proto_time(notice.scheduled_at)),
+                scheduled_time,
                 fire_time,
+                late,
+                cycle: number,
+                step: notice.step.clone(),
                 ticket_id,
             };
             event(id, now, &body, trace)
@@ -169,9 +235,28 @@ fn notice_event(ticket: TicketId, notice: &Notice, now: Timestamp, trace: &Trace
         InstantKind::Breach => {
             let id = EventId::stable("sla.breached", &key);
             let body = proto::SlaBreached {
-                metric: proto_metric(notice.metric).into(),
+                metric,
                 due_time,
                 fire_time,
+                scheduled_time,
+                late,
+                cycle: number,
+                ticket_id,
+            };
+            event(id, now, &body, trace)
+        }
+        InstantKind::Escalation => {
+            let id = EventId::stable("sla.escalated", &key);
+            let body = proto::SlaEscalated {
+                metric,
+                cycle: number,
+                due_time,
+                scheduled_time,
+                fire_time,
+                late,
+                step: notice.step.clone(),
+                action: proto_action(notice.action).into(),
+                target: notice.target.clone(),
                 ticket_id,
             };
             event(id, now, &body, trace)
@@ -189,5 +274,20 @@ pub(crate) const fn proto_metric(metric: Metric) -> proto::Metric {
         Metric::FirstResponse => proto::Metric::FirstResponse,
         Metric::NextResponse => proto::Metric::NextResponse,
         Metric::Resolution => proto::Metric::Resolution,
+        Metric::PeriodicUpdate => proto::Metric::PeriodicUpdate,
+        Metric::AgentWork => proto::Metric::AgentWork,
+        Metric::Ownership => proto::Metric::Ownership,
+    }
+}
+
+/// What a step does, on the wire.
+pub(crate) const fn proto_action(action: ActionKind) -> proto::ActionKind {
+    match action {
+        ActionKind::Warn => proto::ActionKind::Warn,
+        ActionKind::Notify => proto::ActionKind::Notify,
+        ActionKind::RaisePriority => proto::ActionKind::RaisePriority,
+        ActionKind::Reassign => proto::ActionKind::Reassign,
+        ActionKind::AddFollower => proto::ActionKind::AddFollower,
+        ActionKind::Webhook => proto::ActionKind::Webhook,
     }
 }

@@ -26,9 +26,10 @@ pub(crate) static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
         .with(Field::new("tags", FieldType::TextSet))
         .with(Field::new("language", FieldType::Keyword))
         .with(Field::new("team", FieldType::Id))
+        .with(Field::new("contact", FieldType::Id))
 });
 
-/// A ticket as policies see it when it is opened.
+/// A ticket as policies see it: when it is opened, and after each change of what they look at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct TicketFacts {
     pub(crate) channel: &'static str,
@@ -38,6 +39,7 @@ pub(crate) struct TicketFacts {
     pub(crate) tags: Vec<String>,
     pub(crate) language: String,
     pub(crate) team: Option<Uuid>,
+    pub(crate) contact: Option<Uuid>,
 }
 
 impl TicketFacts {
@@ -47,6 +49,7 @@ impl TicketFacts {
             channel: channel_name(state.channel()),
             priority: priority_name(state.priority()),
             team: state.team_id.parse().ok(),
+            contact: state.contact_id.parse().ok(),
             account: state.account,
             recipient: state.recipient,
             tags: state.tags,
@@ -60,6 +63,7 @@ impl Facts for TicketFacts {
         let text = match field {
             "tags" => return Some(self.tags.as_slice().into()),
             "team" => return self.team.map(Fact::from),
+            "contact" => return self.contact.map(Fact::from),
             "channel" => self.channel,
             "priority" => self.priority,
             "account" => self.account.as_str(),
@@ -106,6 +110,7 @@ mod tests {
             tags: vec!["vip".to_owned()],
             language: "fi".to_owned(),
             team_id: "0198c5d2-7a10-7bb2-8e4f-0242ac120002".to_owned(),
+            contact_id: "0198c5d2-7a10-7bb2-8e4f-0242ac120003".to_owned(),
             ..TicketState::default()
         });
         parse(condition, &SCHEMA).unwrap().evaluate(&facts)
@@ -120,6 +125,7 @@ mod tests {
         assert!(holds(
             "language = fi account = main team = \"0198c5d2-7a10-7bb2-8e4f-0242ac120002\""
         ));
+        assert!(holds("contact = \"0198c5d2-7a10-7bb2-8e4f-0242ac120003\""));
         assert!(!holds("channel = email"));
         assert!(!holds("recipient:*"), "nobody wrote to an address");
     }

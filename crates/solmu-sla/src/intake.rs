@@ -10,7 +10,10 @@ use solmu_domain::{
     sla::{ClockEvent, ClockEventKind, ClockStatus},
 };
 use solmu_proto::{
-    ticket::v1::{MessageFact, TicketChanged, TicketMessageAdded, TicketOpened, TicketState},
+    ticket::v1::{
+        MessageFact, TicketAssigned, TicketChanged, TicketMerged, TicketMessageAdded, TicketOpened,
+        TicketState,
+    },
     types::v1::{Actor, AutomaticClass, TicketStatus, actor},
 };
 
@@ -32,9 +35,25 @@ pub(crate) struct Arrival {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum What {
     Opened(Box<Opening>),
-    /// In the order in which clocks want them.
-    Clock(Vec<ClockEvent>),
+    /// In the order in which clocks want them, with what policies look at where that may have changed, and since when.
+    Clock(Vec<ClockEvent>, Option<(Timestamp, Box<TicketFacts>)>),
+    /// The other ticket became part of this one.
+    Merged {
+        source: TicketId,
+        at: Timestamp,
+    },
 }
+
+/// Fields that conditions of policies look at.
+const LOOKED_AT: [&str; 7] = [
+    "priority",
+    "tags",
+    "team",
+    "team_id",
+    "language",
+    "contact",
+    "contact_id",
+];
 
 /// The opening of a ticket. The customer's message that opened it is part of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +70,8 @@ pub(crate) fn read(event: &ReceivedEvent) -> Result<Option<Arrival>, Malformed> 
         TicketOpened::TYPE => opened(event.decode()?, event.time).map(Some),
         TicketMessageAdded::TYPE => message_added(event.decode()?, event.time),
         TicketChanged::TYPE => changed(event.decode()?, event.time),
+        TicketAssigned::TYPE => assigned(event.decode()?, event.time),
+        TicketMerged::TYPE => merged(event.decode()?, event.time).map(Some),
         _ => Ok(None),
     }
 }
@@ -99,7 +120,7 @@ fn message_added(
     if counts && author == actor::Kind::Customer {
         kinds.push(ClockEventKind::CustomerMessage);
     }
-    arrival(&state, at, kinds)
+    arrival(state, at, kinds, false)
 }
 
 fn changed(event: TicketChanged, fallback: Timestamp) -> Result<Option<Arrival>, Malformed> {
@@ -114,22 +135,49 @@ fn changed(event: TicketChanged, fallback: Timestamp) -> Result<Option<Arrival>,
     if has("status") {
         kinds.extend(status_change(&state));
     }
-    arrival(&state, at, kinds)
+    let looked_at = LOOKED_AT.iter().any(|field| has(field));
+    arrival(state, at, kinds, looked_at)
+}
+
+fn assigned(event: TicketAssigned, fallback: Timestamp) -> Result<Option<Arrival>, Malformed> {
+    let state = event.ticket.ok_or(Malformed::Missing("ticket"))?;
+    let at = event.assign_time.as_ref().map_or(fallback, from_proto_time);
+    if state.team_id == event.previous_team_id {
+        return Ok(None);
+    }
+    let to = (!state.team_id.is_empty()).then(|| state.team_id.clone());
+    arrival(state, at, vec![ClockEventKind::Team { to }], true)
+}
+
+fn merged(event: TicketMerged, fallback: Timestamp) -> Result<Arrival, Malformed> {
+    let state = event.ticket.ok_or(Malformed::Missing("ticket"))?;
+    Ok(Arrival {
+        ticket: state.ticket_id.parse()?,
+        version: state.version,
+        what: What::Merged {
+            source: event.source_ticket_id.parse()?,
+            at: event.merge_time.as_ref().map_or(fallback, from_proto_time),
+        },
+    })
 }
 
 fn arrival(
-    state: &TicketState,
+    state: TicketState,
     at: Timestamp,
     kinds: Vec<ClockEventKind>,
+    looked_at: bool,
 ) -> Result<Option<Arrival>, Malformed> {
-    if kinds.is_empty() {
+    if kinds.is_empty() && !looked_at {
         return Ok(None);
     }
     let events = kinds.into_iter().map(|kind| ClockEvent::new(at, kind));
     Ok(Some(Arrival {
         ticket: state.ticket_id.parse()?,
         version: state.version,
-        what: What::Clock(events.collect()),
+        what: What::Clock(
+            events.collect(),
+            looked_at.then(|| (at, Box::new(TicketFacts::of(state)))),
+        ),
     }))
 }
 
@@ -195,7 +243,7 @@ mod tests {
 
     fn kinds(arrival: Option<Arrival>) -> Vec<ClockEventKind> {
         match arrival.map(|arrival| arrival.what) {
-            Some(What::Clock(events)) => events.into_iter().map(|event| event.kind).collect(),
+            Some(What::Clock(events, _)) => events.into_iter().map(|event| event.kind).collect(),
             _ => Vec::new(),
         }
     }
@@ -251,13 +299,45 @@ mod tests {
             field: field.to_owned(),
             ..FieldChange::default()
         };
-        event.changes = vec![change("tags"), change("next_due_time")];
+        event.changes = vec![change("breached"), change("next_due_time")];
         assert_eq!(changed(event.clone(), Timestamp::UNIX_EPOCH).unwrap(), None);
+        event.changes = vec![change("tags")];
+        let tagged = changed(event.clone(), Timestamp::UNIX_EPOCH).unwrap();
+        let what = tagged.unwrap().what;
+        assert!(matches!(what, What::Clock(events, Some(_)) if events.is_empty()));
         event.changes = vec![change("status"), change("priority")];
         assert_eq!(
             kinds(changed(event, Timestamp::UNIX_EPOCH).unwrap()).len(),
             2
         );
+    }
+
+    #[test]
+    fn only_another_team_is_news() {
+        let mut event = TicketAssigned {
+            ticket: Some(state(TicketStatus::Open)),
+            ..TicketAssigned::default()
+        };
+        let read = |event: &TicketAssigned| assigned(event.clone(), Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(read(&event), None, "another agent of the same team");
+        event.previous_team_id = ID.to_owned();
+        assert_eq!(kinds(read(&event)), [ClockEventKind::Team { to: None }]);
+    }
+
+    #[test]
+    fn a_merge_names_both_tickets() {
+        let event = TicketMerged {
+            ticket: Some(state(TicketStatus::Open)),
+            ..TicketMerged::default()
+        };
+        let refused = merged(event.clone(), Timestamp::UNIX_EPOCH);
+        assert!(matches!(refused, Err(Malformed::BadId(_))));
+        let event = TicketMerged {
+            source_ticket_id: ID.replace("0002", "0003"),
+            ..event
+        };
+        let arrival = merged(event, Timestamp::UNIX_EPOCH).unwrap();
+        assert!(matches!(arrival.what, What::Merged { source, .. } if source != arrival.ticket));
     }
 
     #[test]

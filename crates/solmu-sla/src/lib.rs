@@ -7,16 +7,19 @@
 //! processes answer gRPC.
 
 mod alarm;
+mod batch;
 mod bootstrap;
 mod catalogue;
 mod changes;
 mod config;
 mod consumer;
+mod edits;
 mod error;
 mod eval;
 mod facts;
 mod intake;
 mod metrics;
+mod policy_set;
 mod service;
 mod store;
 mod timers;
@@ -63,7 +66,6 @@ pub async fn start(runtime: &Runtime, config: Config) -> Result<Parts, Error> {
         catalogue: CatalogueCache::default(),
         metrics: SlaMetrics::register(&runtime.metrics),
         alarm: Arc::new(Alarm::default()),
-        outbox: runtime.outbox.clone(),
     };
     let group = LeaseGroup::new(worker::NAME, consumer::SHARDS, &runtime.instance);
     let stop = runtime.shutdown.stop.clone();

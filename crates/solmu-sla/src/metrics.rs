@@ -19,6 +19,7 @@ pub(crate) struct SlaMetrics {
     timer_lag: Histogram<1>,
     warnings: Counter<2>,
     breaches: Counter<2>,
+    escalations: Counter<2>,
     pub(crate) late_events: Counter<0>,
     pub(crate) waiting_events: Counter<0>,
     pub(crate) stuck_tickets: Counter<0>,
@@ -45,6 +46,12 @@ impl SlaMetrics {
                 "Deadlines that were missed",
                 Unit::Count,
                 ["metric", "priority"],
+            ),
+            escalations: metrics.counter(
+                "solmu_sla_escalations_total",
+                "Steps of escalation chains that were taken",
+                Unit::Count,
+                ["metric", "action"],
             ),
             late_events: metrics.counter(
                 "solmu_sla_late_events_total",
@@ -74,6 +81,10 @@ impl SlaMetrics {
             match notice.kind {
                 InstantKind::Warning => self.warnings.inc(labels),
                 InstantKind::Breach => self.breaches.inc(labels),
+                InstantKind::Escalation => {
+                    let labels = [notice.metric.as_str(), notice.action.as_str()];
+                    self.escalations.inc(labels);
+                }
             }
             if notice.by_timer {
                 let lag = notice.fired_at.duration_since(notice.scheduled_at);
@@ -88,6 +99,7 @@ const fn kind_label(kind: InstantKind) -> &'static str {
     match kind {
         InstantKind::Warning => "warning",
         InstantKind::Breach => "breach",
+        InstantKind::Escalation => "escalation",
     }
 }
 
@@ -99,7 +111,7 @@ fn priority_label(name: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use jiff::{SignedDuration, Timestamp};
-    use solmu_domain::sla::Metric;
+    use solmu_domain::sla::{ActionKind, Metric};
 
     use super::*;
 
@@ -116,6 +128,9 @@ mod tests {
             fired_at: Timestamp::UNIX_EPOCH + SignedDuration::from_millis(300),
             priority: "urgent".to_owned(),
             by_timer: true,
+            step: String::new(),
+            action: ActionKind::Warn,
+            target: String::new(),
         };
         metrics.told(&[notice]);
         let told = metrics.breaches.get(["first_response", "urgent"]);

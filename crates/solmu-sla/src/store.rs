@@ -2,3 +2,5 @@
 
 pub(crate) mod catalogue;
 pub(crate) mod clocks;
+pub(crate) mod cycles;
+pub(crate) mod edits;

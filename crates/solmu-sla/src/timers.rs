@@ -113,18 +113,25 @@ impl Timers {
                 break;
             }
         }
-        self.worker.alarm.reset();
-        let mut connection = self
-            .worker
-            .db
-            .pool()
-            .acquire()
-            .await
-            .map_err(DbError::from)?;
-        if let Some(at) = clocks::next_wake(&mut connection).await? {
-            self.worker.alarm.set(at);
+        loop {
+            self.worker.alarm.reset();
+            let (next, edited) = self.ask().await?;
+            if let Some(at) = next {
+                self.worker.alarm.set(at);
+            }
+            // Timers do not wait for an edit that concerns many tickets: they are looked at between its batches.
+            if !edited || self.is_due() || !self.still(term) {
+                return Ok(());
+            }
+            self.worker.apply_edit(term, limit).await?;
         }
-        Ok(())
+    }
+
+    /// The next timer, and whether an edit is on its way to the tickets.
+    async fn ask(&self) -> Result<(Option<Timestamp>, bool), DbError> {
+        let pool = self.worker.db.pool();
+        let mut connection = pool.acquire().await.map_err(DbError::from)?;
+        clocks::next_wake(&mut connection).await
     }
 
     /// Sleeps until a timer is due or the table should be asked again.

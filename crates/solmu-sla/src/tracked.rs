@@ -4,25 +4,35 @@
 //! makes all timers anew: a breach is told again only after a late event has taken it back, a warning only after its
 //! deadline has moved later by more than a minute.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use solmu_domain::{
     clock::truncate_to_micros,
-    ids::{PolicyId, TicketId},
+    ids::TicketId,
     sla::{
-        ClockError, ClockEvent, ClockEventKind, DueTimes, Instant, InstantKind, Metric, Terms,
-        TicketClocks, TicketStart, reminder_rearms, sort_events,
+        ActionKind, ClockError, ClockEvent, ClockEventKind, DueTimes, Instant, InstantKind, Metric,
+        Outcome, Step, Terms, TicketClocks, TicketStart, reminder_rearms, sort_events,
     },
 };
 
+use crate::{policy_set::PolicySet, store::cycles::Booking};
+
+/// What is told later than this after its time is marked as late.
+const ON_TIME: SignedDuration = SignedDuration::from_secs(1);
+/// Rounds in which one firing looks for what has become due: a warning, its breach, the chain after it, and nothing.
+const ROUNDS: usize = 4;
+
 /// Something that was told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Announced {
     pub(crate) kind: InstantKind,
     pub(crate) metric: Metric,
     pub(crate) cycle: u32,
     /// The deadline that it was about.
     pub(crate) due: Timestamp,
+    /// Key of the policy's step; empty for a breach and for the reminder.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) step: String,
 }
 
 /// Something to tell.
@@ -38,13 +48,17 @@ pub(crate) struct Notice {
     pub(crate) priority: String,
     /// False when an event showed the breach before its timer did.
     pub(crate) by_timer: bool,
+    /// Key of the policy's step; empty for a breach and for the reminder.
+    pub(crate) step: String,
+    pub(crate) action: ActionKind,
+    pub(crate) target: String,
 }
 
-/// A version of a policy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct PolicyKey {
-    pub(crate) id: PolicyId,
-    pub(crate) version: i32,
+impl Notice {
+    /// Whether it comes after its time: after an outage, or when an event showed what nobody had noted.
+    pub(crate) fn is_late(&self) -> bool {
+        self.fired_at.duration_since(self.scheduled_at) > ON_TIME
+    }
 }
 
 /// What the ticket service was told last.
@@ -62,13 +76,17 @@ pub(crate) struct Tracked {
     pub(crate) version: i64,
     /// None when no policy fits the ticket.
     pub(crate) promise: Option<Promise>,
+    pub(crate) channel: String,
+    /// The cycles that are booked for attainment.
+    pub(crate) booked: Vec<Booking>,
     pub(crate) decided: Decided,
 }
 
 /// The clocks of a ticket to which something is promised.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Promise {
-    pub(crate) policy: PolicyKey,
+    /// Those that hold now; the start names those that held first.
+    pub(crate) policies: PolicySet,
     pub(crate) start: TicketStart,
     pub(crate) clocks: TicketClocks,
     pub(crate) announced: Vec<Announced>,
@@ -77,18 +95,25 @@ pub(crate) struct Promise {
 impl Promise {
     /// The clocks of a new ticket after `events`, which are those that came before its opening did.
     pub(crate) fn open(
-        policy: PolicyKey,
+        policies: PolicySet,
         start: TicketStart,
         mut events: Vec<ClockEvent>,
         terms: &Terms<'_>,
     ) -> Result<Self, ClockError> {
         let clocks = replay(&start, &mut events, terms)?;
         Ok(Self {
-            policy,
+            policies,
             start,
             clocks,
             announced: Vec::new(),
         })
+    }
+
+    /// Rows of the release before do not name their first policy; to be called before they get another one.
+    pub(crate) fn name_policy(&mut self) {
+        if self.start.policy.is_empty() {
+            self.start.policy = self.policies.to_string();
+        }
     }
 
     /// Whether one of the events is not newer than what the clocks know, so that [`Promise::replay`] is needed. Events
@@ -130,9 +155,30 @@ impl Promise {
         Ok(())
     }
 
-    /// Breaches that nobody has been told of. They count as told from here on.
-    pub(crate) fn tell_breaches(&mut self, now: Timestamp, by_timer: bool) -> Vec<Notice> {
+    /// Breaches that nobody has been told of, as far as it is time. They count as told from here on.
+    pub(crate) fn tell_breaches(
+        &mut self,
+        now: Timestamp,
+        by_timer: bool,
+        terms: &Terms<'_>,
+    ) -> Result<Vec<Notice>, ClockError> {
         let mut notices = Vec::new();
+        for (scheduled_at, told) in self.untold_breaches(terms)? {
+            if scheduled_at > now {
+                continue;
+            }
+            notices.push(told.notice(scheduled_at, now, self.clocks.priority(), by_timer));
+            self.announced.push(told);
+        }
+        Ok(notices)
+    }
+
+    /// Each with the time at which it is to be told.
+    fn untold_breaches(
+        &self,
+        terms: &Terms<'_>,
+    ) -> Result<Vec<(Timestamp, Announced)>, ClockError> {
+        let mut untold = Vec::new();
         for cycle in self.clocks.cycles() {
             let Some(due) = cycle.breached_at else {
                 continue;
@@ -142,15 +188,13 @@ impl Promise {
                 metric: cycle.metric,
                 cycle: cycle.number,
                 due,
+                step: String::new(),
             };
-            if self.announced.iter().any(|other| other.is_about(&told)) {
-                continue;
+            if !self.announced.iter().any(|other| other.is_about(&told)) {
+                untold.push((self.clocks.told_at(cycle, after(due), terms)?, told));
             }
-            let scheduled_at = after(due);
-            notices.push(told.notice(scheduled_at, now, self.clocks.priority(), by_timer));
-            self.announced.push(told);
         }
-        notices
+        Ok(untold)
     }
 
     /// Fires every timer that is due at `now`.
@@ -160,32 +204,45 @@ impl Promise {
         terms: &Terms<'_>,
     ) -> Result<Vec<Notice>, ClockError> {
         let mut notices = Vec::new();
-        for instant in self.pending(terms)? {
-            if instant.at > now {
-                break;
-            }
-            match instant.kind {
-                InstantKind::Warning => {
-                    let told = Announced::of(&instant);
-                    notices.push(told.notice(instant.at, now, self.clocks.priority(), true));
-                    self.announced.push(told);
+        // What follows a breach shows only once that is noted.
+        for _ in 0..ROUNDS {
+            let before = (notices.len(), self.announced.len());
+            for (instant, step) in self.pending(terms)? {
+                if instant.at > now {
+                    break;
                 }
-                // At the timer's time and not at `now`: an event that is on its way and happened in between is in
-                // order, and a replay gives the same state whenever the timer fired.
-                InstantKind::Breach => {
+                if instant.kind == InstantKind::Breach {
+                    // At the timer's time and not at `now`: an event that is on its way and happened in between is in
+                    // order, and a replay gives the same state whenever the timer fired.
                     let at = instant.at.max(self.clocks.last_event_at());
                     self.clocks.apply(&tick(at), terms)?;
+                    continue;
                 }
+                let told = Announced::of(&instant, step.as_ref());
+                let mut notice = told.notice(instant.at, now, self.clocks.priority(), true);
+                if let Some(step) = step {
+                    notice.action = step.action;
+                    notice.target = step.target;
+                }
+                notices.push(notice);
+                self.announced.push(told);
+            }
+            notices.extend(self.tell_breaches(now, true, terms)?);
+            if before == (notices.len(), self.announced.len()) {
+                break;
             }
         }
-        notices.extend(self.tell_breaches(now, true));
         notices.sort_by_key(|notice| notice.scheduled_at);
         Ok(notices)
     }
 
     /// When [`Promise::fire`] has something to do next.
     pub(crate) fn wake_at(&self, terms: &Terms<'_>) -> Result<Option<Timestamp>, ClockError> {
-        Ok(self.pending(terms)?.first().map(|instant| instant.at))
+        let untold = self.untold_breaches(terms)?.into_iter();
+        let untold = untold.map(|(at, _)| at).min();
+        let pending = self.pending(terms)?;
+        let first = pending.first().map(|(instant, _)| instant.at);
+        Ok(untold.into_iter().chain(first).min())
     }
 
     /// What the ticket service has to know.
@@ -193,26 +250,71 @@ impl Promise {
         let mut open = self.clocks.cycles().filter(|cycle| cycle.end.is_none());
         Ok(Decided {
             due: self.clocks.due_times(terms)?,
-            breached: open.any(|cycle| cycle.breached_at.is_some()),
+            breached: open.any(|cycle| cycle.breached_at.is_some() && cycle.metric.is_external()),
         })
     }
 
-    /// Timers that have not been told of, earliest first.
-    fn pending(&self, terms: &Terms<'_>) -> Result<Vec<Instant>, ClockError> {
-        let mut instants = self.clocks.next_instants(terms)?;
-        instants.retain(|instant| match instant.kind {
-            InstantKind::Breach => true,
-            InstantKind::Warning => {
-                let wanted = Announced::of(instant);
-                let told = self
-                    .announced
-                    .iter()
-                    .filter(|other| other.is_about(&wanted));
-                let latest = told.map(|told| told.due).max();
-                latest.is_none_or(|latest| reminder_rearms(latest, instant.due))
+    /// Timers that have not been told of, earliest first, with the steps that they are for.
+    pub(crate) fn pending(
+        &self,
+        terms: &Terms<'_>,
+    ) -> Result<Vec<(Instant, Option<Step>)>, ClockError> {
+        let current = terms.current(self.clocks.policy_key())?;
+        let steps = &current.get().rules.steps;
+        let mut pending = Vec::new();
+        for instant in self.clocks.next_instants(terms)? {
+            let step = instant.step.and_then(|index| steps.get(index));
+            let wanted = Announced::of(&instant, step);
+            let told = self.announced.iter();
+            let told = told.filter(|other| other.is_about(&wanted));
+            let latest = told.map(|told| told.due).max();
+            let is_wanted = match (instant.kind, latest) {
+                (InstantKind::Breach, _) | (_, None) => true,
+                // Ahead of a deadline that has moved; once for a breach.
+                (_, Some(latest)) => {
+                    reminder_rearms(latest, instant.due) && !self.is_breached(&wanted)
+                }
+            };
+            if is_wanted {
+                pending.push((instant, step.cloned()));
             }
-        });
-        Ok(instants)
+        }
+        Ok(pending)
+    }
+
+    fn is_breached(&self, about: &Announced) -> bool {
+        let mut cycles = self.clocks.cycles();
+        cycles.any(|cycle| {
+            (cycle.metric, cycle.number) == (about.metric, about.cycle)
+                && cycle.breached_at.is_some()
+        })
+    }
+
+    /// The cycles that count for attainment: kept or missed, and those that are late already. Void ones do not.
+    pub(crate) fn bookings(&self) -> Vec<Booking> {
+        let mut bookings = Vec::new();
+        for cycle in self.clocks.cycles() {
+            let counted_at = match cycle.end {
+                Some(end) if end.outcome == Outcome::Met => Some(end.at),
+                Some(_) => None,
+                None => cycle.breached_at,
+            };
+            let (Some(counted_at), Some(target_s)) = (counted_at, cycle.target_s) else {
+                continue;
+            };
+            let team = cycle.team.as_deref().or(self.clocks.team());
+            bookings.push(Booking {
+                metric: cycle.metric,
+                cycle: cycle.number,
+                target_s,
+                elapsed_s: cycle.consumed_s(),
+                counted_at,
+                ended: cycle.end.is_some(),
+                breached: cycle.breached_at.is_some(),
+                team: team.and_then(|team| team.parse().ok()),
+            });
+        }
+        bookings
     }
 
     /// A late event may show that a breach was none. Should it come after all, it is told again.
@@ -230,8 +332,9 @@ impl Promise {
 }
 
 impl Announced {
-    const fn of(instant: &Instant) -> Self {
+    fn of(instant: &Instant, step: Option<&Step>) -> Self {
         Self {
+            step: step.map(Step::key).unwrap_or_default(),
             kind: instant.kind,
             metric: instant.metric,
             cycle: instant.cycle,
@@ -241,11 +344,12 @@ impl Announced {
 
     /// Whether both are about the same thing, whatever the deadline.
     fn is_about(&self, other: &Self) -> bool {
-        self.kind == other.kind && self.metric == other.metric && self.cycle == other.cycle
+        (self.kind, self.metric, self.cycle) == (other.kind, other.metric, other.cycle)
+            && self.step == other.step
     }
 
     fn notice(
-        self,
+        &self,
         scheduled_at: Timestamp,
         fired_at: Timestamp,
         priority: &str,
@@ -260,6 +364,9 @@ impl Announced {
             fired_at,
             priority: priority.to_owned(),
             by_timer,
+            step: self.step.clone(),
+            action: ActionKind::Warn,
+            target: String::new(),
         }
     }
 }

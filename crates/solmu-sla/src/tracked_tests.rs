@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use proptest::prelude::*;
-use solmu_domain::sla::{ANY_PRIORITY, Calendar, CalendarSpec, ClockStatus, MetricTargets, Policy};
+use solmu_domain::{
+    ids::PolicyId,
+    sla::{ANY_PRIORITY, Calendar, CalendarSpec, ClockStatus, MetricTargets, Policy, StepAt},
+};
 use uuid::Uuid;
 
 use super::*;
+use crate::policy_set::PolicyKey;
 
 const CALENDAR: &str = "always@1";
 
@@ -28,6 +32,7 @@ impl World {
             first_response: Some(3_600),
             next_response: Some(1_800),
             resolution: Some(14_400),
+            ..MetricTargets::default()
         };
         let mut policy = Policy::new(BTreeMap::from([(ANY_PRIORITY.to_owned(), targets)]));
         policy.remind_before_s = Some(900);
@@ -43,10 +48,7 @@ impl World {
     }
 
     fn terms(&self) -> Terms<'_> {
-        Terms {
-            policy: &self.policy,
-            calendars: &self.calendars,
-        }
+        Terms::new(&self.policy, &self.calendars)
     }
 
     fn open(&self) -> Promise {
@@ -56,11 +58,14 @@ impl World {
             priority: "normal".to_owned(),
             calendar: CALENDAR.to_owned(),
             outbound: false,
+            calendars: BTreeMap::new(),
+            policy: String::new(),
+            team: None,
         };
-        let policy = PolicyKey {
+        let policy = PolicySet::one(PolicyKey {
             id: PolicyId::from_uuid(Uuid::nil()),
             version: 1,
-        };
+        });
         Promise::open(policy, start, Vec::new(), &self.terms()).unwrap()
     }
 }
@@ -128,12 +133,17 @@ fn a_breach_that_an_event_shows_is_told_once() {
     let terms = world.terms();
     let mut promise = world.open();
     promise.apply(vec![reply(90)], &terms).unwrap();
-    let notices = promise.tell_breaches(at(91), false);
+    let notices = promise.tell_breaches(at(91), false, &terms).unwrap();
     assert_eq!(
         kinds(&notices),
         [(InstantKind::Breach, Metric::FirstResponse)]
     );
-    assert!(promise.tell_breaches(at(92), false).is_empty());
+    assert!(
+        promise
+            .tell_breaches(at(92), false, &terms)
+            .unwrap()
+            .is_empty()
+    );
     let fired = promise.fire(at(92), &terms).unwrap();
     assert!(fired.is_empty(), "{fired:?}");
     assert!(!promise.decide(&terms).unwrap().breached, "it is answered");
@@ -167,7 +177,12 @@ fn a_replay_notes_again_what_a_timer_had_noted() {
     let seen = ClockEvent::new(at(10), ClockEventKind::CustomerMessage);
     promise.replay(vec![seen], &terms).unwrap();
     assert!(promise.decide(&terms).unwrap().breached);
-    assert!(promise.tell_breaches(at(62), false).is_empty());
+    assert!(
+        promise
+            .tell_breaches(at(62), false, &terms)
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[test]
@@ -195,6 +210,112 @@ fn events_before_the_opening_are_counted_from_it() {
     let mut promise = world.open();
     promise.replay(vec![reply(-5)], &terms).unwrap();
     assert_eq!(promise.decide(&terms).unwrap().due.first_response_due, None);
+}
+
+fn step(at: StepAt, action: ActionKind, target: &str) -> Step {
+    Step {
+        metric: Some(Metric::FirstResponse),
+        at,
+        action,
+        target: target.to_owned(),
+    }
+}
+
+#[test]
+fn a_chain_is_taken_once_step_by_step_and_is_cancelled_by_the_answer() {
+    let mut world = World::new();
+    world.policy.remind_before_s = None;
+    world.policy.rules.steps = vec![
+        step(StepAt::UsedPercent(50), ActionKind::Warn, ""),
+        step(StepAt::UsedPercent(75), ActionKind::Warn, ""),
+        step(StepAt::AfterS(0), ActionKind::RaisePriority, ""),
+        step(StepAt::AfterS(1_800), ActionKind::Notify, "team_lead"),
+        step(StepAt::AfterS(7_200), ActionKind::Reassign, ""),
+    ];
+    let terms = world.terms();
+    let mut promise = world.open();
+    let steps =
+        |notices: &[Notice]| -> Vec<String> { notices.iter().map(|it| it.step.clone()).collect() };
+    assert_eq!(
+        steps(&promise.fire(at(31), &terms).unwrap()),
+        ["used 50% warn"]
+    );
+    assert!(promise.fire(at(40), &terms).unwrap().is_empty());
+    // Nobody worked for an hour: all that was due meanwhile is told at once, in order, marked late.
+    let told = promise.fire(at(91), &terms).unwrap();
+    assert_eq!(
+        steps(&told),
+        [
+            "used 75% warn",
+            "",
+            "after 0 raise_priority",
+            "after 1800 notify team_lead"
+        ]
+    );
+    assert!(told.iter().all(Notice::is_late));
+    assert_eq!(told[3].target, "team_lead");
+    assert!(promise.fire(at(100), &terms).unwrap().is_empty());
+    assert_eq!(promise.wake_at(&terms).unwrap(), Some(at(180)));
+    promise.apply(vec![reply(150)], &terms).unwrap();
+    assert_eq!(
+        promise.wake_at(&terms).unwrap(),
+        Some(after(at(240))),
+        "only resolution is left"
+    );
+}
+
+#[test]
+fn a_quiet_policy_tells_a_breach_in_the_morning_and_knows_it_at_night() {
+    let mut world = World::new();
+    world.policy.remind_before_s = None;
+    world.policy.rules.quiet = true;
+    let hours: CalendarSpec = serde_json::from_value(serde_json::json!({"tz": "UTC", "hours": {
+        "mon": [["08:00", "09:00"]], "tue": [["08:00", "09:00"]]}}))
+    .unwrap();
+    let office = Calendar::new(&hours).unwrap();
+    world.calendars.insert(CALENDAR.to_owned(), office);
+    let terms = world.terms();
+    let mut promise = world.open();
+    // The hour is used up at closing time on Monday.
+    assert!(promise.fire(at(70), &terms).unwrap().is_empty());
+    assert!(promise.decide(&terms).unwrap().breached);
+    assert_eq!(promise.wake_at(&terms).unwrap(), Some(at(24 * 60)));
+    let told = promise.fire(at(24 * 60), &terms).unwrap();
+    assert_eq!(kinds(&told), [(InstantKind::Breach, Metric::FirstResponse)]);
+    assert!(!told[0].is_late(), "it was meant for the morning");
+}
+
+#[test]
+fn what_counts_for_attainment() {
+    let world = World::new();
+    let terms = world.terms();
+    let mut promise = world.open();
+    assert!(promise.bookings().is_empty());
+    promise.fire(at(61), &terms).unwrap();
+    let late = promise.bookings();
+    assert_eq!(
+        (late.len(), late[0].ended, late[0].breached),
+        (1, false, true)
+    );
+    assert_eq!(late[0].counted_at, at(60));
+    promise.apply(vec![reply(70)], &terms).unwrap();
+    let answered = promise.bookings();
+    assert_eq!(
+        (answered[0].counted_at, answered[0].elapsed_s),
+        (at(70), 4_200)
+    );
+    promise
+        .apply(vec![status(80, ClockStatus::Resolved)], &terms)
+        .unwrap();
+    assert_eq!(promise.bookings().len(), 2);
+    promise
+        .apply(vec![status(90, ClockStatus::Open)], &terms)
+        .unwrap();
+    assert_eq!(
+        promise.bookings().len(),
+        1,
+        "a reopened resolution is undecided again"
+    );
 }
 
 fn any_event() -> impl Strategy<Value = ClockEvent> {
@@ -235,7 +356,7 @@ proptest! {
             } else {
                 promise.apply(batch.to_vec(), &terms).unwrap();
             }
-            promise.tell_breaches(at(500), false);
+            promise.tell_breaches(at(500), false, &terms).unwrap();
         }
         promise.fire(at(2_000), &terms).unwrap();
 
@@ -260,7 +381,7 @@ proptest! {
             told.extend(promise.fire(event.at, &terms).unwrap());
             let now = event.at;
             promise.apply(vec![event], &terms).unwrap();
-            told.extend(promise.tell_breaches(now, false));
+            told.extend(promise.tell_breaches(now, false, &terms).unwrap());
         }
         told.extend(promise.fire(at(2_000), &terms).unwrap());
         let of = |kind| told.iter().filter(move |notice: &&Notice| notice.kind == kind);

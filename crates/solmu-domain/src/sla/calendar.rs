@@ -51,6 +51,15 @@ impl fmt::Debug for Calendar {
     }
 }
 
+/// A stretch of open time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// The first open instant.
+    pub open: Timestamp,
+    /// The first instant that is closed again.
+    pub close: Timestamp,
+}
+
 impl Calendar {
     /// Parses and checks a calendar.
     ///
@@ -124,6 +133,43 @@ impl Calendar {
     /// `at` when it is open, else the next instant that is; [`Timestamp::MAX`] when there is none.
     pub fn next_opening(&self, at: Timestamp) -> Timestamp {
         self.try_next_opening(at).unwrap_or(Timestamp::MAX)
+    }
+
+    /// The openings from `from` until `until`, at most `limit`; the first and the last are cut to that time.
+    pub fn openings(&self, from: Timestamp, until: Timestamp, limit: usize) -> Vec<Opening> {
+        let mut openings = Vec::new();
+        let mut at = from;
+        while openings.len() < limit {
+            let Some(open) = self.try_next_opening(at).filter(|open| *open < until) else {
+                break;
+            };
+            let close = self.closing_after(open, until);
+            openings.push(Opening { open, close });
+            at = close;
+        }
+        openings
+    }
+
+    /// When what is open at `open` closes, or `until` when that comes first.
+    fn closing_after(&self, open: Timestamp, until: Timestamp) -> Timestamp {
+        let Some(plan) = &self.plan else {
+            return until;
+        };
+        let (mut at, last) = (open.as_microsecond(), until.as_microsecond());
+        let mut index = self.block_of(plan, at);
+        while at < last {
+            let closing = self.with_block(plan, index, |block| block.closing(at));
+            let Some((closing, at_the_end)) = closing else {
+                break;
+            };
+            at = closing;
+            if !at_the_end {
+                break;
+            }
+            // It may go on in the next block.
+            index += 1;
+        }
+        instant(at).map_or(until, |closing| closing.min(until))
     }
 
     /// [`due`](Self::due) with a target in microseconds; None when it never comes.

@@ -4,13 +4,17 @@
 //! A clock that has ended sees no more changes of priority or calendar, and a reopened one goes on under the terms that
 //! it ended with. Changes are prospective: what is consumed stays consumed, in whichever calendar it was.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
     cycle::{Cycle, Outcome},
     event::{ChangeKind, ClockChange, ClockEvent, ClockEventKind},
-    policy::{ClockStatus, Metric, NextResponseFrom, Policy},
+    metric::{ClockStatus, Metric},
+    policy::{NextResponseFrom, Policy},
+    rules::{OnMerge, OnPriority},
     terms::{ClockError, Terms, TicketStart},
 };
 use crate::clock::truncate_to_micros;
@@ -22,11 +26,27 @@ pub struct TicketClocks {
     pub(super) status: ClockStatus,
     priority: String,
     calendar: String,
-    responded: bool,
+    /// Of those metrics that have another calendar.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    calendars: BTreeMap<Metric, String>,
+    /// Key of the policy; empty for the one that the terms give.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    policy: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) team: Option<String>,
+    pub(super) responded: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    outbound: bool,
     pub(super) first_response: Option<Cycle>,
     pub(super) resolution: Option<Cycle>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) agent_work: Option<Cycle>,
     pub(super) next_response: Option<Cycle>,
-    /// Ended cycles of next response, oldest first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) periodic_update: Option<Cycle>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ownership: Option<Cycle>,
+    /// Ended cycles of metrics that have several, oldest first.
     pub(super) answered: Vec<Cycle>,
 }
 
@@ -34,29 +54,32 @@ impl TicketClocks {
     /// The clocks of a new ticket. The customer's message that opened it is part of the start and no event.
     pub fn start(start: &TicketStart, terms: &Terms<'_>) -> Result<Self, ClockError> {
         terms.calendar(&start.calendar)?;
+        for calendar in start.calendars.values() {
+            terms.calendar(calendar)?;
+        }
+        let current = terms.current(&start.policy)?;
+        let policy = current.get();
         let mut clocks = Self {
             at: truncate_to_micros(start.at),
             status: start.status,
             priority: start.priority.clone(),
             calendar: start.calendar.clone(),
+            calendars: start.calendars.clone(),
+            policy: start.policy.clone(),
+            team: start.team.clone(),
             responded: false,
+            outbound: start.outbound,
             first_response: None,
             resolution: None,
+            agent_work: None,
             next_response: None,
+            periodic_update: None,
+            ownership: None,
             answered: Vec::new(),
         };
-        let policy = terms.policy;
-        if policy.measures(Metric::FirstResponse) && !start.outbound {
-            clocks.first_response = Some(clocks.new_cycle(Metric::FirstResponse, policy));
-        }
-        if policy.measures(Metric::Resolution) {
-            clocks.resolution = Some(clocks.new_cycle(Metric::Resolution, policy));
-        }
-        if policy.next_response_from == NextResponseFrom::Any
-            && policy.measures(Metric::NextResponse)
-            && !start.outbound
-        {
-            clocks.next_response = Some(clocks.new_cycle(Metric::NextResponse, policy));
+        clocks.begin_missing(policy, &mut Vec::new());
+        if policy.next_response_from == NextResponseFrom::Any && !start.outbound {
+            clocks.begin(Metric::NextResponse, policy, &mut Vec::new());
         }
         Ok(clocks)
     }
@@ -77,7 +100,7 @@ impl TicketClocks {
     /// Changes the clocks by one event; the answer is what it did, breaches first.
     ///
     /// # Errors
-    /// The clocks are unchanged when a calendar is missing or the event is older than the last one.
+    /// The clocks are unchanged when a calendar or policy is missing or the event is older than the last one.
     pub fn apply(
         &mut self,
         event: &ClockEvent,
@@ -88,6 +111,15 @@ impl TicketClocks {
             return Err(ClockError::OutOfOrder { at, last: self.at });
         }
         self.check_calendars(&event.kind, terms)?;
+        let key = match &event.kind {
+            ClockEventKind::Policy { to } => to,
+            _ => &self.policy,
+        };
+        let current = terms.current(key)?;
+        let terms = &Terms {
+            policy: current.get(),
+            ..*terms
+        };
         self.at = at;
         let mut changes = self.note_breaches(terms)?;
         match &event.kind {
@@ -96,13 +128,20 @@ impl TicketClocks {
             ClockEventKind::CustomerMessage => self.ask(terms, &mut changes),
             ClockEventKind::Priority { to } => {
                 self.priority.clone_from(to);
-                self.retarget(terms, &mut changes)?;
+                self.reprioritise(terms, &mut changes)?;
             }
-            ClockEventKind::Policy => {
+            ClockEventKind::Policy { to } => {
+                self.policy.clone_from(to);
                 self.retarget(terms, &mut changes)?;
                 self.run_or_pause(terms, &mut changes)?;
+                if !self.status.is_done() {
+                    self.begin_missing(terms.policy, &mut changes);
+                }
             }
-            ClockEventKind::Calendar { to } => self.move_to(to, terms, &mut changes)?,
+            ClockEventKind::Calendar { to, metrics } => {
+                self.move_to(to, metrics, terms, &mut changes)?;
+            }
+            ClockEventKind::Team { to } => self.change_team(to.as_deref(), terms, &mut changes)?,
             ClockEventKind::Absorbed { unanswered_since } => {
                 if let Some(since) = unanswered_since {
                     self.absorb(truncate_to_micros(*since), terms, &mut changes)?;
@@ -129,40 +168,84 @@ impl TicketClocks {
         &self.priority
     }
 
-    /// All cycles: first response, resolution, then each next response, the running one last.
+    /// Key of the policy that holds; empty for the one that the terms give.
+    pub fn policy_key(&self) -> &str {
+        &self.policy
+    }
+
+    /// The ticket's team as the clocks know it.
+    pub fn team(&self) -> Option<&str> {
+        self.team.as_deref()
+    }
+
+    /// Key of the calendar that new clocks get, but for those metrics that have another one.
+    pub fn calendar_key(&self) -> &str {
+        &self.calendar
+    }
+
+    /// Keys of the calendars of metrics that have one of their own.
+    pub const fn metric_calendars(&self) -> &BTreeMap<Metric, String> {
+        &self.calendars
+    }
+
+    /// Since when the customer waits for an answer at `at`, the instant of a merge: also when the merge has closed the
+    /// ticket before it was told here.
+    pub fn unanswered_since(&self, at: Timestamp) -> Option<Timestamp> {
+        let waits = |cycle: &&Cycle| match cycle.end {
+            None => true,
+            Some(end) => end.outcome == Outcome::Void && end.at == truncate_to_micros(at),
+        };
+        let asked = self.cycles().filter(waits);
+        let asked = asked
+            .filter(|cycle| matches!(cycle.metric, Metric::FirstResponse | Metric::NextResponse));
+        asked.map(|cycle| cycle.started_at).min()
+    }
+
+    /// All cycles: first response, resolution and agent work, then those that have ended of the metrics with several
+    /// cycles, then their present ones.
     pub fn cycles(&self) -> impl Iterator<Item = &Cycle> {
         let single = self.first_response.iter().chain(&self.resolution);
-        single.chain(&self.answered).chain(&self.next_response)
+        let single = single.chain(&self.agent_work).chain(&self.answered);
+        let several = self.next_response.iter().chain(&self.periodic_update);
+        single.chain(several).chain(&self.ownership)
     }
 
     /// Keys of the calendars that the next event needs.
     pub fn calendar_keys(&self) -> impl Iterator<Item = &str> {
         let cycles = self.cycles().map(|cycle| cycle.calendar.as_str());
-        std::iter::once(self.calendar.as_str()).chain(cycles)
+        let own = self.calendars.values().map(String::as_str);
+        std::iter::once(self.calendar.as_str())
+            .chain(own)
+            .chain(cycles)
     }
 
     fn check_calendars(&self, kind: &ClockEventKind, terms: &Terms<'_>) -> Result<(), ClockError> {
-        for cycle in self
-            .first_response
-            .iter()
-            .chain(&self.resolution)
-            .chain(&self.next_response)
-        {
+        let single = self.first_response.iter().chain(&self.resolution);
+        let single = single.chain(&self.agent_work).chain(&self.next_response);
+        for cycle in single.chain(&self.periodic_update).chain(&self.ownership) {
             terms.calendar(&cycle.calendar)?;
         }
-        let current = if let ClockEventKind::Calendar { to } = kind {
-            to
+        let (current, own) = if let ClockEventKind::Calendar { to, metrics } = kind {
+            (to, metrics)
         } else {
-            &self.calendar
+            (&self.calendar, &self.calendars)
         };
-        terms.calendar(current).map(|_| ())
+        for calendar in own.values().chain([current]) {
+            terms.calendar(calendar)?;
+        }
+        Ok(())
     }
 
-    fn active(&mut self) -> impl Iterator<Item = &mut Cycle> {
+    pub(super) fn active(&mut self) -> impl Iterator<Item = &mut Cycle> {
         let single = self.first_response.iter_mut().chain(&mut self.resolution);
-        single
-            .filter(|cycle| cycle.end.is_none())
-            .chain(&mut self.next_response)
+        let single = single
+            .chain(&mut self.agent_work)
+            .filter(|cycle| cycle.end.is_none());
+        let several = self
+            .next_response
+            .iter_mut()
+            .chain(&mut self.periodic_update);
+        single.chain(several).chain(&mut self.ownership)
     }
 
     fn note_breaches(&mut self, terms: &Terms<'_>) -> Result<Vec<ClockChange>, ClockError> {
@@ -176,44 +259,14 @@ impl TicketClocks {
         Ok(changes)
     }
 
-    fn change_status(
-        &mut self,
-        to: ClockStatus,
-        terms: &Terms<'_>,
-        changes: &mut Vec<ClockChange>,
-    ) -> Result<(), ClockError> {
-        let was_done = self.status.is_done();
-        self.status = to;
-        if !was_done && to.is_done() {
-            finish(&mut self.resolution, Outcome::Met, self.at, terms, changes)?;
-            finish(
-                &mut self.first_response,
-                Outcome::Void,
-                self.at,
-                terms,
-                changes,
-            )?;
-            self.end_next_response(Outcome::Void, terms, changes)?;
-        } else if was_done && !to.is_done() {
-            reopen(&mut self.resolution, |_| true, self.at, changes);
-            reopen(
-                &mut self.first_response,
-                |outcome| outcome == Outcome::Void,
-                self.at,
-                changes,
-            );
-        }
-        self.run_or_pause(terms, changes)
-    }
-
-    fn run_or_pause(
+    pub(super) fn run_or_pause(
         &mut self,
         terms: &Terms<'_>,
         changes: &mut Vec<ClockChange>,
     ) -> Result<(), ClockError> {
-        let (at, stopped) = (self.at, terms.policy.stops(self.status));
+        let (at, status) = (self.at, self.status);
         for cycle in self.active() {
-            if stopped {
+            if terms.policy.pauses(cycle.metric, status) {
                 if cycle.pause(at, terms.calendar(&cycle.calendar)?) {
                     changes.push(change(cycle, at, ChangeKind::Paused));
                 }
@@ -229,31 +282,42 @@ impl TicketClocks {
         terms: &Terms<'_>,
         changes: &mut Vec<ClockChange>,
     ) -> Result<(), ClockError> {
-        finish(
-            &mut self.first_response,
-            Outcome::Met,
-            self.at,
-            terms,
-            changes,
-        )?;
+        self.end(Metric::FirstResponse, Outcome::Met, terms, changes)?;
         self.responded = true;
-        self.end_next_response(Outcome::Met, terms, changes)
+        self.end(Metric::NextResponse, Outcome::Met, terms, changes)?;
+        self.end(Metric::PeriodicUpdate, Outcome::Met, terms, changes)?;
+        if !self.status.is_done() {
+            self.begin(Metric::PeriodicUpdate, terms.policy, changes);
+        }
+        Ok(())
     }
 
     fn ask(&mut self, terms: &Terms<'_>, changes: &mut Vec<ClockChange>) {
-        if self.next_response.is_none() && self.counts_messages(terms.policy) {
-            let cycle = self.new_cycle(Metric::NextResponse, terms.policy);
-            changes.push(change(&cycle, self.at, ChangeKind::Started));
-            self.next_response = Some(cycle);
+        let begun = self.responded
+            || self.first_response.is_none()
+            || terms.policy.next_response_from == NextResponseFrom::Any;
+        if begun {
+            self.begin(Metric::NextResponse, terms.policy, changes);
         }
     }
 
-    /// Whether a customer message starts a next-response clock.
-    fn counts_messages(&self, policy: &Policy) -> bool {
-        let begun = self.responded
-            || self.first_response.is_none()
-            || policy.next_response_from == NextResponseFrom::Any;
-        begun && policy.measures(Metric::NextResponse)
+    fn reprioritise(
+        &mut self,
+        terms: &Terms<'_>,
+        changes: &mut Vec<ClockChange>,
+    ) -> Result<(), ClockError> {
+        match terms.policy.rules.on_priority {
+            OnPriority::Keep => return Ok(()),
+            OnPriority::Retarget => {}
+            OnPriority::Restart => {
+                let at = self.at;
+                for cycle in self.active() {
+                    cycle.restart(at);
+                    changes.push(change(cycle, at, ChangeKind::Rescheduled));
+                }
+            }
+        }
+        self.retarget(terms, changes)
     }
 
     fn retarget(
@@ -262,9 +326,11 @@ impl TicketClocks {
         changes: &mut Vec<ClockChange>,
     ) -> Result<(), ClockError> {
         let at = self.at;
-        let priority = self.priority.clone();
+        let (priority, team) = (self.priority.clone(), self.team.clone());
         for cycle in self.active() {
-            let target = terms.policy.target(&priority, cycle.metric);
+            let target = terms
+                .policy
+                .target_in(&priority, cycle.metric, team.as_deref());
             if cycle.retarget(target, at, terms.calendar(&cycle.calendar)?) {
                 changes.push(change(cycle, at, ChangeKind::Rescheduled));
             }
@@ -275,15 +341,38 @@ impl TicketClocks {
     fn move_to(
         &mut self,
         to: &str,
+        metrics: &BTreeMap<Metric, String>,
         terms: &Terms<'_>,
         changes: &mut Vec<ClockChange>,
     ) -> Result<(), ClockError> {
         let at = self.at;
         to.clone_into(&mut self.calendar);
-        for cycle in self.active().filter(|cycle| cycle.calendar != to) {
+        self.calendars.clone_from(metrics);
+        for cycle in self.active() {
+            let to = metrics.get(&cycle.metric).map_or(to, String::as_str);
+            if cycle.calendar == to {
+                continue;
+            }
             cycle.settle(at, terms.calendar(&cycle.calendar)?);
             to.clone_into(&mut cycle.calendar);
             changes.push(change(cycle, at, ChangeKind::Rescheduled));
+        }
+        Ok(())
+    }
+
+    fn change_team(
+        &mut self,
+        to: Option<&str>,
+        terms: &Terms<'_>,
+        changes: &mut Vec<ClockChange>,
+    ) -> Result<(), ClockError> {
+        if self.team.as_deref() == to {
+            return Ok(());
+        }
+        self.end(Metric::Ownership, Outcome::Met, terms, changes)?;
+        self.team = to.map(str::to_owned);
+        if !self.status.is_done() {
+            self.begin(Metric::Ownership, terms.policy, changes);
         }
         Ok(())
     }
@@ -296,6 +385,9 @@ impl TicketClocks {
         terms: &Terms<'_>,
         changes: &mut Vec<ClockChange>,
     ) -> Result<(), ClockError> {
+        if terms.policy.rules.on_merge == OnMerge::Ignore {
+            return Ok(());
+        }
         self.ask(terms, changes);
         let at = self.at;
         let Some(cycle) = self
@@ -313,92 +405,38 @@ impl TicketClocks {
         Ok(())
     }
 
-    fn end_void(
-        &mut self,
-        terms: &Terms<'_>,
-        changes: &mut Vec<ClockChange>,
-    ) -> Result<(), ClockError> {
-        finish(
-            &mut self.first_response,
-            Outcome::Void,
-            self.at,
-            terms,
-            changes,
-        )?;
-        finish(&mut self.resolution, Outcome::Void, self.at, terms, changes)?;
-        self.end_next_response(Outcome::Void, terms, changes)
-    }
-
-    fn end_next_response(
-        &mut self,
-        outcome: Outcome,
-        terms: &Terms<'_>,
-        changes: &mut Vec<ClockChange>,
-    ) -> Result<(), ClockError> {
-        finish(&mut self.next_response, outcome, self.at, terms, changes)?;
-        self.answered.extend(self.next_response.take());
-        Ok(())
-    }
-
-    fn new_cycle(&self, metric: Metric, policy: &Policy) -> Cycle {
-        let before = if metric == Metric::NextResponse {
-            self.answered.len()
-        } else {
-            0
-        };
+    /// A new cycle that starts now.
+    pub(super) fn new_cycle(&self, metric: Metric, policy: &Policy) -> Cycle {
+        let same = |cycle: &&Cycle| cycle.metric == metric;
+        let before = self.answered.iter().filter(same).count();
+        let own = self.calendars.get(&metric);
         Cycle {
             metric,
             number: u32::try_from(before + 1).unwrap_or(u32::MAX),
-            calendar: self.calendar.clone(),
-            target_s: policy.target(&self.priority, metric),
+            calendar: own.unwrap_or(&self.calendar).clone(),
+            target_s: policy.target_in(&self.priority, metric, self.team.as_deref()),
             started_at: self.at,
             consumed_us: 0,
-            since: (!policy.stops(self.status)).then_some(self.at),
+            since: (!policy.pauses(metric, self.status)).then_some(self.at),
             breached_at: None,
             end: None,
+            team: self.team.clone().filter(|_| metric == Metric::Ownership),
+        }
+    }
+
+    /// Whether a metric that was never measured can have a clock now.
+    pub(super) fn can_begin(&self, metric: Metric) -> bool {
+        match metric {
+            Metric::FirstResponse => !self.outbound && !self.responded,
+            Metric::Resolution | Metric::AgentWork => true,
+            Metric::Ownership => self.team.is_some(),
+            // These begin with a message.
+            Metric::NextResponse | Metric::PeriodicUpdate => false,
         }
     }
 }
 
-fn finish(
-    slot: &mut Option<Cycle>,
-    outcome: Outcome,
-    at: Timestamp,
-    terms: &Terms<'_>,
-    changes: &mut Vec<ClockChange>,
-) -> Result<(), ClockError> {
-    let Some(cycle) = slot.as_mut().filter(|cycle| cycle.end.is_none()) else {
-        return Ok(());
-    };
-    cycle.finish(outcome, at, terms.calendar(&cycle.calendar)?);
-    let kind = match outcome {
-        Outcome::Met => ChangeKind::Met {
-            elapsed_s: cycle.consumed_s(),
-            breached: cycle.breached_at.is_some(),
-        },
-        Outcome::Void => ChangeKind::Voided,
-    };
-    changes.push(change(cycle, at, kind));
-    Ok(())
-}
-
-fn reopen(
-    slot: &mut Option<Cycle>,
-    when: fn(Outcome) -> bool,
-    at: Timestamp,
-    changes: &mut Vec<ClockChange>,
-) {
-    let Some(cycle) = slot
-        .as_mut()
-        .filter(|cycle| cycle.end.is_some_and(|end| when(end.outcome)))
-    else {
-        return;
-    };
-    cycle.end = None;
-    changes.push(change(cycle, at, ChangeKind::Reopened));
-}
-
-const fn change(cycle: &Cycle, at: Timestamp, kind: ChangeKind) -> ClockChange {
+pub(super) const fn change(cycle: &Cycle, at: Timestamp, kind: ChangeKind) -> ClockChange {
     ClockChange {
         metric: cycle.metric,
         cycle: cycle.number,

@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{calendar::Calendar, policy::Metric};
+use super::{calendar::Calendar, metric::Metric};
 
 /// Microseconds of a second.
 const SECOND: i64 = 1_000_000;
@@ -36,7 +36,7 @@ pub struct End {
 pub struct Cycle {
     /// What it measures.
     pub metric: Metric,
-    /// Counted from 1 for each metric; only next response has more than one.
+    /// Counted from 1 for each metric.
     pub number: u32,
     /// Key of the calendar that the running stretch is counted in.
     pub calendar: String,
@@ -52,6 +52,9 @@ pub struct Cycle {
     pub breached_at: Option<Timestamp>,
     /// How and when it ended.
     pub end: Option<End>,
+    /// The team whose part it is, for [`Metric::Ownership`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
 }
 
 impl Cycle {
@@ -70,6 +73,13 @@ impl Cycle {
                 .saturating_mul(SECOND)
                 .saturating_sub(consumed),
         )
+    }
+
+    /// What is left of the target, in microseconds, when `percent` of it are used.
+    pub(super) fn spare_at(&self, percent: u8) -> i64 {
+        let rest = i64::from(100 - percent.min(100));
+        // Targets are at most ten years, so this is far from the limits.
+        self.target_s.unwrap_or(0).saturating_mul(rest) * (SECOND / 100)
     }
 
     /// [`Self::left`] at an instant.
@@ -143,6 +153,18 @@ impl Cycle {
         self.settle(at, calendar);
         self.target_s = target_s;
         true
+    }
+
+    /// Begins anew at `at`; a breach stays one.
+    pub(super) fn restart(&mut self, at: Timestamp) {
+        self.started_at = at;
+        self.consumed_us = 0;
+        self.since = self.since.map(|_| at);
+    }
+
+    /// Whether it waits for what ends it.
+    pub fn is_active(&self) -> bool {
+        self.end.is_none()
     }
 
     /// Consumed whole seconds.

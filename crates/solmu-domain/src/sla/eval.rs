@@ -21,8 +21,10 @@ use super::{
     calendar::Calendar,
     clocks::TicketClocks,
     event::{ClockEvent, ClockEventKind},
-    policy::{ClockStatus, MetricTargets, NextResponseFrom, Policy},
+    metric::ClockStatus,
+    policy::{MetricTargets, NextResponseFrom, Policy},
     report::{ClockState, MetricReport, TicketReport},
+    rules::PolicyRules,
     spec::{CalendarError, CalendarSpec},
     terms::{ClockError, Terms, TicketStart},
 };
@@ -171,17 +173,18 @@ fn eval_ticket(case: &Case) -> Result<Map<String, Value>, EvalError> {
         pause_on: BTreeSet::from([ClockStatus::WaitingOnCustomer]),
         next_response_from: case.policy.next_response_from,
         remind_before_s: case.policy.remind_before_s,
+        rules: PolicyRules::default(),
     };
-    let terms = Terms {
-        policy: &policy,
-        calendars: &calendars,
-    };
+    let terms = Terms::new(&policy, &calendars);
     let start = TicketStart {
         at: case.start,
         status: status_class(case.status.as_deref().unwrap_or("new"), &pauses),
         priority: case.priority.clone().unwrap_or_else(|| "normal".to_owned()),
         calendar: DEFAULT_CALENDAR.to_owned(),
         outbound: case.created_by.as_deref() == Some("agent"),
+        calendars: BTreeMap::new(),
+        policy: String::new(),
+        team: None,
     };
     let events = case.clock_events(&pauses)?;
     let clocks = TicketClocks::replay(&start, &events, &terms)?;
@@ -227,7 +230,10 @@ impl Case {
                 CaseEventKind::AgentReply => ClockEventKind::AgentReply,
                 CaseEventKind::CustomerMessage => ClockEventKind::CustomerMessage,
                 CaseEventKind::Priority => ClockEventKind::Priority { to: to()? },
-                CaseEventKind::Calendar => ClockEventKind::Calendar { to: to()? },
+                CaseEventKind::Calendar => ClockEventKind::Calendar {
+                    to: to()?,
+                    metrics: BTreeMap::new(),
+                },
             };
             events.push(ClockEvent::new(event.at, kind));
         }

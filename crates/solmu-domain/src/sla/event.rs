@@ -1,9 +1,11 @@
 //! What happens to clocks from outside, and what they tell about it.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::policy::{ClockStatus, Metric};
+use super::metric::{ClockStatus, Metric};
 
 /// Something that happened to a ticket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,16 +46,29 @@ pub enum ClockEventKind {
     Calendar {
         /// Key of the new calendar.
         to: String,
+        /// Keys for those metrics that have another one.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        metrics: BTreeMap<Metric, String>,
     },
-    /// The policy that comes with this event now holds: targets are swapped like at a change of priority.
-    /// A metric that the ticket's policy did not measure at its start gets no clock.
-    Policy,
+    /// Another policy now holds: targets are swapped, what is consumed stays consumed, and a metric that was not
+    /// measured so far gets a clock that begins now.
+    Policy {
+        /// Key of the policy; empty for the one that the terms give.
+        #[serde(default)]
+        to: String,
+    },
+    /// The ticket is another team's, or nobody's.
+    Team {
+        /// The team, as in the policy's targets.
+        to: Option<String>,
+    },
     /// Another ticket was merged into this one.
     Absorbed {
         /// The oldest customer message of the other ticket that nobody had answered, if there is one.
         unanswered_since: Option<Timestamp>,
     },
-    /// This ticket was merged into another one: all cycles end void. It is the ticket's last event.
+    /// This ticket was merged into another one: all cycles end void. Only a change of status, when
+    /// the merge is taken back, lets them go on.
     Merged,
     /// Nothing happened but time: notes deadlines that have passed.
     Tick,
@@ -65,11 +80,15 @@ impl ClockEventKind {
     const fn rank(&self) -> u8 {
         match self {
             Self::AgentReply => 0,
-            Self::Priority { .. } | Self::Calendar { .. } | Self::Policy => 1,
+            Self::Priority { .. }
+            | Self::Calendar { .. }
+            | Self::Policy { .. }
+            | Self::Team { .. }
+            // The source of a merge is closed by the merge, which is no resolution.
+            | Self::Merged => 1,
             Self::Status { .. } => 2,
             Self::CustomerMessage | Self::Absorbed { .. } => 3,
-            Self::Merged => 4,
-            Self::Tick => 5,
+            Self::Tick => 4,
         }
     }
 }

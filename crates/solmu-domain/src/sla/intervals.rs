@@ -131,4 +131,14 @@ impl Block {
             .get(index)
             .map(|stretch| stretch.interval.open.max(at))
     }
+
+    /// The end of the stretch that is open at `at`, and whether that is the end of the block, too.
+    pub(super) fn closing(&self, at: i64) -> Option<(i64, bool)> {
+        let index = self
+            .stretches
+            .partition_point(|stretch| stretch.interval.close <= at);
+        let stretch = self.stretches.get(index)?;
+        let close = stretch.interval.close;
+        (stretch.interval.open <= at).then_some((close, close == self.end))
+    }
 }

@@ -4,9 +4,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    calendar::Calendar,
     clocks::TicketClocks,
     cycle::{Cycle, Outcome},
-    policy::Metric,
+    metric::Metric,
+    rules::{ActionKind, StepAt},
     terms::{ClockError, Terms},
 };
 
@@ -92,6 +94,15 @@ pub struct DueTimes {
     pub next_response_due: Option<Timestamp>,
     /// Deadline of the resolution.
     pub resolution_due: Option<Timestamp>,
+    /// Deadline of the next update for the customer.
+    #[serde(default)]
+    pub periodic_update_due: Option<Timestamp>,
+    /// Deadline of the agents' work.
+    #[serde(default)]
+    pub agent_work_due: Option<Timestamp>,
+    /// Deadline of the team that has the ticket.
+    #[serde(default)]
+    pub ownership_due: Option<Timestamp>,
 }
 
 impl DueTimes {
@@ -101,6 +112,9 @@ impl DueTimes {
             self.first_response_due,
             self.next_response_due,
             self.resolution_due,
+            self.periodic_update_due,
+            self.agent_work_due,
+            self.ownership_due,
         ]
         .into_iter()
         .flatten()
@@ -116,6 +130,8 @@ pub enum InstantKind {
     Warning,
     /// The deadline is missed.
     Breach,
+    /// A step of the policy after a missed deadline, or one ahead of it that does more than warn.
+    Escalation,
 }
 
 /// An instant at which something is to be done if no event comes before it.
@@ -129,14 +145,21 @@ pub struct Instant {
     pub at: Timestamp,
     /// Its cycle, counted from 1.
     pub cycle: u32,
-    /// The deadline; with metric, cycle and kind it makes the timer's idempotency key.
+    /// The deadline; with metric, cycle, kind and step it makes the timer's idempotency key.
     pub due: Timestamp,
+    /// Number of the policy's step; None for the breach and for the reminder of `remind_before_s`.
+    pub step: Option<usize>,
 }
 
 impl TicketClocks {
     /// The clocks as they stand at `at` (or at the last event, when that is later), without changing them.
     pub fn report(&self, at: Timestamp, terms: &Terms<'_>) -> Result<TicketReport, ClockError> {
         let at = crate::clock::truncate_to_micros(at).max(self.at);
+        let current = terms.current(self.policy_key())?;
+        let terms = &Terms {
+            policy: current.get(),
+            ..*terms
+        };
         let mut metrics = Vec::new();
         for cycle in self.cycles() {
             metrics.extend(metric_report(cycle, at, terms)?);
@@ -163,39 +186,72 @@ impl TicketClocks {
             first_response_due: due(&self.first_response)?,
             next_response_due: due(&self.next_response)?,
             resolution_due: due(&self.resolution)?,
+            periodic_update_due: due(&self.periodic_update)?,
+            agent_work_due: due(&self.agent_work)?,
+            ownership_due: due(&self.ownership)?,
         })
     }
 
-    /// The warnings and breaches ahead, of running clocks that have missed nothing. Store them as timers and replace
-    /// them after each event; when a breach fires, apply [`Tick`](super::ClockEventKind::Tick).
+    /// What is ahead of running clocks: warnings and the breach of those that have missed nothing, escalations of those
+    /// that have. Store them as timers and replace them after each event; when a breach fires, apply
+    /// [`Tick`](super::ClockEventKind::Tick). Steps that were taken are in it, too: the caller knows which.
     pub fn next_instants(&self, terms: &Terms<'_>) -> Result<Vec<Instant>, ClockError> {
+        let current = terms.current(self.policy_key())?;
+        let terms = &Terms {
+            policy: current.get(),
+            ..*terms
+        };
         let mut instants = Vec::new();
         for cycle in self.running() {
             let calendar = terms.calendar(&cycle.calendar)?;
-            let Some(due) = cycle
-                .deadline(calendar)
-                .filter(|_| cycle.breached_at.is_none())
-            else {
+            let missed = cycle.breached_at;
+            let Some(due) = missed.or_else(|| cycle.deadline(calendar)) else {
                 continue;
             };
-            let instant = |kind, at| Instant {
-                kind,
-                metric: cycle.metric,
-                at,
-                cycle: cycle.number,
-                due,
-            };
-            if let Some(spare) = terms.policy.remind_before_s {
-                let at = cycle.used_up_but(micros(spare), calendar).unwrap_or(due);
-                instants.push(instant(InstantKind::Warning, at));
+            for (step, at) in terms.policy.steps_of(cycle.metric) {
+                let at = match at {
+                    // With the breach, also when that comes with a closing.
+                    StepAt::AfterS(0) if missed.is_some() => Some(due),
+                    StepAt::AfterS(seconds) if missed.is_some() => {
+                        calendar.try_due(due, micros(seconds))
+                    }
+                    StepAt::AfterS(_) => None,
+                    _ if missed.is_some() => None,
+                    StepAt::BeforeS(seconds) => cycle.used_up_but(micros(seconds), calendar),
+                    StepAt::UsedPercent(percent) => {
+                        cycle.used_up_but(cycle.spare_at(percent), calendar)
+                    }
+                };
+                instants.extend(at.map(|at| cycle.instant(step, at, due, calendar, terms)));
             }
-            let after = due
-                .saturating_add(SignedDuration::from_micros(1))
-                .unwrap_or(due);
-            instants.push(instant(InstantKind::Breach, after));
+            if missed.is_none() {
+                instants.push(Instant {
+                    kind: InstantKind::Breach,
+                    metric: cycle.metric,
+                    at: after(due),
+                    cycle: cycle.number,
+                    due,
+                    step: None,
+                });
+            }
         }
         instants.sort_by_key(|instant| instant.at);
         Ok(instants)
+    }
+
+    /// When people are told of something about a cycle that happens at `at`: then, or at the next opening if the policy
+    /// is quiet.
+    pub fn told_at(
+        &self,
+        cycle: &Cycle,
+        at: Timestamp,
+        terms: &Terms<'_>,
+    ) -> Result<Timestamp, ClockError> {
+        if !terms.current(self.policy_key())?.get().rules.quiet {
+            return Ok(at);
+        }
+        let calendar = terms.calendar(&cycle.calendar)?;
+        Ok(calendar.try_next_opening(at).unwrap_or(at))
     }
 
     /// Cycles that are running, in the order of the report.
@@ -221,6 +277,51 @@ impl TicketClocks {
         }
         Ok(reminders)
     }
+}
+
+impl Cycle {
+    /// The timer of a step. One that only tells people waits for business hours, if the policy says so.
+    fn instant(
+        &self,
+        step: Option<usize>,
+        at: Timestamp,
+        due: Timestamp,
+        calendar: &Calendar,
+        terms: &Terms<'_>,
+    ) -> Instant {
+        let rules = &terms.policy.rules;
+        let action = step.and_then(|index| rules.steps.get(index));
+        let action = action.map_or(ActionKind::Warn, |step| step.action);
+        // Nothing that follows a breach comes before it.
+        let at = if self.breached_at.is_some() {
+            at.max(after(due))
+        } else {
+            at
+        };
+        let at = if rules.quiet && action.is_telling() {
+            calendar.try_next_opening(at).unwrap_or(at)
+        } else {
+            at
+        };
+        Instant {
+            kind: if action == ActionKind::Warn && self.breached_at.is_none() {
+                InstantKind::Warning
+            } else {
+                InstantKind::Escalation
+            },
+            metric: self.metric,
+            at,
+            cycle: self.number,
+            due,
+            step,
+        }
+    }
+}
+
+/// The first instant at which a deadline is missed.
+fn after(due: Timestamp) -> Timestamp {
+    due.saturating_add(SignedDuration::from_micros(1))
+        .unwrap_or(due)
 }
 
 /// None when the cycle has no target.

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     calendar::Calendar,
-    policy::{ClockStatus, Policy},
+    metric::{ClockStatus, Metric},
+    policy::Policy,
 };
 
 /// Calendars by the keys that tickets carry.
@@ -38,16 +39,86 @@ impl<S: BuildHasher> Calendars for HashMap<String, Arc<Calendar>, S> {
     }
 }
 
+/// Policies by the keys that tickets carry.
+pub trait Policies {
+    /// The policy of that key.
+    fn policy(&self, key: &str) -> Option<Arc<Policy>>;
+}
+
+impl Policies for BTreeMap<String, Arc<Policy>> {
+    fn policy(&self, key: &str) -> Option<Arc<Policy>> {
+        self.get(key).map(Arc::clone)
+    }
+}
+
+/// For tickets that never change their policy.
+struct NoPolicies;
+
+impl Policies for NoPolicies {
+    fn policy(&self, _: &str) -> Option<Arc<Policy>> {
+        None
+    }
+}
+
 /// What a ticket's clocks are measured by: the version of the policy that the ticket has, and the calendars.
 #[derive(Clone, Copy)]
 pub struct Terms<'a> {
-    /// The ticket's policy.
+    /// The policy of tickets that name none.
     pub policy: &'a Policy,
     /// At least those calendars that the ticket's clocks name.
     pub calendars: &'a dyn Calendars,
+    /// At least those policies that the ticket names, or has named.
+    pub policies: &'a dyn Policies,
 }
 
-impl Terms<'_> {
+impl std::fmt::Debug for Terms<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Terms")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A policy that was looked up.
+#[derive(Debug, Clone)]
+pub enum Current<'a> {
+    /// The one that the terms give.
+    Given(&'a Policy),
+    /// One of a key.
+    Named(Arc<Policy>),
+}
+
+impl Current<'_> {
+    /// The policy.
+    pub fn get(&self) -> &Policy {
+        match self {
+            Self::Given(policy) => policy,
+            Self::Named(policy) => policy,
+        }
+    }
+}
+
+impl<'a> Terms<'a> {
+    /// One policy for the whole life of a ticket.
+    pub fn new(policy: &'a Policy, calendars: &'a dyn Calendars) -> Self {
+        Self {
+            policy,
+            calendars,
+            policies: &NoPolicies,
+        }
+    }
+
+    /// The policy of a key; the given one for the empty key.
+    pub fn current(&self, key: &str) -> Result<Current<'a>, ClockError> {
+        if key.is_empty() {
+            return Ok(Current::Given(self.policy));
+        }
+        let named = self.policies.policy(key).map(Current::Named);
+        named.ok_or_else(|| ClockError::UnknownPolicy {
+            key: key.to_owned(),
+        })
+    }
+
     /// The calendar of a key.
     pub(super) fn calendar(&self, key: &str) -> Result<&Calendar, ClockError> {
         self.calendars
@@ -64,6 +135,12 @@ pub enum ClockError {
     /// A calendar that the terms do not hold.
     #[error("no calendar '{key}'")]
     UnknownCalendar {
+        /// The key that was looked for.
+        key: String,
+    },
+    /// A policy that the terms do not hold.
+    #[error("no policy '{key}'")]
+    UnknownPolicy {
         /// The key that was looked for.
         key: String,
     },
@@ -91,4 +168,13 @@ pub struct TicketStart {
     /// Whether an agent opened it: nobody waits for a first response then.
     #[serde(default)]
     pub outbound: bool,
+    /// Keys of the calendars of those metrics that have another one: their targets come from another policy.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub calendars: BTreeMap<Metric, String>,
+    /// Key of its policy; empty for the one that the terms give.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub policy: String,
+    /// Its team, as in the policy's targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
 }

@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp, ToSpan, tz::TimeZone};
 use proptest::{prelude::*, sample::select};
 use serde_json::{Value, json};
 use solmu_domain::sla::{
-    Calendar, ClockEvent, ClockEventKind, ClockState, ClockStatus, Metric, MetricReport, Policy,
-    Terms, TicketClocks, TicketStart,
+    Calendar, ClockEvent, ClockEventKind, ClockState, ClockStatus, InstantKind, MAX_SEGMENTS,
+    Metric, MetricReport, Policy, SegmentKind, Terms, TicketClocks, TicketStart, explain,
 };
 
 use crate::support::{at, spec};
@@ -169,7 +169,11 @@ fn policy(reminder: Option<i64>) -> Policy {
         "low": {"first_response": 28800, "next_response": 28800, "resolution": 144_000},
         "normal": {"first_response": 14400, "next_response": 7200, "resolution": 57600},
         "urgent": {"first_response": 3600, "next_response": 1800, "resolution": 14400},
-        "bare": {"resolution": 43210}}, "remind_before_s": reminder});
+        "bare": {"resolution": 43210},
+        "*": {"periodic_update": 9000, "agent_work": 20000, "ownership": 7200}},
+        "rules": {"steps": [{"at": {"used_percent": 75}, "action": "warn"},
+            {"at": {"after_s": 600}, "action": "notify", "target": "team"}]},
+        "remind_before_s": reminder});
     serde_json::from_value(json).expect("the policy is valid")
 }
 
@@ -187,7 +191,9 @@ fn kinds() -> impl Strategy<Value = ClockEventKind> {
         3 => Just(ClockEventKind::AgentReply),
         3 => Just(ClockEventKind::CustomerMessage),
         2 => select(vec!["low", "normal", "urgent", "bare"]).prop_map(|to| ClockEventKind::Priority { to: to.into() }),
-        1 => select(vec!["a", "b"]).prop_map(|to| ClockEventKind::Calendar { to: to.into() }),
+        1 => select(vec![None, Some("x"), Some("y")])
+            .prop_map(|to| ClockEventKind::Team { to: to.map(str::to_owned) }),
+        1 => select(vec!["a", "b"]).prop_map(|to| ClockEventKind::Calendar { to: to.into(), metrics: BTreeMap::new() }),
     ]
 }
 
@@ -209,6 +215,9 @@ fn histories() -> impl Strategy<Value = (TicketStart, Vec<ClockEvent>)> {
                 priority,
                 calendar,
                 outbound: false,
+                calendars: BTreeMap::new(),
+                policy: String::new(),
+                team: None,
             },
             events,
         )
@@ -241,7 +250,7 @@ fn resolution_from_history(
             match &event.kind {
                 ClockEventKind::Status { to } => status = *to,
                 ClockEventKind::Priority { to } if !status.is_done() => priority = to,
-                ClockEventKind::Calendar { to } if !status.is_done() => calendar = to,
+                ClockEventKind::Calendar { to, .. } if !status.is_done() => calendar = to,
                 _ => {}
             }
         }
@@ -303,7 +312,7 @@ proptest! {
         let (start, events) = history;
         let calendars = BTreeMap::from([("a".to_owned(), a), ("b".to_owned(), b)]);
         let policy = policy(reminder);
-        let terms = Terms { policy: &policy, calendars: &calendars };
+        let terms = Terms::new(&policy, &calendars);
         let mut stored = serde_json::to_string(&TicketClocks::start(&start, &terms)?)?;
         for (index, event) in events.iter().enumerate() {
             let mut clocks: TicketClocks = serde_json::from_str(&stored)?;
@@ -314,13 +323,41 @@ proptest! {
     }
 
     #[test]
+    fn an_explanation_tells_what_the_clocks_did(
+        a in calendars(), b in calendars(), history in histories(), later in 0..600_000_i64,
+    ) {
+        let (start, events) = history;
+        let calendars = BTreeMap::from([("a".to_owned(), a), ("b".to_owned(), b)]);
+        let policy = policy(None);
+        let terms = Terms::new(&policy, &calendars);
+        let now = events.last().map_or(start.at, |event| event.at) + SignedDuration::from_secs(later);
+        let explained = explain(&start, &events, &terms, now)?;
+        let clocks = TicketClocks::replay(&start, &events, &terms)?;
+        prop_assert_eq!(&explained.report, &clocks.report(now, &terms)?);
+        prop_assert_eq!(explained.steps.len(), events.len() + 1);
+        for (timeline, cycle) in explained.timelines.iter().zip(clocks.cycles()) {
+            prop_assert_eq!((timeline.metric, timeline.cycle), (cycle.metric, cycle.number));
+            let report = explained.report.metrics.iter()
+                .find(|it| (it.metric, it.cycle) == (cycle.metric, cycle.number));
+            let running = timeline.segments.iter().filter(|it| it.kind == SegmentKind::Running);
+            let micros: i64 = running.map(|it| it.to.as_microsecond() - it.from.as_microsecond()).sum();
+            if let Some(report) = report.filter(|_| timeline.segments.len() < MAX_SEGMENTS) {
+                prop_assert_eq!(micros / 1_000_000, report.elapsed_s);
+            }
+            for pair in timeline.segments.windows(2) {
+                prop_assert!(pair[0].to <= pair[1].from && pair[0].from < pair[0].to);
+            }
+        }
+    }
+
+    #[test]
     fn looking_at_the_clocks_does_not_move_them(
         a in calendars(), b in calendars(), history in histories(), looks in prop::collection::vec(0..900_000_i64, 0..9),
     ) {
         let (start, events) = history;
         let calendars = BTreeMap::from([("a".to_owned(), a), ("b".to_owned(), b)]);
         let policy = policy(Some(3600));
-        let terms = Terms { policy: &policy, calendars: &calendars };
+        let terms = Terms::new(&policy, &calendars);
         let ticks = looks.iter().map(|look| {
             ClockEvent::new(start.at + SignedDuration::from_secs(*look), ClockEventKind::Tick)
         });
@@ -340,7 +377,7 @@ proptest! {
         let (start, events) = history;
         let calendars = BTreeMap::from([("a".to_owned(), a), ("b".to_owned(), b)]);
         let policy = policy(None);
-        let terms = Terms { policy: &policy, calendars: &calendars };
+        let terms = Terms::new(&policy, &calendars);
         let now = events.last().map_or(start.at, |event| event.at) + SignedDuration::from_secs(later);
         let report = TicketClocks::replay(&start, &events, &terms)?.report(now, &terms)?;
         let resolution = last(&report.metrics, Metric::Resolution).expect("each priority has a target");
@@ -354,9 +391,10 @@ proptest! {
         let (start, events) = history;
         let calendars = BTreeMap::from([("a".to_owned(), a), ("b".to_owned(), b)]);
         let policy = policy(Some(3600));
-        let terms = Terms { policy: &policy, calendars: &calendars };
+        let terms = Terms::new(&policy, &calendars);
         let clocks = TicketClocks::replay(&start, &events, &terms)?;
-        for instant in clocks.next_instants(&terms)? {
+        let instants = clocks.next_instants(&terms)?.into_iter();
+        for instant in instants.filter(|instant| instant.kind != InstantKind::Escalation) {
             let breached = |at| -> Result<bool, TestCaseError> {
                 let report = clocks.report(at, &terms)?;
                 let metric = last(&report.metrics, instant.metric).expect("it has a deadline");

@@ -81,10 +81,7 @@ impl Desk {
     }
 
     pub(crate) fn terms(&self) -> Terms<'_> {
-        Terms {
-            policy: &self.policy,
-            calendars: &self.calendars,
-        }
+        Terms::new(&self.policy, &self.calendars)
     }
 
     /// A ticket created on Monday 3 June 2024 at 08:00 in Helsinki.
@@ -142,6 +139,9 @@ pub(crate) fn monday() -> TicketStart {
         priority: "normal".to_owned(),
         calendar: "fi".to_owned(),
         outbound: false,
+        calendars: BTreeMap::new(),
+        policy: String::new(),
+        team: None,
     }
 }
 
@@ -161,7 +161,10 @@ pub(crate) fn priority(to: &str) -> ClockEventKind {
 }
 
 pub(crate) fn team_of(to: &str) -> ClockEventKind {
-    ClockEventKind::Calendar { to: to.to_owned() }
+    ClockEventKind::Calendar {
+        to: to.to_owned(),
+        metrics: BTreeMap::new(),
+    }
 }
 
 /// Checks a table of a calendar.

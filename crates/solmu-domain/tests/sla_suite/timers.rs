@@ -245,7 +245,11 @@ fn a_new_policy_version_is_applied_by_an_event() {
             .first_response_due,
         Some(june("3 12:00"))
     );
-    desk.apply(&mut clocks, "3 08:15", ClockEventKind::Policy);
+    desk.apply(
+        &mut clocks,
+        "3 08:15",
+        ClockEventKind::Policy { to: String::new() },
+    );
     assert_eq!(
         clocks
             .due_times(&desk.terms())

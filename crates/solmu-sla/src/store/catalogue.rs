@@ -5,12 +5,12 @@ use solmu_conditions::Condition;
 use solmu_db::{DbError, ToSqlx as _};
 use solmu_domain::{
     ids::{CalendarId, PolicyId},
-    sla::{CalendarSpec, ClockStatus, NextResponseFrom, Policy},
+    sla::{CalendarSpec, ClockStatus, NextResponseFrom, Policy, PolicyRules},
 };
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use crate::tracked::PolicyKey;
+use crate::policy_set::PolicyKey;
 
 /// A version of a calendar.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +19,8 @@ pub(crate) struct CalendarRow {
     pub(crate) version: i32,
     pub(crate) display_name: String,
     pub(crate) definition: CalendarSpec,
+    /// No policy may use it any more.
+    pub(crate) deleted: bool,
 }
 
 /// A version of a policy.
@@ -68,34 +70,122 @@ pub(crate) async fn is_empty(tx: &mut PgConnection) -> Result<bool, DbError> {
     .await?)
 }
 
-/// Whether there is a calendar of that id.
-pub(crate) async fn calendar_exists(
+/// The newest version of a calendar that is not taken away.
+pub(crate) async fn calendar_fetch(
     tx: &mut PgConnection,
     id: CalendarId,
-) -> Result<bool, DbError> {
-    Ok(
-        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM sla.calendar WHERE id = $1)")
-            .bind(id.as_uuid())
-            .fetch_one(tx)
-            .await?,
+) -> Result<Option<CalendarRow>, DbError> {
+    let row: Option<CalendarSqlRow> = sqlx::query_as(
+        "SELECT id, version, display_name, definition, deleted_at IS NOT NULL AS deleted FROM sla.calendar
+         WHERE id = $1 AND deleted_at IS NULL ORDER BY version DESC LIMIT 1",
     )
+    .bind(id.as_uuid())
+    .fetch_optional(tx)
+    .await?;
+    Ok(row.map(CalendarRow::from))
 }
 
-/// Every version of every calendar, in the order in which they were made.
+struct CalendarSqlRow {
+    id: Uuid,
+    version: i32,
+    display_name: String,
+    definition: Json<CalendarSpec>,
+    deleted: bool,
+}
+solmu_db::from_row!(CalendarSqlRow {
+    id,
+    version,
+    display_name,
+    definition,
+    deleted
+});
+
+impl From<CalendarSqlRow> for CalendarRow {
+    fn from(row: CalendarSqlRow) -> Self {
+        Self {
+            id: CalendarId::from_uuid(row.id),
+            version: row.version,
+            display_name: row.display_name,
+            definition: row.definition.0,
+            deleted: row.deleted,
+        }
+    }
+}
+
+/// Every version of every calendar, in the order in which they were made; those that were taken away, too, because
+/// clocks may be counted in them.
 pub(crate) async fn calendar_list(tx: &mut PgConnection) -> Result<Vec<CalendarRow>, DbError> {
-    type Row = (Uuid, i32, String, Json<CalendarSpec>);
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT id, version, display_name, definition FROM sla.calendar ORDER BY id, version",
+    let rows: Vec<CalendarSqlRow> = sqlx::query_as(
+        "SELECT id, version, display_name, definition, deleted_at IS NOT NULL AS deleted FROM sla.calendar
+         ORDER BY id, version",
     )
     .fetch_all(tx)
     .await?;
-    let row = |(id, version, display_name, Json(definition)): Row| CalendarRow {
-        id: CalendarId::from_uuid(id),
-        version,
-        display_name,
-        definition,
-    };
+    Ok(rows.into_iter().map(CalendarRow::from).collect())
+}
+
+/// Takes a calendar away.
+pub(crate) async fn calendar_delete(
+    tx: &mut PgConnection,
+    id: CalendarId,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    sqlx::query("UPDATE sla.calendar SET deleted_at = $2 WHERE id = $1")
+        .bind(id.as_uuid())
+        .bind(now.to_sqlx())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Who uses a calendar: names of current policies, and the number of teams.
+pub(crate) async fn calendar_users(
+    tx: &mut PgConnection,
+    id: CalendarId,
+) -> Result<(Vec<String>, i64), DbError> {
+    let policies: Vec<String> = sqlx::query_scalar(
+        "SELECT display_name FROM sla.policy WHERE current AND calendar_id = $1 ORDER BY position LIMIT 20",
+    )
+    .bind(id.as_uuid())
+    .fetch_all(&mut *tx)
+    .await?;
+    let teams: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM sla.team_calendar WHERE calendar_id = $1")
+            .bind(id.as_uuid())
+            .fetch_one(tx)
+            .await?;
+    Ok((policies, teams))
+}
+
+/// The calendars of teams.
+pub(crate) async fn team_calendar_list(
+    tx: &mut PgConnection,
+) -> Result<Vec<(Uuid, CalendarId)>, DbError> {
+    let rows: Vec<(Uuid, Uuid)> =
+        sqlx::query_as("SELECT team_id, calendar_id FROM sla.team_calendar ORDER BY team_id")
+            .fetch_all(tx)
+            .await?;
+    let row = |(team, calendar)| (team, CalendarId::from_uuid(calendar));
     Ok(rows.into_iter().map(row).collect())
+}
+
+/// Gives a team a calendar, or none of its own.
+pub(crate) async fn team_calendar_set(
+    tx: &mut PgConnection,
+    team: Uuid,
+    calendar: Option<CalendarId>,
+) -> Result<(), DbError> {
+    let query = match calendar {
+        None => sqlx::query("DELETE FROM sla.team_calendar WHERE team_id = $1").bind(team),
+        Some(calendar) => sqlx::query(
+            "INSERT INTO sla.team_calendar (team_id, calendar_id) VALUES ($1, $2)
+             ON CONFLICT (team_id) DO UPDATE SET calendar_id = excluded.calendar_id",
+        )
+        .bind(team)
+        .bind(calendar.as_uuid()),
+    };
+    query.execute(tx).await?;
+    Ok(())
 }
 
 /// Adds a version of a calendar.
@@ -131,6 +221,7 @@ struct PolicySqlRow {
     pause_on: Json<std::collections::BTreeSet<ClockStatus>>,
     next_response_from: Json<NextResponseFrom>,
     remind_before_s: Option<i64>,
+    rules: Json<PolicyRules>,
 }
 solmu_db::from_row!(PolicySqlRow {
     id,
@@ -144,7 +235,8 @@ solmu_db::from_row!(PolicySqlRow {
     targets,
     pause_on,
     next_response_from,
-    remind_before_s
+    remind_before_s,
+    rules
 });
 
 impl From<PolicySqlRow> for PolicyRow {
@@ -165,6 +257,7 @@ impl From<PolicySqlRow> for PolicyRow {
                 pause_on: row.pause_on.0,
                 next_response_from: row.next_response_from.0,
                 remind_before_s: row.remind_before_s,
+                rules: row.rules.0,
             },
         }
     }
@@ -175,7 +268,7 @@ pub(crate) async fn policy_list(tx: &mut PgConnection) -> Result<Vec<PolicyRow>,
     let rows: Vec<PolicySqlRow> = sqlx::query_as(
         "SELECT id, version, current, position, display_name, condition, tree, calendar_id, targets,
                 to_jsonb(pause_on) AS pause_on, to_jsonb(next_response_from) AS next_response_from,
-                remind_before_s
+                remind_before_s, rules
          FROM sla.policy ORDER BY position, id, version",
     )
     .fetch_all(tx)
@@ -191,9 +284,9 @@ pub(crate) async fn policy_insert(
 ) -> Result<(), DbError> {
     sqlx::query(
         "INSERT INTO sla.policy (id, version, current, position, display_name, condition, tree, calendar_id,
-                                 targets, pause_on, next_response_from, remind_before_s, created_at)
+                                 targets, pause_on, next_response_from, remind_before_s, rules, created_at)
          SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9,
-                ARRAY(SELECT jsonb_array_elements_text($10::jsonb)), $11::jsonb #>> '{}', $12, $13",
+                ARRAY(SELECT jsonb_array_elements_text($10::jsonb)), $11::jsonb #>> '{}', $12, $13, $14",
     )
     .bind(row.key.id.as_uuid())
     .bind(row.key.version)
@@ -207,8 +300,18 @@ pub(crate) async fn policy_insert(
     .bind(Json(&row.terms.pause_on))
     .bind(Json(row.terms.next_response_from))
     .bind(row.terms.remind_before_s)
+    .bind(Json(&row.terms.rules))
     .bind(now.to_sqlx())
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// No ticket gets the present version of a policy any more; says whether there was one.
+pub(crate) async fn policy_retire(tx: &mut PgConnection, id: PolicyId) -> Result<bool, DbError> {
+    let done = sqlx::query("UPDATE sla.policy SET current = false WHERE id = $1 AND current")
+        .bind(id.as_uuid())
+        .execute(tx)
+        .await?;
+    Ok(done.rows_affected() > 0)
 }

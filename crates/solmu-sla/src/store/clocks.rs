@@ -11,12 +11,16 @@ use solmu_domain::{
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use crate::tracked::{Announced, Decided, PolicyKey, Promise, Tracked};
+use crate::{
+    policy_set::{PolicyKey, PolicySet},
+    tracked::{Announced, Decided, Promise, Tracked},
+};
 
 macro_rules! columns {
     () => {
-        "ticket_id, ticket_version, policy_id, policy_version, opening, state, announced, \
-         first_response_due, next_response_due, resolution_due, breached"
+        "ticket_id, ticket_version, policy_id, policy_version, policies, opening, state, announced, channel, \
+         first_response_due, next_response_due, resolution_due, periodic_update_due, agent_work_due, \
+         ownership_due, breached"
     };
 }
 
@@ -25,12 +29,17 @@ struct ClockRow {
     ticket_version: i64,
     policy_id: Option<Uuid>,
     policy_version: Option<i32>,
+    policies: Vec<String>,
     opening: Option<Json<TicketStart>>,
     state: Option<Json<TicketClocks>>,
     announced: Json<Vec<Announced>>,
+    channel: String,
     first_response_due: Option<SqlTimestamp>,
     next_response_due: Option<SqlTimestamp>,
     resolution_due: Option<SqlTimestamp>,
+    periodic_update_due: Option<SqlTimestamp>,
+    agent_work_due: Option<SqlTimestamp>,
+    ownership_due: Option<SqlTimestamp>,
     breached: bool,
 }
 solmu_db::from_row!(ClockRow {
@@ -38,39 +47,56 @@ solmu_db::from_row!(ClockRow {
     ticket_version,
     policy_id,
     policy_version,
+    policies,
     opening,
     state,
     announced,
+    channel,
     first_response_due,
     next_response_due,
     resolution_due,
+    periodic_update_due,
+    agent_work_due,
+    ownership_due,
     breached
 });
 
 impl From<ClockRow> for Tracked {
     fn from(row: ClockRow) -> Self {
         let promise = match (row.policy_id, row.policy_version, row.opening, row.state) {
-            (Some(id), Some(version), Some(Json(start)), Some(Json(clocks))) => Some(Promise {
-                policy: PolicyKey {
+            (Some(id), Some(version), Some(Json(start)), Some(Json(clocks))) => {
+                let keys = row.policies.iter().map(|key| key.parse());
+                let keys: Vec<PolicyKey> = keys.filter_map(Result::ok).collect();
+                // Rows of the release before have no list.
+                let first = PolicyKey {
                     id: PolicyId::from_uuid(id),
                     version,
-                },
-                start,
-                clocks,
-                announced: row.announced.0,
-            }),
+                };
+                Some(Promise {
+                    policies: PolicySet::of(keys).unwrap_or_else(|| PolicySet::one(first)),
+                    start,
+                    clocks,
+                    announced: row.announced.0,
+                })
+            }
             _ => None,
         };
         let due = |at: Option<SqlTimestamp>| at.map(SqlTimestamp::to_jiff);
+        let booked = promise.as_ref().map(Promise::bookings);
         Self {
             ticket: TicketId::from_uuid(row.ticket_id),
             version: row.ticket_version,
             promise,
+            channel: row.channel,
+            booked: booked.unwrap_or_default(),
             decided: Decided {
                 due: DueTimes {
                     first_response_due: due(row.first_response_due),
                     next_response_due: due(row.next_response_due),
                     resolution_due: due(row.resolution_due),
+                    periodic_update_due: due(row.periodic_update_due),
+                    agent_work_due: due(row.agent_work_due),
+                    ownership_due: due(row.ownership_due),
                 },
                 breached: row.breached,
             },
@@ -131,12 +157,14 @@ pub(crate) async fn clock_lock_due(
     Ok(rows.into_iter().map(Tracked::from).collect())
 }
 
-/// When the next timer is due.
-pub(crate) async fn next_wake(tx: &mut PgConnection) -> Result<Option<Timestamp>, DbError> {
-    let at: Option<SqlTimestamp> = sqlx::query_scalar("SELECT min(wake_at) FROM sla.ticket_clock")
-        .fetch_one(tx)
-        .await?;
-    Ok(at.map(SqlTimestamp::to_jiff))
+/// When the next timer is due, and whether an edit of a policy has not reached all its tickets.
+pub(crate) async fn next_wake(tx: &mut PgConnection) -> Result<(Option<Timestamp>, bool), DbError> {
+    let (at, edited): (Option<SqlTimestamp>, bool) = sqlx::query_as(
+        "SELECT (SELECT min(wake_at) FROM sla.ticket_clock), EXISTS (SELECT 1 FROM sla.edit)",
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok((at.map(SqlTimestamp::to_jiff), edited))
 }
 
 /// Puts a ticket whose clocks cannot be read off until `at`, so that it does not hold up others.
@@ -172,31 +200,53 @@ pub(crate) async fn clock_upsert(
         let at = |tracked: &Tracked| which(&tracked.decided.due).map(Timestamp::to_sqlx);
         tracked().map(at).collect()
     };
+    let policies = |promise: Option<&Promise>| {
+        let texts = promise.map(|promise| promise.policies.texts());
+        // One text for each row: arrays of arrays must not differ in length.
+        texts.unwrap_or_default().join("+")
+    };
     sqlx::query(
         "INSERT INTO sla.ticket_clock
-            (ticket_id, ticket_version, policy_id, policy_version, opening, state, announced,
-             first_response_due, next_response_due, resolution_due, breached, wake_at, updated_at)
-         SELECT *, $13 FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::integer[], $5::jsonb[], $6::jsonb[],
-             $7::jsonb[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::boolean[], $12::timestamptz[])
+            (ticket_id, ticket_version, policy_id, policy_version, policies, opening, state, announced,
+             first_response_due, next_response_due, resolution_due, periodic_update_due, agent_work_due, ownership_due,
+             breached, wake_at, open, channel, updated_at)
+         SELECT ticket_id, ticket_version, policy_id, policy_version,
+                CASE WHEN policies = '' THEN '{}' ELSE string_to_array(policies, '+') END, opening, state, announced,
+                first_response_due, next_response_due, resolution_due, periodic_update_due, agent_work_due,
+                ownership_due, breached, wake_at, open, channel, $19
+         FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::integer[], $5::text[], $6::jsonb[], $7::jsonb[],
+             $8::jsonb[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
+             $13::timestamptz[], $14::timestamptz[], $15::boolean[], $16::timestamptz[], $17::boolean[], $18::text[])
+             AS row (ticket_id, ticket_version, policy_id, policy_version, policies, opening, state, announced,
+                first_response_due, next_response_due, resolution_due, periodic_update_due, agent_work_due,
+                ownership_due, breached, wake_at, open, channel)
          ON CONFLICT (ticket_id) DO UPDATE SET
             ticket_version = excluded.ticket_version, policy_id = excluded.policy_id,
-            policy_version = excluded.policy_version, opening = excluded.opening, state = excluded.state,
-            announced = excluded.announced, first_response_due = excluded.first_response_due,
+            policy_version = excluded.policy_version, policies = excluded.policies, opening = excluded.opening,
+            state = excluded.state, announced = excluded.announced, first_response_due = excluded.first_response_due,
             next_response_due = excluded.next_response_due, resolution_due = excluded.resolution_due,
-            breached = excluded.breached, wake_at = excluded.wake_at, updated_at = excluded.updated_at",
+            periodic_update_due = excluded.periodic_update_due, agent_work_due = excluded.agent_work_due,
+            ownership_due = excluded.ownership_due, breached = excluded.breached, wake_at = excluded.wake_at,
+            open = excluded.open, channel = excluded.channel, updated_at = excluded.updated_at",
     )
     .bind(tracked().map(|it| it.ticket.as_uuid()).collect::<Vec<_>>())
     .bind(tracked().map(|it| it.version).collect::<Vec<_>>())
-    .bind(promises().map(|it| Some(it?.policy.id.as_uuid())).collect::<Vec<_>>())
-    .bind(promises().map(|it| Some(it?.policy.version)).collect::<Vec<_>>())
+    .bind(promises().map(|it| Some(it?.policies.first().id.as_uuid())).collect::<Vec<_>>())
+    .bind(promises().map(|it| Some(it?.policies.first().version)).collect::<Vec<_>>())
+    .bind(promises().map(policies).collect::<Vec<_>>())
     .bind(promises().map(|it| Some(Json(&it?.start))).collect::<Vec<_>>())
     .bind(promises().map(|it| Some(Json(&it?.clocks))).collect::<Vec<_>>())
     .bind(promises().map(|it| Json(it.map_or(&[][..], |it| &it.announced))).collect::<Vec<_>>())
     .bind(due(|due| due.first_response_due))
     .bind(due(|due| due.next_response_due))
     .bind(due(|due| due.resolution_due))
+    .bind(due(|due| due.periodic_update_due))
+    .bind(due(|due| due.agent_work_due))
+    .bind(due(|due| due.ownership_due))
     .bind(tracked().map(|it| it.decided.breached).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, wake)| wake.map(Timestamp::to_sqlx)).collect::<Vec<_>>())
+    .bind(promises().map(|it| it.is_some_and(|it| !it.clocks.status().is_done())).collect::<Vec<_>>())
+    .bind(tracked().map(|it| it.channel.as_str()).collect::<Vec<_>>())
     .bind(now.to_sqlx())
     .execute(tx)
     .await?;
@@ -243,6 +293,24 @@ pub(crate) async fn event_insert(
     )
     .bind(ids)
     .bind(bodies)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Forgets the policies and calendars that tickets were moved to: their clocks are computed anew without.
+pub(crate) async fn event_forget_moves(
+    tx: &mut PgConnection,
+    tickets: &[TicketId],
+) -> Result<(), DbError> {
+    if tickets.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = tickets.iter().map(|id| id.as_uuid()).collect();
+    sqlx::query(
+        "DELETE FROM sla.clock_event WHERE ticket_id = ANY($1) AND event ->> 'type' IN ('policy', 'calendar')",
+    )
+    .bind(ids)
     .execute(tx)
     .await?;
     Ok(())

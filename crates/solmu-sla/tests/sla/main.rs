@@ -2,5 +2,9 @@
 
 mod api;
 mod clocks;
+mod escalations;
+mod load;
+mod manage;
+mod moves;
 mod support;
 mod timers;

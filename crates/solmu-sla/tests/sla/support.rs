@@ -12,9 +12,12 @@ use solmu_domain::{
 };
 use solmu_proto::{
     bus::v1 as bus_proto,
-    sla::v1::{DueTimesDecided, SlaBreached, SlaWarned, sla_service_client::SlaServiceClient},
+    sla::v1::{
+        DueTimesDecided, SlaBreached, SlaEscalated, SlaWarned, sla_service_client::SlaServiceClient,
+    },
     ticket::v1::{
-        FieldChange, MessageFact, TicketChanged, TicketMessageAdded, TicketOpened, TicketState,
+        FieldChange, MessageFact, TicketAssigned, TicketChanged, TicketMerged, TicketMessageAdded,
+        TicketOpened, TicketState,
     },
     types::v1::{Actor, AutomaticClass, Channel, Priority, TicketStatus, actor},
 };
@@ -204,6 +207,36 @@ impl Ticket {
         self.changed(at, "priority")
     }
 
+    pub(crate) fn tag(&mut self, at: Timestamp, tag: &str) -> Event {
+        self.state.tags.push(tag.to_owned());
+        self.changed(at, "tags")
+    }
+
+    /// Another team has it from now on; nobody's with an empty id.
+    pub(crate) fn team(&mut self, at: Timestamp, team_id: &str) -> Event {
+        let previous_team_id = std::mem::replace(&mut self.state.team_id, team_id.to_owned());
+        self.state.version += 1;
+        let body = TicketAssigned {
+            ticket: Some(self.state.clone()),
+            previous_team_id,
+            assign_time: Some(to_proto_time(at)),
+            ..TicketAssigned::default()
+        };
+        self.event(at, &body)
+    }
+
+    /// Another ticket becomes part of it.
+    pub(crate) fn merged(&mut self, at: Timestamp, source: &Self) -> Event {
+        self.state.version += 1;
+        let body = TicketMerged {
+            ticket: Some(self.state.clone()),
+            source_ticket_id: source.id(),
+            merge_time: Some(to_proto_time(at)),
+            ..TicketMerged::default()
+        };
+        self.event(at, &body)
+    }
+
     fn changed(&mut self, at: Timestamp, field: &str) -> Event {
         self.state.version += 1;
         let body = TicketChanged {
@@ -253,6 +286,7 @@ pub(crate) enum Told {
     Due(DueTimesDecided),
     Warned(SlaWarned),
     Breached(SlaBreached),
+    Escalated(SlaEscalated),
 }
 
 /// Everything in the outbox; the relay keeps what it has sent for longer than a test lasts.
@@ -268,6 +302,7 @@ pub(crate) async fn told(harness: &Harness) -> Vec<Told> {
             DueTimesDecided::TYPE => Told::Due(DueTimesDecided::decode(data).expect("its body")),
             SlaWarned::TYPE => Told::Warned(SlaWarned::decode(data).expect("its body")),
             SlaBreached::TYPE => Told::Breached(SlaBreached::decode(data).expect("its body")),
+            SlaEscalated::TYPE => Told::Escalated(SlaEscalated::decode(data).expect("its body")),
             other => panic!("{other}"),
         }
     };
@@ -299,6 +334,21 @@ pub(crate) async fn breaches(harness: &Harness) -> Vec<SlaBreached> {
         _ => None,
     })
     .collect()
+}
+
+pub(crate) async fn escalations(harness: &Harness) -> Vec<SlaEscalated> {
+    let told = told(harness).await.into_iter();
+    told.filter_map(|told| match told {
+        Told::Escalated(escalated) => Some(escalated),
+        _ => None,
+    })
+    .collect()
+}
+
+/// The last decision about a ticket.
+pub(crate) async fn last_decision(harness: &Harness, ticket: &Ticket) -> Option<DueTimesDecided> {
+    let mut decided = decisions(harness).await.into_iter();
+    decided.rfind(|decided| decided.ticket_id == ticket.id())
 }
 
 /// Publishes events and waits for the decision that follows; answers with it.

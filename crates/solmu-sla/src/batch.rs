@@ -1,0 +1,371 @@
+//! A batch of ticket events, sorted by ticket and applied to the clocks: no IO but what the worker has read.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use solmu_db::DbError;
+use solmu_domain::{
+    ids::TicketId,
+    sla::{ClockEvent, ClockEventKind, OnEdit, TicketStart},
+};
+use solmu_telemetry::TraceContext;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    catalogue::{Catalogue, Choice, is_same_calendar},
+    changes::Changes,
+    error::FoldError,
+    facts::TicketFacts,
+    intake::{Opening, What},
+    policy_set::PolicySet,
+    store::clocks,
+    tracked::{Decided, Promise, Tracked},
+    worker::{Todo, Worker},
+};
+
+/// What happened to one ticket in a batch.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    version: i64,
+    opening: Option<Box<Opening>>,
+    events: Vec<ClockEvent>,
+    /// Tickets that became part of it.
+    sources: Vec<(TicketId, Timestamp)>,
+    /// What policies look at, as of the newest event that may have changed it.
+    facts: Option<(Timestamp, Box<TicketFacts>)>,
+    trace: TraceContext,
+}
+
+/// Events by ticket.
+pub(crate) fn group<'a>(work: impl Iterator<Item = &'a Todo>) -> BTreeMap<TicketId, Group> {
+    let mut groups: BTreeMap<TicketId, Group> = BTreeMap::new();
+    for todo in work {
+        let group = groups.entry(todo.arrival.ticket).or_default();
+        let is_newest = todo.arrival.version >= group.version;
+        group.version = group.version.max(todo.arrival.version);
+        group.trace = todo.trace.clone();
+        match &todo.arrival.what {
+            What::Opened(opening) => group.opening = Some(opening.clone()),
+            What::Clock(events, facts) => {
+                group.events.extend(events.iter().cloned());
+                if is_newest && facts.is_some() {
+                    group.facts.clone_from(facts);
+                }
+            }
+            What::Merged { source, at } => {
+                group.sources.push((*source, *at));
+                let merged = ClockEvent::new(*at, ClockEventKind::Merged);
+                let source = groups.entry(*source).or_default();
+                source.events.push(merged);
+                source.trace = todo.trace.clone();
+            }
+        }
+    }
+    groups
+}
+
+/// Tells tickets that have taken others in since when the customers of those wait.
+pub(crate) fn absorptions(
+    groups: &mut BTreeMap<TicketId, Group>,
+    known: &HashMap<TicketId, Tracked>,
+) {
+    for group in groups.values_mut() {
+        for (source, at) in std::mem::take(&mut group.sources) {
+            let promise = known.get(&source).and_then(|it| it.promise.as_ref());
+            let unanswered_since = promise.and_then(|promise| promise.clocks.unanswered_since(at));
+            let kind = ClockEventKind::Absorbed { unanswered_since };
+            group.events.push(ClockEvent::new(at, kind));
+        }
+    }
+}
+
+/// The history of tickets that need it: those that are new here, and those with a late event.
+pub(crate) async fn past_of(
+    tx: &mut PgConnection,
+    groups: &BTreeMap<TicketId, Group>,
+    known: &HashMap<TicketId, Tracked>,
+) -> Result<BTreeMap<TicketId, Vec<ClockEvent>>, DbError> {
+    let needs = |(ticket, group): &(&TicketId, &Group)| match known.get(ticket) {
+        None => group.opening.is_some(),
+        Some(tracked) => {
+            let promise = tracked.promise.as_ref();
+            // Another policy may want all to be computed anew.
+            let moves = group.facts.is_some();
+            promise.is_some_and(|promise| moves || promise.is_late(&group.events))
+        }
+    };
+    let tickets: Vec<TicketId> = groups.iter().filter(needs).map(|(id, _)| *id).collect();
+    let mut past = clocks::event_list(tx, &tickets).await?;
+    for ticket in tickets {
+        past.entry(ticket).or_default();
+    }
+    Ok(past)
+}
+
+/// A batch in work.
+pub(crate) struct Batch<'a> {
+    worker: &'a Worker,
+    catalogue: &'a Catalogue,
+    pub(crate) changes: Changes,
+    pub(crate) late: u64,
+    pub(crate) waiting: u64,
+    now: Timestamp,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) const fn new(worker: &'a Worker, catalogue: &'a Catalogue, now: Timestamp) -> Self {
+        Self {
+            worker,
+            catalogue,
+            changes: Changes::new(now),
+            late: 0,
+            waiting: 0,
+            now,
+        }
+    }
+
+    /// Takes what happened to one ticket. `past` is there exactly when [`past_of`] says that it is needed.
+    pub(crate) fn take(
+        &mut self,
+        ticket: TicketId,
+        group: Group,
+        known: Option<Tracked>,
+        past: Option<Vec<ClockEvent>>,
+    ) -> Result<(), FoldError> {
+        match (known, group.opening) {
+            (Some(tracked), _) => {
+                let news = News {
+                    version: group.version,
+                    events: group.events,
+                    facts: group.facts,
+                    trace: group.trace,
+                };
+                self.go_on(tracked, news, past)
+            }
+            (None, Some(opening)) => {
+                self.changes.remember(ticket, &group.events);
+                let mut events = past.unwrap_or_default();
+                events.extend(group.events);
+                self.open(ticket, group.version, &opening, events, &group.trace)
+            }
+            (None, None) => {
+                // Its opening was dead-lettered, and may be replayed; or it was before our time.
+                self.waiting += group.events.len() as u64;
+                self.changes.remember(ticket, &group.events);
+                Ok(())
+            }
+        }
+    }
+
+    fn open(
+        &mut self,
+        ticket: TicketId,
+        version: i64,
+        opening: &Opening,
+        events: Vec<ClockEvent>,
+        trace: &TraceContext,
+    ) -> Result<(), FoldError> {
+        let mut tracked = Tracked {
+            ticket,
+            version,
+            promise: None,
+            channel: opening.facts.channel.to_owned(),
+            booked: Vec::new(),
+            decided: Decided::default(),
+        };
+        let Some(choice) = self.catalogue.choose(&opening.facts) else {
+            self.changes.settle_without_promise(tracked);
+            return Ok(());
+        };
+        let start = TicketStart {
+            at: opening.at,
+            status: opening.status,
+            priority: opening.facts.priority.to_owned(),
+            calendar: choice.calendars.key,
+            outbound: opening.outbound,
+            calendars: choice.calendars.metrics,
+            policy: choice.policies.to_string(),
+            team: opening.facts.team.map(|team| team.to_string()),
+        };
+        let terms = self.catalogue.terms(&choice.policies)?;
+        let mut promise = Promise::open(choice.policies, start, events, &terms)?;
+        let notices = promise.tell_breaches(self.now, false, &terms)?;
+        tracked.promise = Some(promise);
+        let maker = &self.worker.maker;
+        self.changes
+            .settle(tracked, notices, self.catalogue, trace, maker)
+    }
+
+    fn go_on(
+        &mut self,
+        mut tracked: Tracked,
+        mut news: News,
+        past: Option<Vec<ClockEvent>>,
+    ) -> Result<(), FoldError> {
+        let Some(promise) = &mut tracked.promise else {
+            return Ok(());
+        };
+        // What an older event says of the ticket is not so any more.
+        let facts = news
+            .facts
+            .take()
+            .filter(|_| news.version >= tracked.version);
+        let (at, moves) = match facts {
+            Some((at, facts)) => (at, self.moves(promise, &facts)),
+            None => (self.now, Moves::None),
+        };
+        if news.events.is_empty() && moves.is_none() {
+            return Ok(());
+        }
+        let mut recompute = None;
+        match moves {
+            Moves::None => {}
+            Moves::FromNowOn(set, events) => {
+                promise.name_policy();
+                let events = events.into_iter().map(|kind| ClockEvent::new(at, kind));
+                news.events.extend(events);
+                promise.policies = set;
+            }
+            Moves::Recompute(choice) => recompute = Some(choice),
+        }
+        self.changes.remember(tracked.ticket, &news.events);
+        let late = promise.is_late(&news.events);
+        let mut history = past.unwrap_or_default();
+        if let Some(choice) = recompute {
+            history.extend(news.events);
+            let history = rebase(promise, history, choice, self.catalogue);
+            let anew = history.iter().filter(|event| is_move(event)).cloned();
+            self.changes.forget_moves(tracked.ticket);
+            self.changes
+                .remember(tracked.ticket, &anew.collect::<Vec<_>>());
+            promise.replay(history, &self.catalogue.terms(&promise.policies)?)?;
+        } else if late {
+            self.late += 1;
+            history.extend(news.events);
+            promise.replay(history, &self.catalogue.terms(&promise.policies)?)?;
+        } else {
+            promise.apply(news.events, &self.catalogue.terms(&promise.policies)?)?;
+        }
+        let terms = self.catalogue.terms(&promise.policies)?;
+        let notices = promise.tell_breaches(self.now, false, &terms)?;
+        tracked.version = tracked.version.max(news.version);
+        let maker = &self.worker.maker;
+        self.changes
+            .settle(tracked, notices, self.catalogue, &news.trace, maker)
+    }
+
+    /// What a ticket that has changed does with its policies and calendars.
+    fn moves(&self, promise: &Promise, facts: &TicketFacts) -> Moves {
+        let catalogue = self.catalogue;
+        if promise.clocks.status().is_done() {
+            return Moves::None;
+        }
+        let versions = catalogue.versions(&promise.policies);
+        let sticky = versions.first().is_some_and(|it| it.row.terms.rules.sticky);
+        let chosen = catalogue.choose(facts).filter(|_| !sticky);
+        let other = chosen.filter(|it| !it.policies.is_same_but_for_versions(&promise.policies));
+        if let Some(choice) = other {
+            let first = catalogue.versions(&choice.policies);
+            let rules = first.first().map(|it| it.row.terms.rules.on_edit);
+            if rules == Some(OnEdit::Recompute) {
+                return Moves::Recompute(choice);
+            }
+            let to = choice.policies.to_string();
+            let mut events = vec![ClockEventKind::Policy { to }];
+            events.extend(calendar_move(promise, &choice));
+            return Moves::FromNowOn(choice.policies, events);
+        }
+        if !catalogue.follows_team(&promise.policies) {
+            return Moves::None;
+        }
+        let choice = Choice {
+            policies: promise.policies.clone(),
+            calendars: catalogue.calendars_of(&promise.policies, facts.team),
+        };
+        match calendar_move(promise, &choice) {
+            None => Moves::None,
+            Some(event) => Moves::FromNowOn(choice.policies, vec![event]),
+        }
+    }
+}
+
+/// What happened to a ticket that is known.
+struct News {
+    version: i64,
+    events: Vec<ClockEvent>,
+    facts: Option<(Timestamp, Box<TicketFacts>)>,
+    trace: TraceContext,
+}
+
+/// What becomes of a ticket's terms.
+#[derive(Debug, Default)]
+enum Moves {
+    #[default]
+    None,
+    FromNowOn(PolicySet, Vec<ClockEventKind>),
+    Recompute(Choice),
+}
+
+impl Moves {
+    const fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+}
+
+/// The event that moves a ticket to other calendars; None when it has them, in whatever version.
+fn calendar_move(promise: &Promise, choice: &Choice) -> Option<ClockEventKind> {
+    let (key, metrics) = (&choice.calendars.key, &choice.calendars.metrics);
+    let own = promise.clocks.metric_calendars();
+    let same = is_same_calendar(key, promise.clocks.calendar_key())
+        && own.len() == metrics.len()
+        && own.iter().all(|(metric, old)| {
+            let new = metrics.get(metric);
+            new.is_some_and(|new| is_same_calendar(new, old))
+        });
+    (!same).then(|| ClockEventKind::Calendar {
+        to: key.clone(),
+        metrics: metrics.clone(),
+    })
+}
+
+/// Whether an event moved the ticket to other terms.
+pub(crate) const fn is_move(event: &ClockEvent) -> bool {
+    matches!(
+        event.kind,
+        ClockEventKind::Policy { .. } | ClockEventKind::Calendar { .. }
+    )
+}
+
+/// Makes a ticket begin under other policies; answers with the history as it would have been under them.
+pub(crate) fn rebase(
+    promise: &mut Promise,
+    history: Vec<ClockEvent>,
+    choice: Choice,
+    catalogue: &Catalogue,
+) -> Vec<ClockEvent> {
+    let team_of = |team: &Option<String>| -> Option<Uuid> { team.as_deref()?.parse().ok() };
+    let at_opening = catalogue.calendars_of(&choice.policies, team_of(&promise.start.team));
+    let follows = catalogue.follows_team(&choice.policies);
+    promise.start.policy = choice.policies.to_string();
+    promise.start.calendar = at_opening.key;
+    promise.start.calendars = at_opening.metrics;
+    let mut rebased = Vec::with_capacity(history.len());
+    for event in history.into_iter().filter(|event| !is_move(event)) {
+        let moved = match &event.kind {
+            ClockEventKind::Team { to } if follows => {
+                let calendars = catalogue.calendars_of(&choice.policies, team_of(to));
+                Some(ClockEventKind::Calendar {
+                    to: calendars.key,
+                    metrics: calendars.metrics,
+                })
+            }
+            _ => None,
+        };
+        let at = event.at;
+        rebased.push(event);
+        rebased.extend(moved.map(|kind| ClockEvent::new(at, kind)));
+    }
+    promise.policies = choice.policies;
+    rebased
+}

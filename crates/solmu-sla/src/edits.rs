@@ -1,0 +1,136 @@
+//! Brings an edit of a policy to the open tickets that have it, in batches under the lease, like timers.
+
+use solmu_db::{
+    DbError,
+    lease::{self, Held},
+};
+use solmu_domain::sla::{ClockEvent, ClockEventKind};
+use solmu_telemetry::TraceContext;
+use sqlx::PgConnection;
+
+use crate::{
+    batch::{is_move, rebase},
+    catalogue::{Catalogue, Choice},
+    changes::{Changes, Written},
+    error::FoldError,
+    policy_set::PolicyKey,
+    store::{
+        clocks,
+        edits::{self, EditRow},
+    },
+    tracked::Tracked,
+    worker::{NAME, Worker},
+};
+
+impl Worker {
+    /// Takes the next batch of the oldest edit, if there is one.
+    pub(crate) async fn apply_edit(&self, held: &Held, limit: u32) -> Result<(), DbError> {
+        let written = self
+            .db
+            .tx("sla.apply_edit", |tx| {
+                let (worker, held) = (self.clone(), held.clone());
+                Box::pin(async move { worker.apply_edit_in(tx, &held, limit).await })
+            })
+            .await?;
+        if let Some(written) = &written {
+            self.committed(written);
+        }
+        Ok(())
+    }
+
+    async fn apply_edit_in(
+        &self,
+        tx: &mut PgConnection,
+        held: &Held,
+        limit: u32,
+    ) -> Result<Option<Written>, DbError> {
+        lease::fence(tx, NAME, held).await?;
+        let Some(edit) = edits::edit_next(tx).await? else {
+            return Ok(None);
+        };
+        let catalogue = self.catalogue.current(tx).await?;
+        let Some(newest) = catalogue.current(edit.policy).map(|policy| policy.row.key) else {
+            // It was taken away meanwhile: whoever has it keeps it.
+            edits::edit_advance(tx, edit.id, None).await?;
+            return Ok(Some(Written::default()));
+        };
+        let versions = (1..=newest.version).map(|version| PolicyKey { version, ..newest });
+        let keys: Vec<String> = versions.map(|key| key.to_string()).collect();
+        let tickets = edits::edit_tickets(tx, &edit, &keys, limit).await?;
+        let known = clocks::clock_lock(tx, tickets.iter().copied()).await?;
+        let mut past = if edit.recompute {
+            clocks::event_list(tx, &tickets).await?
+        } else {
+            std::collections::BTreeMap::new()
+        };
+        let now = self.maker.clock.now();
+        let mut changes = Changes::new(now);
+        for (ticket, tracked) in known {
+            let history = past.remove(&ticket).unwrap_or_default();
+            let done = self.edit_one(tracked, &edit, newest, history, &catalogue, &mut changes);
+            if let Err(error) = done {
+                tracing::error!(ticket.id = %ticket, error = &error as &dyn std::error::Error, "an edited policy cannot be applied to a ticket; it keeps the version before");
+                self.metrics.stuck_tickets.inc([]);
+            }
+        }
+        let is_last = tickets.len() < limit as usize;
+        let after = tickets.last().copied().filter(|_| !is_last);
+        edits::edit_advance(tx, edit.id, after).await?;
+        Ok(Some(changes.write(tx, &self.maker.bus).await?))
+    }
+
+    fn edit_one(
+        &self,
+        mut tracked: Tracked,
+        edit: &EditRow,
+        newest: PolicyKey,
+        history: Vec<ClockEvent>,
+        catalogue: &Catalogue,
+        changes: &mut Changes,
+    ) -> Result<(), FoldError> {
+        let Some(promise) = &mut tracked.promise else {
+            return Ok(());
+        };
+        let now = self.maker.clock.now();
+        let set = promise.policies.with_version(newest);
+        let team = promise.clocks.team().and_then(|team| team.parse().ok());
+        let calendars = catalogue.calendars_of(&set, team);
+        if edit.recompute {
+            let choice = Choice {
+                policies: set,
+                calendars,
+            };
+            let history = rebase(promise, history, choice, catalogue);
+            let moved: Vec<_> = history.iter().filter(|it| is_move(it)).cloned().collect();
+            changes.forget_moves(tracked.ticket);
+            changes.remember(tracked.ticket, &moved);
+            promise.replay(history, &catalogue.terms(&promise.policies)?)?;
+        } else {
+            let at = now.max(promise.clocks.last_event_at());
+            let mut events = Vec::new();
+            if set != promise.policies {
+                let to = set.to_string();
+                events.push(ClockEvent::new(at, ClockEventKind::Policy { to }));
+            }
+            let has = (
+                promise.clocks.calendar_key(),
+                promise.clocks.metric_calendars(),
+            );
+            if has != (calendars.key.as_str(), &calendars.metrics) {
+                let kind = ClockEventKind::Calendar {
+                    to: calendars.key,
+                    metrics: calendars.metrics,
+                };
+                events.push(ClockEvent::new(at, kind));
+            }
+            changes.remember(tracked.ticket, &events);
+            promise.name_policy();
+            promise.policies = set;
+            promise.apply(events, &catalogue.terms(&promise.policies)?)?;
+        }
+        let terms = catalogue.terms(&promise.policies)?;
+        let notices = promise.tell_breaches(now, false, &terms)?;
+        let trace = TraceContext::current();
+        changes.settle(tracked, notices, catalogue, &trace, &self.maker)
+    }
+}

@@ -1,0 +1,164 @@
+//! Policies: each edit is a new version, and says itself what it does to open tickets.
+
+use jiff::Timestamp;
+use solmu_domain::{ids::PolicyId, sla::OnEdit};
+use solmu_proto::sla::v1 as proto;
+use solmu_runtime::ApiError;
+use sqlx::PgConnection;
+
+use super::{SlaServer, check_etag};
+use crate::{
+    policy_set::PolicyKey,
+    store::{
+        catalogue::{self as store, PolicyRow},
+        edits,
+    },
+    wanted::{WantedPolicy, etag, id_in, policy_to_proto},
+};
+
+impl SlaServer {
+    pub(super) async fn create_policy(
+        &self,
+        request: proto::CreatePolicyRequest,
+    ) -> Result<proto::Policy, ApiError> {
+        let wanted = WantedPolicy::parse(request.policy)?;
+        let id = PolicyId::generate(self.maker.clock.as_ref(), self.maker.rng.as_ref());
+        let row = row_of(PolicyKey { id, version: 1 }, wanted);
+        let now = self.maker.clock.now();
+        self.db
+            .tx("sla.create_policy", |tx| {
+                let row = row.clone();
+                Box::pin(async move { policy_write(tx, &row, now).await })
+            })
+            .await?;
+        tracing::info!(policy.id = %row.key.id, "policy created");
+        Ok(policy_to_proto(&row))
+    }
+
+    pub(super) async fn get_policy(
+        &self,
+        request: proto::GetPolicyRequest,
+    ) -> Result<proto::Policy, ApiError> {
+        let id: PolicyId = id_in("id", &request.id)?;
+        let mut connection = self.connection().await?;
+        let row = policy_current(&mut connection, id).await?;
+        Ok(policy_to_proto(&row))
+    }
+
+    pub(super) async fn list_policies(
+        &self,
+        _: proto::ListPoliciesRequest,
+    ) -> Result<proto::ListPoliciesResponse, ApiError> {
+        let mut connection = self.connection().await?;
+        let rows = store::policy_list(&mut connection).await?;
+        let current = rows.iter().filter(|row| row.current);
+        let policies = current.map(policy_to_proto).collect();
+        Ok(proto::ListPoliciesResponse { policies })
+    }
+
+    pub(super) async fn update_policy(
+        &self,
+        request: proto::UpdatePolicyRequest,
+    ) -> Result<proto::Policy, ApiError> {
+        let given = request.policy.as_ref();
+        let id: PolicyId = id_in("policy.id", given.map_or("", |it| it.id.as_str()))?;
+        let etag = given.map(|it| it.etag.clone()).unwrap_or_default();
+        let wanted = WantedPolicy::parse(request.policy)?;
+        let row = row_of(PolicyKey { id, version: 0 }, wanted);
+        let now = self.maker.clock.now();
+        let row = self
+            .db
+            .tx("sla.update_policy", |tx| {
+                let (row, etag) = (row.clone(), etag.clone());
+                Box::pin(async move { policy_update(tx, row, &etag, now).await })
+            })
+            .await?;
+        tracing::info!(policy.id = %row.key.id, version = row.key.version, "policy updated");
+        Ok(policy_to_proto(&row))
+    }
+
+    pub(super) async fn delete_policy(
+        &self,
+        request: proto::DeletePolicyRequest,
+    ) -> Result<proto::DeletePolicyResponse, ApiError> {
+        let id: PolicyId = id_in("id", &request.id)?;
+        self.db
+            .tx("sla.delete_policy", |tx| {
+                let etag = request.etag.clone();
+                Box::pin(async move { policy_delete(tx, id, &etag).await })
+            })
+            .await?;
+        tracing::info!(policy.id = %id, "policy deleted");
+        Ok(proto::DeletePolicyResponse {})
+    }
+}
+
+fn row_of(key: PolicyKey, wanted: WantedPolicy) -> PolicyRow {
+    PolicyRow {
+        key,
+        current: true,
+        position: wanted.position,
+        display_name: wanted.display_name,
+        condition: wanted.condition.to_filter_string(),
+        tree: wanted.condition.condition().clone(),
+        calendar: wanted.calendar,
+        terms: wanted.terms,
+    }
+}
+
+async fn policy_current(tx: &mut PgConnection, id: PolicyId) -> Result<PolicyRow, ApiError> {
+    let rows = store::policy_list(tx).await?;
+    let current = rows.into_iter().find(|row| row.current && row.key.id == id);
+    current.ok_or_else(|| ApiError::not_found("policy", &id))
+}
+
+async fn policy_write(
+    tx: &mut PgConnection,
+    row: &PolicyRow,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    store::revise(tx).await?;
+    if store::calendar_fetch(tx, row.calendar).await?.is_none() {
+        let message = format!("there is no calendar '{}'", row.calendar);
+        return Err(ApiError::invalid("policy.calendar_id", message));
+    }
+    Ok(store::policy_insert(tx, row, now).await?)
+}
+
+async fn policy_update(
+    tx: &mut PgConnection,
+    mut row: PolicyRow,
+    given: &str,
+    now: Timestamp,
+) -> Result<PolicyRow, ApiError> {
+    store::lock(tx).await?;
+    let before = policy_current(tx, row.key.id).await?;
+    check_etag(given, &etag(before.key.version))?;
+    row.key.version = before.key.version + 1;
+    store::policy_retire(tx, row.key.id).await?;
+    policy_write(tx, &row, now).await?;
+    edit_begin(tx, &row, now).await?;
+    Ok(row)
+}
+
+/// Lets an edit reach the open tickets, if the policy says so.
+pub(super) async fn edit_begin(
+    tx: &mut PgConnection,
+    row: &PolicyRow,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    let recompute = match row.terms.rules.on_edit {
+        OnEdit::NewTickets => return Ok(()),
+        OnEdit::FromNowOn => false,
+        OnEdit::Recompute => true,
+    };
+    Ok(edits::edit_insert(tx, row.key.id, recompute, now).await?)
+}
+
+async fn policy_delete(tx: &mut PgConnection, id: PolicyId, given: &str) -> Result<(), ApiError> {
+    store::revise(tx).await?;
+    let current = policy_current(tx, id).await?;
+    check_etag(given, &etag(current.key.version))?;
+    store::policy_retire(tx, id).await?;
+    Ok(())
+}
