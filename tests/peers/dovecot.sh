@@ -72,17 +72,27 @@ service imap {
 }
 CONF
 
+patience=300
+until_so() { # WHAT COMMAND...: waits for a command that holds
+  local what=$1 end=$((SECONDS + patience))
+  shift
+  until "$@"; do
+    [ $SECONDS -lt $end ] || { echo "FAILED: not $what within $patience s" >&2; tail -5 "$work/log" "$work/out/events" >&2; exit 1; }
+    sleep 0.05
+  done
+}
 port_is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
 serve() {
   dovecot -F -c "$work/dovecot.conf" &
   dovecot_pid=$!
-  until port_is_open; do sleep 0.05; done
+  until_so "listening" port_is_open
 }
+port_is_closed() { ! port_is_open; }
 kill_server() { # Its children end when they see that it is gone.
   kill -9 "$dovecot_pid"
   wait "$dovecot_pid" 2>/dev/null || true
   dovecot_pid=''
-  while port_is_open; do sleep 0.05; done
+  until_so "closed" port_is_closed
 }
 read_mail() { # [AFTER]
   "$client" "$port" anna secret "$work/out" "${1:-mark}" "$work/ca.pem" &
@@ -112,12 +122,9 @@ PY
 }
 taken() { if [ -f "$work/out/taken" ]; then wc -l <"$work/out/taken"; else echo 0; fi; }
 different() { cut -d' ' -f1,2 "$work/out/taken" | sort -u | wc -l; }
-until_taken() { # COUNT SECONDS
-  local end=$((SECONDS + $2))
-  until [ "$(taken)" -ge "$1" ]; do
-    [ $SECONDS -lt $end ] || { echo "FAILED: $(taken) of $1 after $2 s" >&2; tail -5 "$work/log" "$work/out/events" >&2; exit 1; }
-    sleep 0.02
-  done
+has_taken() { [ "$(taken)" -ge "$1" ]; }
+until_taken() { # COUNT
+  until_so "$1 mails taken" has_taken "$1"
 }
 fresh() { rm -rf "$work/out" && mkdir "$work/out"; }
 marked() { doveadm -c "$work/dovecot.conf" search -u anna mailbox INBOX KEYWORD '$SolmuImported' 2>/dev/null | wc -l; }
@@ -127,26 +134,27 @@ serve
 
 begin=$(date +%s.%N)
 read_mail
-until_taken "$mails" 300
+until_taken "$mails"
 echo "read: $mails mails over STARTTLS in $(python3 -c "print(round($(date +%s.%N) - $begin, 1))") s"
 [ "$(different)" = "$mails" ]
 cut -d' ' -f2 "$work/out/taken" | sort -nc && echo "order: by uid"
-sleep 1
-[ "$(marked)" = "$mails" ] && echo "marked: all"
+are_marked() { [ "$(marked)" = "$1" ]; }
+until_so "all marked" are_marked "$mails"
+echo "marked: all"
 seen=$(doveadm -c "$work/dovecot.conf" search -u anna mailbox INBOX SEEN 2>/dev/null | wc -l)
 [ "$seen" = 0 ] && echo "seen: none"
 
 next=$((mails + 1))
 begin=$(date +%s.%N)
 deliver $next $next
-until_taken $next 30
+until_taken $next
 echo "idle: a new mail was read $(python3 -c "print(round($(date +%s.%N) - $begin, 2))") s after its delivery"
 
 kill_server
 next=$((next + 1))
 deliver $next $next
 serve
-until_taken $next 60
+until_taken $next
 [ "$(different)" = "$next" ] && echo "reconnect: after the server was killed"
 quit
 
@@ -155,7 +163,7 @@ kills=0
 while [ "$(taken)" -lt "$next" ] && [ $kills -lt 200 ]; do
   read_mail nothing
   sleep 0.$((RANDOM % 3))$((RANDOM % 10))
-  [ $kills -ge 12 ] && until_taken "$next" 120
+  [ $kills -ge 12 ] && until_taken "$next"
   quit
   kills=$((kills + 1))
 done
@@ -164,40 +172,41 @@ echo "kill -9 of the reader, $kills times: $next mails, none missing, $(($(taken
 
 fresh
 read_mail nothing
-until_taken "$next" 120
+until_taken "$next"
 doveadm -c "$work/dovecot.conf" mailbox update --uid-validity 99 -u anna INBOX 2>/dev/null
 # The open session keeps the old number until it ends.
 doveadm -c "$work/dovecot.conf" kick anna >/dev/null 2>&1 || true
-until_taken $((2 * next)) 180
-grep -q Resync "$work/out/events" && echo "uidvalidity: changed, everything was handed over again"
+until_taken $((2 * next))
+until_so "told" grep -qs Resync "$work/out/events"
+echo "uidvalidity: changed, everything was handed over again"
 quit
 
 fresh
 read_mail "move=Done & \"filed\" Gelöscht"
-until_taken "$next" 180
-sleep 2
-left=$(doveadm -c "$work/dovecot.conf" search -u anna mailbox INBOX ALL 2>/dev/null | wc -l)
-moved=$(doveadm -c "$work/dovecot.conf" search -u anna mailbox 'Done & "filed" Gelöscht' ALL 2>/dev/null | wc -l)
-[ "$left" = 0 ] && [ "$moved" = "$next" ] && echo "moved: all, into a folder that had to be made"
+until_taken "$next"
+count() { doveadm -c "$work/dovecot.conf" search -u anna mailbox "$1" ALL 2>/dev/null | wc -l; }
+is_moved() { [ "$(count INBOX)" = 0 ] && [ "$(count 'Done & "filed" Gelöscht')" = "$next" ]; }
+until_so "all moved" is_moved
+echo "moved: all, into a folder that had to be made"
 quit
 
 fresh
 deliver 1 3
 "$client" "$tls_port" anna secret "$work/out" nothing "$work/ca.pem" implicit &
 client_pid=$!
-until_taken 3 30
+until_taken 3
 echo "implicit tls: read"
 quit
 fresh
 "$client" "$tls_port" anna secret "$work/out" nothing "$work/other.pem" implicit &
 client_pid=$!
-until grep -q 'Down("tls")' "$work/out/events" 2>/dev/null; do sleep 0.05; done
+until_so "told" grep -qs 'Down("tls")' "$work/out/events"
 echo "implicit tls: an unknown authority is not trusted"
 quit
 fresh
 "$client" "$port" anna wrong "$work/out" nothing "$work/ca.pem" &
 client_pid=$!
-until grep -q 'Down("login")' "$work/out/events" 2>/dev/null; do sleep 0.05; done
+until_so "told" grep -qs 'Down("login")' "$work/out/events"
 echo "login: a wrong password is told as such"
 quit
 echo "all held"

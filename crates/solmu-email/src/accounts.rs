@@ -19,6 +19,8 @@ use solmu_mime::{
     reply_address::{ReplyAddress, ReplyAddressError},
 };
 
+/// The local part that every domain has to take mail for (RFC 5321 section 4.5.1), in any case.
+pub(crate) const POSTMASTER: &str = "postmaster";
 /// Characters of an account name.
 const NAME_MAX: usize = 64;
 
@@ -178,6 +180,30 @@ impl Accounts {
         self.by_address
             .get(&recipient.normalised())
             .or_else(|| self.by_address.get(&recipient.without_tag()))
+    }
+
+    /// The account that takes mail whose envelope names `recipient`: also the postmaster of a domain of ours, who has to
+    /// be there whether he is configured or not. His address is not one of ours otherwise: bounces of our own exchanger
+    /// come from it.
+    #[must_use]
+    pub fn for_recipient(&self, recipient: &Address) -> Option<&Arc<Account>> {
+        self.resolve(recipient).or_else(|| {
+            let is_postmaster = recipient.local().eq_ignore_ascii_case(POSTMASTER);
+            let is_of = |account: &&Arc<Account>| {
+                let mut domains = account.addresses.iter().map(Address::domain);
+                domains.any(|domain| domain.eq_ignore_ascii_case(recipient.domain()))
+            };
+            let all = self.default.iter().chain(&self.list);
+            all.filter(|_| is_postmaster).find(is_of)
+        })
+    }
+
+    /// The postmaster of this server, for a recipient without a domain.
+    #[must_use]
+    pub fn postmaster(&self) -> Option<Address> {
+        let account = self.default.as_ref().or_else(|| self.list.first())?;
+        let domain = account.addresses.first()?.domain();
+        Address::parse(&format!("{POSTMASTER}@{domain}")).ok()
     }
 
     /// Whether an address is one of ours.

@@ -13,8 +13,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solmu_mailauth::{Dns, DnsConfig, Limits, Settings, Submission, Verifier};
+use solmu_mailhooks::Verdicts;
 use solmu_mime::{
-    authenticity::{Findings, ResultWord, Trust, Verdict, author_domain, judge},
+    authenticity::{Findings, Method, ResultWord, Trust, Verdict, author_domain, judge},
     mail::ParsedMail,
 };
 use solmu_proto::inbound::v1::{
@@ -29,9 +30,13 @@ use crate::{config::Config, metrics::EmailMetrics, receive::Incoming};
 pub struct AuthenticityConfig {
     /// Who looks. Choose `verify` where senders deliver to Solmu itself, `header` behind a mail exchanger.
     pub mode: Mode,
-    /// In mode `verify`, check mail from private and loopback addresses too. By default that comes from machines of
-    /// ours, whose address says nothing about the sender: it is judged by the header.
+    /// In mode `verify`, check mail from private and loopback addresses too. By default such an address says nothing
+    /// about the sender (a proxy, a neighbour), so nobody looks and the sender is unverified.
     pub verify_private_peers: bool,
+    /// In mode `verify`, addresses of mail exchangers of ours that hand mail in over SMTP and write
+    /// Authentication-Results under `authserv_id`: such mail is judged by that header. Every other machine that can
+    /// reach the port could write the header, too, so it is not believed from there.
+    pub own_exchangers: Vec<IpAddr>,
     /// Domains of forwarders (`d=` of their ARC-Seal) that are believed when they say that DMARC passed before they
     /// changed the mail: it is not marked as failed then.
     pub trusted_sealers: Vec<String>,
@@ -48,8 +53,8 @@ pub enum Mode {
     /// Our mail exchanger: its Authentication-Results count, under the name of `authserv_id`. Without that name nobody.
     #[default]
     Header,
-    /// We ourselves, by SPF, DKIM and DMARC, for mail that comes by SMTP from a public address; by the header for the
-    /// rest.
+    /// We ourselves, by SPF, DKIM and DMARC, for mail that comes by SMTP from a public address; by the header for mail
+    /// that one of `own_exchangers` or a server of ours over LMTP hands in; nobody for the rest.
     Verify,
     /// Nobody.
     None,
@@ -101,6 +106,7 @@ pub(crate) struct Authenticity {
     authserv_id: Option<String>,
     trusted_hops: usize,
     verify_private_peers: bool,
+    own_exchangers: Vec<IpAddr>,
     verifier: Option<Verifier>,
     metrics: EmailMetrics,
 }
@@ -131,6 +137,7 @@ impl Authenticity {
             authserv_id: config.authserv_id.clone(),
             trusted_hops: config.trusted_hops,
             verify_private_peers: own.verify_private_peers,
+            own_exchangers: own.own_exchangers.clone(),
             verifier,
             metrics,
         }
@@ -138,16 +145,30 @@ impl Authenticity {
 
     /// What is known of the sender of `mail`.
     pub(crate) async fn of(&self, mail: &ParsedMail, incoming: &Incoming) -> Findings {
-        let found = match (self.mode, self.submission(mail, incoming)) {
-            (Mode::None, _) => Findings {
-                domain: author_domain(mail).unwrap_or_default(),
-                ..Findings::default()
+        let found = match self.mode {
+            Mode::None => by_nobody(mail),
+            Mode::Header => self.by_header(mail, incoming),
+            Mode::Verify => match &incoming.connection {
+                Some(connection) if !self.is_own(connection.peer) => {
+                    match self.submission(mail, incoming) {
+                        Some((verifier, submission)) => {
+                            Box::pin(verifier.verify(submission)).await.findings
+                        }
+                        None => by_nobody(mail),
+                    }
+                }
+                _ => self.by_header(mail, incoming),
             },
-            (Mode::Verify, Some((verifier, submission))) => {
-                Box::pin(verifier.verify(submission)).await.findings
-            }
-            _ => self.by_header(mail, incoming),
         };
+        self.counted(found)
+    }
+
+    /// What a provider that proved itself says of the sender.
+    pub(crate) fn by_provider(&self, mail: &ParsedMail, said: &Verdicts) -> Findings {
+        self.counted(by_provider(mail, said))
+    }
+
+    fn counted(&self, found: Findings) -> Findings {
         let verdict = match found.verdict {
             Verdict::Verified => "verified",
             Verdict::Unverified => "unverified",
@@ -155,6 +176,12 @@ impl Authenticity {
         };
         self.metrics.senders.inc([found.method.as_str(), verdict]);
         found
+    }
+
+    fn is_own(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        let mut own = self.own_exchangers.iter();
+        own.any(|address| address.to_canonical() == peer)
     }
 
     fn by_header(&self, mail: &ParsedMail, incoming: &Incoming) -> Findings {
@@ -185,6 +212,35 @@ impl Authenticity {
             from_domain: author_domain(mail).unwrap_or_default(),
         };
         Some((verifier, submission))
+    }
+}
+
+/// What is known where nobody looked.
+fn by_nobody(mail: &ParsedMail) -> Findings {
+    Findings {
+        domain: author_domain(mail).unwrap_or_default(),
+        ..Findings::default()
+    }
+}
+
+fn by_provider(mail: &ParsedMail, said: &Verdicts) -> Findings {
+    let domain = author_domain(mail).unwrap_or_default();
+    // A signature of the very domain of From is what DMARC asks for; without a domain there is not exactly one author.
+    let signed = said.signed_by.contains(&domain);
+    let verified = !domain.is_empty() && (said.dmarc == Some(ResultWord::Pass) || signed);
+    let failed = !verified && said.rejects && said.dmarc == Some(ResultWord::Fail);
+    Findings {
+        verdict: match (verified, failed) {
+            (true, _) => Verdict::Verified,
+            (false, true) => Verdict::Failed,
+            (false, false) => Verdict::Unverified,
+        },
+        method: Method::Provider,
+        spf: said.spf,
+        dkim: said.dkim,
+        dmarc: said.dmarc,
+        arc: None,
+        domain,
     }
 }
 

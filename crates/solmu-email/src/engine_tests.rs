@@ -66,12 +66,12 @@ impl Role {
     async fn stop(self) {
         self.runtime.shutdown.drain.cancel();
         self.runtime.tasks.close();
-        tokio::time::timeout(Duration::from_secs(20), self.runtime.tasks.wait())
+        tokio::time::timeout(Duration::from_mins(2), self.runtime.tasks.wait())
             .await
             .unwrap();
         self.runtime.shutdown.stop.cancel();
         self.runtime.background.close();
-        tokio::time::timeout(Duration::from_secs(20), self.runtime.background.wait())
+        tokio::time::timeout(Duration::from_mins(2), self.runtime.background.wait())
             .await
             .unwrap();
     }
@@ -205,7 +205,7 @@ async fn an_answer_goes_to_the_relay_once_and_is_reported() {
     role.harness.bus.publish(&[event]).await.unwrap();
     let mut seen = Vec::new();
     while !seen.contains(&".".to_owned()) {
-        let line = tokio::time::timeout(Duration::from_secs(20), log.recv())
+        let line = tokio::time::timeout(Duration::from_mins(2), log.recv())
             .await
             .unwrap()
             .unwrap();

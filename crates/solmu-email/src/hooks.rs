@@ -1,6 +1,9 @@
 //! The desk behind the webhooks of mail providers: what they post goes the way of every other mail, through the
 //! [`Receiver`].
 
+mod bucket;
+mod tokens;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -15,6 +18,9 @@ use solmu_runtime::Runtime;
 
 pub use solmu_mailhooks::{HookError, WebhooksConfig};
 
+use bucket::Buckets;
+use tokens::UsedTokens;
+
 use crate::{
     accounts::Accounts,
     receive::{Accept, Incoming, Receiver, Refusal},
@@ -23,13 +29,25 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
-/// Amazon as [`Fetcher`] reaches it, which never goes into our own network.
+/// Amazon as [`Fetcher`] reaches it, which never goes into our own network; and buckets, which only the configuration
+/// names.
 #[derive(Debug)]
-struct Amazon(Fetcher);
+struct Amazon {
+    fetcher: Fetcher,
+    buckets: Buckets,
+}
 
 impl Get for Amazon {
     async fn get(&self, url: &str, max_bytes: usize) -> Result<Bytes, GetError> {
-        Ok(self.0.get(url, None, max_bytes).await?)
+        Ok(self.fetcher.get(url, None, max_bytes).await?)
+    }
+
+    async fn object_size(&self, hook: &str, key: &str) -> Result<u64, GetError> {
+        Ok(self.buckets.size(hook, key).await?)
+    }
+
+    async fn object(&self, hook: &str, key: &str, max_bytes: usize) -> Result<Bytes, GetError> {
+        Ok(self.buckets.get(hook, key, max_bytes).await?)
     }
 }
 
@@ -46,7 +64,9 @@ impl<A: Accept> Desk for Receiver<A> {
             own_hops: 0,
             connection: None,
         };
-        let receiver = self.for_provider(&mail.authserv_id);
+        let receiver = self
+            .for_provider(&mail.authserv_id)
+            .with_verdicts(mail.verdicts);
         Ok(receiver.receive(incoming).await?)
     }
 
@@ -101,7 +121,11 @@ pub(crate) fn start<A: Accept>(
     let fetcher = Fetcher::new(HttpLimits::default(), &[]).map_err(|_| HookError::Client)?;
     let parts = HookParts {
         desk: receiver.clone(),
-        amazon: Amazon(fetcher),
+        amazon: Amazon {
+            fetcher,
+            buckets: Buckets::new(&config.ses)?,
+        },
+        memory: UsedTokens::new(runtime.db.clone(), Arc::clone(&runtime.clock)),
         signer: runtime.secrets.signer().clone(),
         clock: Arc::clone(&runtime.clock),
         metrics: runtime.metrics.clone(),

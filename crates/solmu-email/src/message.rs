@@ -25,7 +25,7 @@ use crate::{
 };
 use solmu_mime::{
     address::Address,
-    authenticity::{Findings, Verdict},
+    authenticity::{Findings, Method, Verdict},
     automatic::Classified,
     mail::{Mailbox, ParsedMail, Protection},
     quotes,
@@ -175,7 +175,13 @@ fn sender(known: &Known<'_>) -> Sender {
             Assurance::Claimed
         }
         .into(),
-        attested_by: if proven { "dmarc" } else { "from-header" }.to_owned(),
+        attested_by: match (proven, known.findings.method, known.findings.dmarc) {
+            (false, ..) => "from-header",
+            // A provider that says nothing of DMARC saw a signature of this very domain.
+            (true, Method::Provider, None) => "dkim",
+            (true, ..) => "dmarc",
+        }
+        .to_owned(),
         ..Identity::default()
     });
     let name = if author.name.is_empty() {
@@ -249,25 +255,40 @@ fn threading(known: &Known<'_>, signer: &Signer) -> Threading {
         .bounce
         .as_ref()
         .and_then(|bounce| bounce.message_id.clone());
+    let addressed = addressed_tickets(known, signer);
     Threading {
         message_id_header: mail.message_id.clone().unwrap_or_default(),
         in_reply_to: mail.in_reply_to.clone(),
         references: mail.references.iter().rev().cloned().collect(),
-        signed_ticket_ids: signed_tickets(known, bounced.as_deref(), signer),
+        addressed_ticket_ids: addressed.iter().map(ToString::to_string).collect(),
+        signed_ticket_ids: signed_tickets(known, addressed, bounced.as_deref(), signer),
         bounced_message_id: bounced.unwrap_or_default(),
         subject_ticket_numbers: subject_ticket_numbers(&mail.subject),
     }
 }
 
-/// Tickets whose signature holds: by address first (a person answered there), then by Message-ID, newest first.
-fn signed_tickets(known: &Known<'_>, bounced: Option<&str>, signer: &Signer) -> Vec<String> {
-    let mail = known.mail;
-    let by_address = known
+/// Tickets whose signature holds in an address that the mail was sent to.
+fn addressed_tickets(known: &Known<'_>, signer: &Signer) -> Vec<TicketId> {
+    let addresses = known
         .recipients
         .iter()
         .cloned()
-        .chain(recipients_of(mail))
-        .filter_map(|address| ticket_of_address(&address, signer));
+        .chain(recipients_of(known.mail));
+    let mut seen: HashSet<TicketId> = HashSet::new();
+    addresses
+        .filter_map(|address| ticket_of_address(&address, signer))
+        .filter(|ticket| seen.insert(*ticket))
+        .collect()
+}
+
+/// Tickets whose signature holds: by address first (a person answered there), then by Message-ID, newest first.
+fn signed_tickets(
+    known: &Known<'_>,
+    by_address: Vec<TicketId>,
+    bounced: Option<&str>,
+    signer: &Signer,
+) -> Vec<String> {
+    let mail = known.mail;
     let ids = mail
         .in_reply_to
         .iter()
@@ -283,6 +304,7 @@ fn signed_tickets(known: &Known<'_>, bounced: Option<&str>, signer: &Signer) -> 
         .flat_map(|text| marker::tickets_in(text, signer));
     let mut seen: HashSet<TicketId> = HashSet::new();
     by_address
+        .into_iter()
         .chain(by_id)
         .chain(by_mark)
         .filter(|ticket| seen.insert(*ticket))

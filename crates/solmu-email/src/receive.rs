@@ -14,6 +14,7 @@ use solmu_connector::{
     outbound::Deliveries, raw,
 };
 use solmu_domain::{clock::SharedClock, signed::Signer};
+use solmu_mailhooks::Verdicts;
 use solmu_proto::types::v1::Attachment;
 
 use crate::{
@@ -117,6 +118,8 @@ pub struct Receiver<A> {
     deliveries: Option<Deliveries>,
     /// Of a mail provider: the only name under which Authentication-Results count; none if empty.
     header_of: Option<Arc<str>>,
+    /// What a provider that proved itself says of the mail.
+    verdicts: Option<Arc<Verdicts>>,
 }
 
 impl<A> Clone for Receiver<A> {
@@ -126,6 +129,7 @@ impl<A> Clone for Receiver<A> {
             intake: Arc::clone(&self.intake),
             deliveries: self.deliveries.clone(),
             header_of: self.header_of.clone(),
+            verdicts: self.verdicts.clone(),
         }
     }
 }
@@ -180,6 +184,7 @@ impl<A: Accept> Receiver<A> {
             intake: Arc::new(parts.intake),
             deliveries: None,
             header_of: None,
+            verdicts: None,
         }
     }
 
@@ -198,6 +203,13 @@ impl<A: Accept> Receiver<A> {
             header_of: Some(authserv_id.into()),
             ..self.clone()
         }
+    }
+
+    /// A receiver for one mail of which its provider, who proved to be it, says this.
+    #[must_use]
+    pub fn with_verdicts(mut self, verdicts: Option<Verdicts>) -> Self {
+        self.verdicts = verdicts.map(Arc::new);
+        self
     }
 
     /// Our mailboxes.
@@ -248,10 +260,16 @@ impl<A: Accept> Receiver<A> {
         if hops > self.shared.max_hops {
             return Err(Refusal::Loop { hops });
         }
-        let findings = match &self.header_of {
-            Some(authserv_id) => provider_findings(&mail, authserv_id),
-            None => Box::pin(self.shared.authenticity.of(&mail, &incoming)).await,
+        let findings = match (&self.verdicts, &self.header_of) {
+            (Some(verdicts), _) if verdicts.says_who() => {
+                self.shared.authenticity.by_provider(&mail, verdicts)
+            }
+            (_, Some(authserv_id)) => provider_findings(&mail, authserv_id),
+            (_, None) => Box::pin(self.shared.authenticity.of(&mail, &incoming)).await,
         };
+        if let Some(verdicts) = &self.verdicts {
+            mail.notices.extend(verdicts.notices.iter().cloned());
+        }
         let deliveries = self.shared.deliveries(&mail, &incoming, &findings)?;
         let attachments = self
             .shared
@@ -396,7 +414,7 @@ impl Shared {
     ) -> Vec<(Arc<Account>, Vec<Address>)> {
         let mut found: Vec<(Arc<Account>, Vec<Address>)> = Vec::new();
         for recipient in &incoming.recipients {
-            let Some(account) = self.accounts.resolve(recipient) else {
+            let Some(account) = self.accounts.for_recipient(recipient) else {
                 continue;
             };
             match found

@@ -7,13 +7,17 @@
 //! knows which mail is which, and all of them are handed over again for the same reason.
 //!
 //! One bad mail never stops the others: a mail that the server refuses or that breaks the connection again and again is
-//! handed over as its header, and as [`MailContent::Nothing`] if even that cannot be had.
+//! handed over as its header, and as [`MailContent::Nothing`] if even that cannot be had. But only if others can be
+//! read: a server in trouble costs no mail.
 
+mod care;
 mod error;
+mod fetch;
 mod pass;
 mod run;
 mod session;
 mod settings;
+mod settle;
 mod sink;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -7,8 +7,9 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    care::Care,
     error::ImapError,
-    pass::{Care, Folder, Pass},
+    pass::{Folder, Pass},
     session::{Selected, Session, Woke},
     settings::{AfterImport, From, Settings},
     sink::{Event, Known, Position, Sink},
@@ -149,6 +150,7 @@ impl<S: Sink> Reader<'_, S> {
             session = Session::open(self.settings) => session?,
             () = stop.cancelled() => return Ok(()),
         };
+        self.care.connected();
         let outcome = self.read(&mut session).await;
         if outcome.is_ok() {
             session.log_out().await;
@@ -251,8 +253,7 @@ impl<S: Sink> Reader<'_, S> {
         });
         if !matches!(known, Known::At(_)) {
             self.sink.begin(position).await.map_err(ImapError::Sink)?;
-            // What was known of mails by their UIDs does not hold any more.
-            self.care = Care::default();
+            self.care.forget();
         }
         let mut folder = Folder {
             selected,

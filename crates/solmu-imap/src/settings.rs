@@ -104,9 +104,12 @@ pub struct Limits {
     pub batch_mails: usize,
     /// Bytes of mails in one batch. One mail alone may be larger.
     pub batch_bytes: u64,
-    /// How often a mail alone may break the connection, or be refused by the server, before only its header is
-    /// asked for; and the header, before the mail is passed over.
+    /// How often a mail may break the connection, or be refused by the server, while others can be read, before only
+    /// its header is asked for; and the header, before the mail is passed over.
     pub tries_per_mail: u32,
+    /// Connections on which a mail has to fail at least before it is passed over although no other mail can be read.
+    /// The time in [`Times::give_up`] has to be over as well.
+    pub give_up_connections: u32,
 }
 
 impl Default for Limits {
@@ -116,6 +119,7 @@ impl Default for Limits {
             batch_mails: 50,
             batch_bytes: 8 * 1024 * 1024,
             tries_per_mail: 5,
+            give_up_connections: 5,
         }
     }
 }
@@ -139,6 +143,9 @@ pub struct Times {
     pub retry_max: Duration,
     /// Wait after a refused login: servers lock users that try again and again.
     pub retry_login: Duration,
+    /// Where no other mail can be read, a mail that cannot be had is asked for again for this long: it may be the server
+    /// that is in trouble. Measured by the process, from its first failure on.
+    pub give_up: Duration,
 }
 
 impl Default for Times {
@@ -152,6 +159,7 @@ impl Default for Times {
             retry_min: Duration::from_secs(1),
             retry_max: Duration::from_mins(5),
             retry_login: Duration::from_mins(15),
+            give_up: Duration::from_hours(24),
         }
     }
 }

@@ -8,7 +8,9 @@ use solmu_secret::signature::{SecretError, SendgridKey, WebhookSecrets};
 
 use crate::{
     Vendor,
-    config::{HookError, MailgunHook, PostmarkHook, SendgridHook, SesHook, WebhooksConfig},
+    config::{
+        BucketConfig, HookError, MailgunHook, PostmarkHook, SendgridHook, SesHook, WebhooksConfig,
+    },
 };
 
 /// Characters of a token in a path at least: what is shorter can be guessed.
@@ -34,11 +36,13 @@ pub(crate) struct Sendgrid {
     pub(crate) basic: Option<Basic>,
     pub(crate) path_token: Option<WebhookSecrets>,
     pub(crate) event_key: Option<SendgridKey>,
+    pub(crate) parse_key: Option<SendgridKey>,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Ses {
     pub(crate) topics: HashSet<String>,
+    pub(crate) bucket: Option<BucketConfig>,
 }
 
 /// A checked webhook.
@@ -66,7 +70,6 @@ impl WebhooksConfig {
     ) -> Result<CheckedHooks, HookError> {
         for (name, value) in [
             ("max_body_bytes", self.max_body_bytes),
-            ("mailgun_remembered_tokens", self.mailgun_remembered_tokens),
             (
                 "mailgun_max_age_seconds",
                 self.mailgun_max_age_seconds as usize,
@@ -200,16 +203,19 @@ fn sendgrid(hook: &SendgridHook) -> Result<Sendgrid, HookError> {
     let path_token = (!token.is_empty()).then(|| {
         WebhookSecrets::new([token]).map_err(|source| secret_error(vendor, &hook.name, source))
     });
-    let event_key = (!hook.event_public_key.is_empty()).then(|| {
-        SendgridKey::parse(&hook.event_public_key).map_err(|source| HookError::Key {
+    let key = |key: &'static str, text: &str| {
+        let parsed = (!text.is_empty()).then(|| SendgridKey::parse(text));
+        parsed.transpose().map_err(|source| HookError::Key {
             name: hook.name.clone(),
+            key,
             source,
         })
-    });
+    };
     Ok(Sendgrid {
         basic: basic.transpose()?,
         path_token: path_token.transpose()?,
-        event_key: event_key.transpose()?,
+        event_key: key("event_public_key", &hook.event_public_key)?,
+        parse_key: key("parse_public_key", &hook.parse_public_key)?,
     })
 }
 
@@ -228,9 +234,39 @@ fn ses(hook: &SesHook) -> Result<Ses, HookError> {
             "'topic_arns' has an entry that is no ARN",
         ));
     }
+    if let Some(what) = hook.bucket.as_ref().and_then(problem_of) {
+        return Err(wrong(Vendor::Ses, &hook.name, what));
+    }
     Ok(Ses {
         topics: hook.topic_arns.iter().cloned().collect(),
+        bucket: hook.bucket.clone(),
     })
+}
+
+/// What is wrong with a bucket.
+fn problem_of(bucket: &BucketConfig) -> Option<&'static str> {
+    let legal =
+        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.' | '_');
+    let is_name = |text: &str| !text.is_empty() && text.chars().all(legal);
+    if !is_name(&bucket.name) {
+        return Some("'bucket.name' is no name of a bucket");
+    }
+    if !is_name(&bucket.region) {
+        return Some("'bucket.region' is missing or no region");
+    }
+    if bucket.access_key_id.is_empty() != bucket.secret_access_key.is_empty() {
+        return Some("'bucket.access_key_id' and 'bucket.secret_access_key' belong together");
+    }
+    let scheme = ["https://", "http://"]
+        .iter()
+        .any(|scheme| bucket.endpoint.starts_with(scheme));
+    if !bucket.endpoint.is_empty() && !scheme {
+        return Some("'bucket.endpoint' must be an http or https address");
+    }
+    if bucket.max_object_bytes == 0 {
+        return Some("'bucket.max_object_bytes' must be more than zero");
+    }
+    None
 }
 
 fn basic(

@@ -3,8 +3,14 @@
 use std::error::Error;
 
 use bytes::Bytes;
-use solmu_mime::address::Address;
+use solmu_mime::{address::Address, authenticity::ResultWord};
 use solmu_proto::inbound::v1::DeliveryReported;
+
+/// For people, on a mail that a provider takes for spam.
+pub(crate) const SPAM_NOTICE: &str = "the mail provider takes this mail for spam";
+/// For people, on a mail that a provider found a virus in.
+pub(crate) const VIRUS_NOTICE: &str =
+    "the mail provider found a virus in this mail: do not open its files";
 
 /// A mail that a provider took in for us.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +27,35 @@ pub struct ProviderMail {
     /// The only name under which Authentication-Results count, because no exchanger of ours has seen the mail; none if
     /// empty.
     pub authserv_id: String,
+    /// What the provider found out about the mail, where its signature proves that it says so.
+    pub verdicts: Option<Verdicts>,
+}
+
+/// What a provider that proved itself says of a mail.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verdicts {
+    /// SPF; `None` if it says nothing.
+    pub spf: Option<ResultWord>,
+    /// DKIM.
+    pub dkim: Option<ResultWord>,
+    /// DMARC of From's domain.
+    pub dmarc: Option<ResultWord>,
+    /// The owner of From's domain asks that mail which fails DMARC be rejected.
+    pub rejects: bool,
+    /// Domains whose signatures passed, in lower case.
+    pub signed_by: Vec<String>,
+    /// What else people should know: spam, a virus.
+    pub notices: Vec<String>,
+}
+
+impl Verdicts {
+    /// Whether it says anything of the sender.
+    #[must_use]
+    pub fn says_who(&self) -> bool {
+        [self.spf, self.dkim, self.dmarc]
+            .iter()
+            .any(Option::is_some)
+    }
 }
 
 /// Takes in what providers post.

@@ -13,24 +13,27 @@
 //! | bus or store away, too busy: come again | 503 | 503 | 503 | 503 |
 //! | not signed as it should be | 401 | 401 | 401 | 401 |
 //! | no account for the recipients, a loop, unreadable: do not come again | 406 | 403 | 403 | 403 |
-//! | not supported as it is set up (stored mail, S3 action) | 422 | 422 | 422 | 422 |
+//! | not supported as it is set up (stored mail, a bucket that is not configured) | 422 | 422 | 422 | 422 |
 //! | no such webhook | 404 | 404 | 404 | 404 |
 //!
 //! Mailgun stops at 406 and Postmark at 403; SendGrid repeats only after 5xx, SNS gives up on 4xx and puts the message
 //! into the subscription's dead-letter queue. A wrong secret is mostly a mistake in a configuration: Mailgun and
 //! Postmark repeat after 401 for hours, which leaves time to mend it.
 
+mod budget;
 mod build;
 mod check;
 mod config;
 mod desk;
 mod form;
 mod mailgun;
+mod memory;
 mod metrics;
 mod postmark;
 mod report;
 mod sendgrid;
 mod ses;
+mod ses_notice;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
@@ -49,12 +52,15 @@ use solmu_domain::{clock::SharedClock, signed::Signer};
 use solmu_mime::address::Address;
 use solmu_secret::signature::SignatureError;
 use solmu_telemetry::metrics::Metrics;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
-pub use config::{HookError, MailgunHook, PostmarkHook, SendgridHook, SesHook, WebhooksConfig};
-pub use desk::{Desk, ProviderMail, Refusal};
+pub use config::{
+    BucketConfig, HookError, MailgunHook, PostmarkHook, SendgridHook, SesHook, WebhooksConfig,
+};
+pub use desk::{Desk, ProviderMail, Refusal, Verdicts};
+pub use memory::{Memory, MemoryError};
 pub use ses::{Get, GetError};
 
+use budget::{Budget, Share};
 use check::{Checked, CheckedHooks};
 use metrics::HookMetrics;
 use report::{Outcome, ReportWords};
@@ -62,6 +68,8 @@ use ses::Certificates;
 
 /// Bytes of work beyond which reading a request goes to a thread of its own.
 const OWN_THREAD_BYTES: usize = 1024 * 1024;
+/// Bytes of a message of SNS at most: it carries 256 KiB, and quoting within quotes makes them more.
+const SNS_MAX_BYTES: usize = 1024 * 1024;
 
 /// Where a request comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +81,26 @@ pub(crate) enum Vendor {
 }
 
 impl Vendor {
+    pub(crate) const ALL: [Self; 4] = [Self::Mailgun, Self::Sendgrid, Self::Postmark, Self::Ses];
+
+    /// Its place in [`Self::ALL`].
+    pub(crate) fn index(self) -> usize {
+        match self {
+            Self::Mailgun => 0,
+            Self::Sendgrid => 1,
+            Self::Postmark => 2,
+            Self::Ses => 3,
+        }
+    }
+
+    /// Bytes of a request at most.
+    pub(crate) fn max_body_bytes(self, config: &WebhooksConfig) -> usize {
+        match self {
+            Self::Ses => config.max_body_bytes.min(SNS_MAX_BYTES),
+            Self::Mailgun | Self::Sendgrid | Self::Postmark => config.max_body_bytes,
+        }
+    }
+
     /// In paths and labels.
     pub(crate) fn label(self) -> &'static str {
         match self {
@@ -111,6 +139,8 @@ enum Refused {
     Malformed(&'static str),
     #[error("not supported: {0}")]
     Unsupported(&'static str),
+    #[error("whether the token was used is not known now")]
+    Memory(#[source] MemoryError),
     #[error("amazon could not be asked")]
     Amazon(#[source] ses::AmazonError),
     #[error("reading the request was interrupted")]
@@ -136,7 +166,7 @@ impl Refused {
             Self::Mail(Refusal::NoAccount) => (vendor.stop(), "no_account"),
             Self::Mail(Refusal::Loop) => (vendor.stop(), "loop"),
             Self::Mail(Refusal::TooLarge) => (vendor.stop(), "too_large"),
-            Self::Mail(Refusal::Unavailable(_)) | Self::Interrupted => {
+            Self::Mail(Refusal::Unavailable(_)) | Self::Interrupted | Self::Memory(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
             }
         }
@@ -151,15 +181,19 @@ struct HookMail {
     mail_from: Option<String>,
     /// Envelope recipients as the provider writes them.
     recipients: Vec<String>,
+    /// As in [`ProviderMail::verdicts`].
+    verdicts: Option<Verdicts>,
 }
 
 /// What the webhooks work with.
 #[derive(Debug)]
-pub struct HookParts<D, G> {
+pub struct HookParts<D, G, M> {
     /// Takes what comes.
     pub desk: D,
-    /// Gets Amazon's certificates and confirms subscriptions.
+    /// Gets Amazon's certificates and mails from buckets, and confirms subscriptions.
     pub amazon: G,
+    /// Knows which tokens were used, in this process or another.
+    pub memory: M,
     /// Knows our Message-IDs.
     pub signer: Signer,
     /// The time.
@@ -175,8 +209,8 @@ struct Hooks<D> {
     signer: Signer,
     clock: SharedClock,
     metrics: HookMetrics,
-    max_body_bytes: usize,
-    waiting: Semaphore,
+    max_body_bytes: [usize; Vendor::ALL.len()],
+    budget: Budget,
 }
 
 /// Whether all webhooks could start; `has_account` knows the names of accounts.
@@ -187,7 +221,7 @@ pub fn check(config: &WebhooksConfig, has_account: impl Fn(&str) -> bool) -> Res
 /// The routes of all configured webhooks.
 pub fn routes<D: Desk>(
     config: &WebhooksConfig,
-    parts: HookParts<D, impl Get>,
+    parts: HookParts<D, impl Get, impl Memory>,
 ) -> Result<Router, HookError> {
     let checked = config.checked(&|name| parts.desk.has_account(name))?;
     Ok(routes_of(config, checked, parts))
@@ -196,18 +230,17 @@ pub fn routes<D: Desk>(
 fn routes_of<D: Desk>(
     config: &WebhooksConfig,
     checked: CheckedHooks,
-    parts: HookParts<D, impl Get>,
+    parts: HookParts<D, impl Get, impl Memory>,
 ) -> Router {
     let hooks = Arc::new(Hooks {
         desk: parts.desk,
         signer: parts.signer,
         clock: parts.clock,
         metrics: HookMetrics::new(&parts.metrics),
-        max_body_bytes: config.max_body_bytes,
-        waiting: Semaphore::new(config.max_waiting_bytes.min(Semaphore::MAX_PERMITS)),
+        max_body_bytes: Vendor::ALL.map(|vendor| vendor.max_body_bytes(config)),
+        budget: Budget::new(config),
     });
-    let tokens = mailgun::Tokens::new(config.mailgun_remembered_tokens);
-    mailgun::routes(Arc::clone(&hooks), by_name(checked.mailgun), tokens)
+    mailgun::routes(Arc::clone(&hooks), by_name(checked.mailgun), parts.memory)
         .merge(sendgrid::routes(
             Arc::clone(&hooks),
             by_name(checked.sendgrid),
@@ -270,28 +303,24 @@ impl<D: Desk> Hooks<D> {
     /// what comes, so that nobody holds a place by announcing much and sending nothing.
     async fn body(
         &self,
+        vendor: Vendor,
         headers: &HeaderMap,
         body: Body,
-    ) -> Result<(Bytes, SemaphorePermit<'_>), Refused> {
+    ) -> Result<(Bytes, Share<'_>), Refused> {
+        let max = self.max_body_bytes[vendor.index()];
         let announced: Option<usize> = header_text(headers, CONTENT_LENGTH.as_str()).parse().ok();
-        if announced.is_some_and(|length| length > self.max_body_bytes) {
+        if announced.is_some_and(|length| length > max) {
             return Err(Refused::TooLarge);
         }
-        let more = |bytes: usize| {
-            let bytes = u32::try_from(bytes).map_err(|_| Refused::TooLarge)?;
-            self.waiting
-                .try_acquire_many(bytes)
-                .map_err(|_| Refused::Busy)
-        };
-        let mut share = more(0)?;
+        let mut share = self.budget.share(vendor)?;
         let mut whole = BytesMut::new();
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|_| Refused::Malformed("the body was cut off"))?;
-            if whole.len() + chunk.len() > self.max_body_bytes {
+            if whole.len() + chunk.len() > max {
                 return Err(Refused::TooLarge);
             }
-            share.merge(more(chunk.len())?);
+            share.grow(chunk.len())?;
             whole.extend_from_slice(&chunk);
         }
         Ok((whole.freeze(), share))
@@ -308,6 +337,7 @@ impl<D: Desk> Hooks<D> {
                 .collect(),
             fallback: hook.account.clone(),
             authserv_id: hook.authserv_id.clone(),
+            verdicts: mail.verdicts,
         };
         Ok(self.desk.take(mail).await?)
     }

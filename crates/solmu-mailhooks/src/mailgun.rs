@@ -1,12 +1,11 @@
 //! Mailgun: routes with `forward()`, and events of sent mail.
 //!
 //! A URL that ends in `/mime` makes Mailgun post the raw mail, which is the better way. The signature covers no
-//! content, so each token is good for one content only, and only for a while.
+//! content, so each token is good for one content only, and only for a while. Its first request claims it, before
+//! anything is taken: of two contents that come at the same moment, at two processes, one is refused. The same content
+//! again is a repeat, also after a 503, and has no second effect.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     Router,
@@ -23,7 +22,7 @@ use solmu_secret::signature::{MailgunFields, mailgun as verify};
 use solmu_text::json;
 
 use crate::{
-    Desk, HookMail, Hooks, Refused, Vendor,
+    Desk, HookMail, Hooks, Memory, Refused, Vendor,
     build::{FilePart, Pieces, TextPart},
     check::{Checked, Mailgun},
     form::Form,
@@ -34,77 +33,32 @@ use crate::{
 
 const VENDOR: Vendor = Vendor::Mailgun;
 
-/// Tokens that were used, oldest first, with a digest of what came with them.
-///
-/// A token is remembered once its request is taken: a repeat after a 503 must be able to come. The same content again
-/// is such a repeat and has no second effect; another content is a forgery.
 #[derive(Debug)]
-pub(crate) struct Tokens {
-    used: Mutex<UsedTokens>,
-    capacity: usize,
-}
-
-/// Digests of tokens and of what came with them.
-#[derive(Debug, Default)]
-struct UsedTokens {
-    contents: HashMap<[u8; 32], [u8; 32]>,
-    by_age: VecDeque<[u8; 32]>,
-}
-
-impl Tokens {
-    pub(crate) fn new(capacity: usize) -> Self {
-        Self {
-            used: Mutex::default(),
-            capacity,
-        }
-    }
-
-    pub(crate) fn is_free(&self, token: &[u8], content: &[u8; 32]) -> bool {
-        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = used.contents.get(&<[u8; 32]>::from(Sha256::digest(token)));
-        known.is_none_or(|known| known == content)
-    }
-
-    pub(crate) fn remember(&self, token: &[u8], content: [u8; 32]) {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let token: [u8; 32] = Sha256::digest(token).into();
-        if used.contents.insert(token, content).is_none() {
-            used.by_age.push_back(token);
-        }
-        while used.by_age.len() > self.capacity {
-            if let Some(oldest) = used.by_age.pop_front() {
-                used.contents.remove(&oldest);
-            }
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Shared<D> {
+struct Shared<D, M> {
     hooks: Arc<Hooks<D>>,
     accounts: HashMap<String, Checked<Mailgun>>,
-    tokens: Tokens,
+    memory: M,
 }
 
-pub(crate) fn routes<D: Desk>(
+pub(crate) fn routes<D: Desk, M: Memory>(
     hooks: Arc<Hooks<D>>,
     accounts: HashMap<String, Checked<Mailgun>>,
-    tokens: Tokens,
+    memory: M,
 ) -> Router {
     let shared = Arc::new(Shared {
         hooks,
         accounts,
-        tokens,
+        memory,
     });
     Router::new()
-        .route("/webhooks/mailgun/{name}", post(receive::<D>))
-        .route("/webhooks/mailgun/{name}/mime", post(receive::<D>))
+        .route("/webhooks/mailgun/{name}", post(receive::<D, M>))
+        .route("/webhooks/mailgun/{name}/mime", post(receive::<D, M>))
         .with_state(shared)
 }
 
 #[tracing::instrument(name = "webhook.mailgun", skip_all, fields(webhook = name, otel.kind = "server"))]
-async fn receive<D: Desk>(
-    State(shared): State<Arc<Shared<D>>>,
+async fn receive<D: Desk, M: Memory>(
+    State(shared): State<Arc<Shared<D, M>>>,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Body,
@@ -113,10 +67,10 @@ async fn receive<D: Desk>(
     shared.hooks.answer(VENDOR, outcome)
 }
 
-impl<D: Desk> Shared<D> {
+impl<D: Desk, M: Memory> Shared<D, M> {
     async fn take(&self, name: &str, headers: &HeaderMap, body: Body) -> Result<(), Refused> {
         let hook = self.accounts.get(name).ok_or(Refused::Unknown)?;
-        let (body, _share) = self.hooks.body(headers, body).await?;
+        let (body, _share) = self.hooks.body(VENDOR, headers, body).await?;
         let kind = header_text(headers, CONTENT_TYPE.as_str());
         if kind.trim_start().starts_with("application/json") {
             return self.event(hook, &body).await;
@@ -130,26 +84,27 @@ impl<D: Desk> Shared<D> {
             token: form.bytes("token").map(AsRef::as_ref),
             signature: form.bytes("signature").map(AsRef::as_ref),
         };
-        let token = self.verify(hook, fields, &form.digest())?;
-        let digest = form.digest();
-        let mail = read_aside(body.len(), move || mail(&form)).await??;
-        self.hooks.take(hook, mail).await?;
-        self.tokens.remember(&token, digest);
-        Ok(())
-    }
-
-    /// Checks signature, age and token; returns the token.
-    fn verify(
-        &self,
-        hook: &Checked<Mailgun>,
-        fields: MailgunFields<'_>,
-        content: &[u8; 32],
-    ) -> Result<Vec<u8>, Refused> {
         let now = self.hooks.clock.now();
         verify(&hook.proof.keys, fields, now, hook.proof.max_age)?;
-        let token = fields.token.unwrap_or_default();
-        if self.tokens.is_free(token, content) {
-            Ok(token.to_vec())
+        let token = digest(fields.token);
+        // Long work on a large form, which only the provider may ask for.
+        let (content, mail) = read_aside(body.len(), move || (form.digest(), mail(&form))).await?;
+        self.claim(hook, token, content).await?;
+        self.hooks.take(hook, mail?).await
+    }
+
+    /// Each token is good for one content.
+    async fn claim(
+        &self,
+        hook: &Checked<Mailgun>,
+        token: [u8; 32],
+        content: [u8; 32],
+    ) -> Result<(), Refused> {
+        // A signature may be ahead of our clock by as much as it may be behind.
+        let until = self.hooks.clock.now() + hook.proof.max_age + hook.proof.max_age;
+        let first = self.memory.first_content(token, content, until).await;
+        if first.map_err(Refused::Memory)? == content {
+            Ok(())
         } else {
             Err(Refused::Replay)
         }
@@ -163,8 +118,10 @@ impl<D: Desk> Shared<D> {
             token: signed("token"),
             signature: signed("signature"),
         };
-        let digest: [u8; 32] = Sha256::digest(value["event-data"].to_string()).into();
-        let token = self.verify(hook, fields, &digest)?;
+        let now = self.hooks.clock.now();
+        verify(&hook.proof.keys, fields, now, hook.proof.max_age)?;
+        let content = Sha256::digest(value["event-data"].to_string()).into();
+        self.claim(hook, digest(fields.token), content).await?;
         match outcome(&value["event-data"]) {
             Some(report) => {
                 self.hooks
@@ -173,9 +130,12 @@ impl<D: Desk> Shared<D> {
             }
             None => self.hooks.ignored(VENDOR),
         }
-        self.tokens.remember(&token, digest);
         Ok(())
     }
+}
+
+fn digest(token: Option<&[u8]>) -> [u8; 32] {
+    Sha256::digest(token.unwrap_or_default()).into()
 }
 
 /// The mail of a form: raw if there is one, else built.
@@ -190,6 +150,7 @@ fn mail(form: &Form) -> Result<HookMail, Refused> {
         raw,
         mail_from: form.text("sender").map(|sender| reverse_path(&sender)),
         recipients: recipients.filter(|text| !text.is_empty()).collect(),
+        verdicts: None,
     })
 }
 

@@ -70,7 +70,7 @@ impl<D: Desk> Shared<D> {
         let hook = self.accounts.get(name).ok_or(Refused::Unknown)?;
         let given = header(headers, AUTHORIZATION_HEADER);
         basic(&hook.proof.user, &hook.proof.passwords, given)?;
-        let (body, _share) = self.hooks.body(headers, body).await?;
+        let (body, _share) = self.hooks.body(VENDOR, headers, body).await?;
         let signer = self.hooks.signer.clone();
         match read_aside(body.len(), move || read(&body, &signer)).await?? {
             Posted::Mail(mail) => self.hooks.take(hook, mail).await,
@@ -113,6 +113,7 @@ fn mail(value: &Value) -> HookMail {
             .filter(|to| !to.is_empty())
             .into_iter()
             .collect(),
+        verdicts: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! SendGrid: Inbound Parse, raw or parsed, and the event webhook.
 //!
-//! Inbound Parse has no signature of its own: a secret last segment of the path or basic authentication has to do. In
-//! parsed mode each field is in the charset of the mail that it came from, so the fields stay bytes and the built mail
+//! Inbound Parse is signed only under a security policy; without one a secret last segment of the path or basic
+//! authentication has to do, and what SendGrid says of SPF and DKIM does not count. In parsed mode each field is in the charset of the mail that it came from, so the fields stay bytes and the built mail
 //! names their charsets.
 
 use std::{collections::HashMap, sync::Arc};
@@ -16,16 +16,18 @@ use axum::{
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
+use solmu_mime::authenticity::ResultWord;
 use solmu_secret::signature::{
-    AUTHORIZATION_HEADER, SENDGRID_SIGNATURE_HEADER, SENDGRID_TIMESTAMP_HEADER, SignatureError,
-    basic,
+    AUTHORIZATION_HEADER, SENDGRID_SIGNATURE_HEADER, SENDGRID_TIMESTAMP_HEADER, SendgridKey,
+    SignatureError, basic,
 };
 use solmu_text::json;
 
 use crate::{
-    Desk, HookMail, Hooks, Refused, Vendor,
+    Desk, HookMail, Hooks, Refused, Vendor, Verdicts,
     build::{FilePart, Pieces, TextPart, encoded_words, header_fields},
     check::{Checked, Sendgrid},
+    desk::SPAM_NOTICE,
     form::Form,
     header, header_text, read_aside,
     report::{Outcome, ReportWords, is_bad_address, status_in},
@@ -33,6 +35,8 @@ use crate::{
 };
 
 const VENDOR: Vendor = Vendor::Sendgrid;
+/// The score from which SpamAssassin, whose score it is, takes a mail for spam.
+const SPAM_SCORE: f64 = 5.0;
 
 #[derive(Debug)]
 struct Shared<D> {
@@ -116,14 +120,20 @@ impl<D: Desk> Shared<D> {
         body: Body,
     ) -> Result<(), Refused> {
         let hook = self.accounts.get(name).ok_or(Refused::Unknown)?;
-        proven(&hook.proof, token, headers)?;
-        let (body, _share) = self.hooks.body(headers, body).await?;
+        if hook.proof.parse_key.is_none() {
+            proven(&hook.proof, token, headers)?;
+        }
+        let (body, _share) = self.hooks.body(VENDOR, headers, body).await?;
+        if let Some(key) = &hook.proof.parse_key {
+            signed(key, headers, &body)?;
+        }
+        let is_signed = hook.proof.parse_key.is_some();
         let kind = header_text(headers, CONTENT_TYPE.as_str());
         let form = Form::read(kind, &body).await.map_err(|error| {
             tracing::debug!(error = &error as &dyn std::error::Error, "no form");
             Refused::Malformed("not a form")
         })?;
-        let mail = read_aside(body.len(), move || mail(&form)).await?;
+        let mail = read_aside(body.len(), move || mail(&form, is_signed)).await?;
         self.hooks.take(hook, mail).await
     }
 
@@ -138,10 +148,9 @@ impl<D: Desk> Shared<D> {
         if hook.proof.event_key.is_none() {
             proven(&hook.proof, token, headers)?;
         }
-        let (body, _share) = self.hooks.body(headers, body).await?;
+        let (body, _share) = self.hooks.body(VENDOR, headers, body).await?;
         if let Some(key) = &hook.proof.event_key {
-            let signature = header(headers, SENDGRID_SIGNATURE_HEADER);
-            key.verify(signature, header(headers, SENDGRID_TIMESTAMP_HEADER), &body)?;
+            signed(key, headers, &body)?;
         }
         let value = json::read(&body).ok_or(Refused::Malformed("not JSON"))?;
         let mut reports = Vec::new();
@@ -153,6 +162,12 @@ impl<D: Desk> Shared<D> {
         }
         self.hooks.report(VENDOR, &hook.account, reports).await
     }
+}
+
+/// Whether a request has SendGrid's signature.
+fn signed(key: &SendgridKey, headers: &HeaderMap, body: &[u8]) -> Result<(), SignatureError> {
+    let signature = header(headers, SENDGRID_SIGNATURE_HEADER);
+    key.verify(signature, header(headers, SENDGRID_TIMESTAMP_HEADER), body)
 }
 
 /// Whether the path or the header proves who posts; each that is configured is enough.
@@ -177,7 +192,7 @@ fn proven(
 }
 
 /// The mail of a form: raw if there is one, else built.
-fn mail(form: &Form) -> HookMail {
+fn mail(form: &Form, is_signed: bool) -> HookMail {
     let envelope = form.json("envelope").unwrap_or_default();
     let recipients = envelope["to"].as_array().into_iter().flatten();
     let recipients = recipients
@@ -191,6 +206,38 @@ fn mail(form: &Form) -> HookMail {
         raw,
         mail_from: envelope["from"].as_str().map(reverse_path),
         recipients,
+        verdicts: is_signed.then(|| verdicts(form)),
+    }
+}
+
+/// `SPF` is a word, `dkim` is `{@c.example : pass, ...}`, which is no JSON.
+fn verdicts(form: &Form) -> Verdicts {
+    let text = |name: &str| form.text(name).unwrap_or_default();
+    let dkim = text("dkim");
+    let pairs = dkim.trim().trim_matches(['{', '}']).split(',');
+    let signatures: Vec<(String, ResultWord)> = pairs
+        .filter_map(|pair| {
+            let (domain, word) = pair.rsplit_once(':')?;
+            let domain = domain.trim().trim_start_matches('@').to_ascii_lowercase();
+            Some((domain, ResultWord::parse(word.trim())?))
+        })
+        .collect();
+    let passed = |(_, word): &&(String, ResultWord)| *word == ResultWord::Pass;
+    let best = signatures.iter().find(passed).or(signatures.first());
+    let signed_by = signatures.iter().filter(passed);
+    let is_spam = text("spam_score")
+        .trim()
+        .parse()
+        .is_ok_and(|score: f64| score >= SPAM_SCORE);
+    Verdicts {
+        spf: ResultWord::parse(text("SPF").trim()),
+        dkim: best.map(|(_, word)| *word),
+        signed_by: signed_by.map(|(domain, _)| domain.clone()).collect(),
+        notices: is_spam
+            .then(|| SPAM_NOTICE.to_owned())
+            .into_iter()
+            .collect(),
+        ..Verdicts::default()
     }
 }
 

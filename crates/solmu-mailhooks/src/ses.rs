@@ -2,8 +2,8 @@
 //!
 //! SNS signs with a certificate that lies on its own host and is fetched once. A signature proves Amazon and not us:
 //! only topics of the configuration are believed. The SNS action carries mails of up to 150 KB; larger ones need the
-//! S3 action, whose mails lie in a bucket that this connector does not read: it says so with 422 and a metric, and the
-//! mail stays in the bucket.
+//! S3 action, whose mails lie in a bucket. What is fetched, and where, the configuration says: of the notification only
+//! the key counts, and only under the configured prefix.
 
 use std::{collections::HashMap, error::Error, sync::Arc};
 
@@ -14,9 +14,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     routing::post,
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
-use serde_json::Value;
 use solmu_secret::signature::{
     SignatureError,
     sns::{SnsCertificate, SnsCertificateError, SnsMessage, is_certificate_url, is_sns_url},
@@ -26,10 +24,10 @@ use tokio::sync::Mutex;
 
 use crate::{
     Desk, HookMail, Hooks, Refused, Vendor,
+    budget::Share,
     check::{Checked, Ses},
     read_aside,
-    report::{Outcome, ReportWords, is_bad_address, status_in},
-    reverse_path,
+    ses_notice::{Notice, Stored, read, too_large},
 };
 
 const VENDOR: Vendor = Vendor::Ses;
@@ -58,6 +56,21 @@ pub trait Get: Send + Sync + 'static {
     fn get(
         &self,
         url: &str,
+        max_bytes: usize,
+    ) -> impl Future<Output = Result<Bytes, GetError>> + Send;
+
+    /// Bytes of an object in the bucket of the webhook `hook`.
+    fn object_size(
+        &self,
+        hook: &str,
+        key: &str,
+    ) -> impl Future<Output = Result<u64, GetError>> + Send;
+
+    /// The object, of `max_bytes` at most.
+    fn object(
+        &self,
+        hook: &str,
+        key: &str,
         max_bytes: usize,
     ) -> impl Future<Output = Result<Bytes, GetError>> + Send;
 }
@@ -127,25 +140,16 @@ async fn receive<D: Desk, G: Get>(
     shared.hooks.answer(VENDOR, outcome)
 }
 
-/// What a notification of SES is.
-#[derive(Debug)]
-pub(crate) enum Notice {
-    Mail(HookMail),
-    Reports(Vec<(Outcome, ReportWords)>),
-    /// Nothing about a mail or its fate.
-    Other,
-}
-
 impl<D: Desk, G: Get> Shared<D, G> {
     async fn take(&self, name: &str, headers: &HeaderMap, body: Body) -> Result<(), Refused> {
         let hook = self.accounts.get(name).ok_or(Refused::Unknown)?;
-        let (body, _share) = self.hooks.body(headers, body).await?;
+        let (body, mut share) = self.hooks.body(VENDOR, headers, body).await?;
         let message =
             json::read(&body).and_then(|value| serde_json::from_value::<SnsMessage>(value).ok());
         let message = message.ok_or(Refused::Malformed("not a message of SNS"))?;
         self.verify(hook, &message).await?;
         match message.r#type.as_str() {
-            "Notification" => self.notified(hook, message).await,
+            "Notification" => self.notified(hook, message, &mut share).await,
             "SubscriptionConfirmation" => self.confirm(&message).await,
             "UnsubscribeConfirmation" => {
                 tracing::warn!(webhook = hook.name, "a topic was unsubscribed");
@@ -182,10 +186,19 @@ impl<D: Desk, G: Get> Shared<D, G> {
         Ok(())
     }
 
-    async fn notified(&self, hook: &Checked<Ses>, message: SnsMessage) -> Result<(), Refused> {
+    async fn notified(
+        &self,
+        hook: &Checked<Ses>,
+        message: SnsMessage,
+        share: &mut Share<'_>,
+    ) -> Result<(), Refused> {
         let bytes = message.message.len();
         match read_aside(bytes, move || read(&message.message)).await?? {
             Notice::Mail(mail) => self.hooks.take(hook, mail).await,
+            Notice::Stored(stored) => {
+                let mail = self.fetch(hook, *stored, share).await?;
+                self.hooks.take(hook, mail).await
+            }
             Notice::Reports(reports) => self.hooks.report(VENDOR, &hook.account, reports).await,
             Notice::Other => {
                 self.hooks.ignored(VENDOR);
@@ -193,170 +206,44 @@ impl<D: Desk, G: Get> Shared<D, G> {
             }
         }
     }
-}
 
-pub(crate) fn read(message: &str) -> Result<Notice, Refused> {
-    // What SES says when a topic is set up is plain words.
-    let Some(value) = json::read(message.as_bytes()) else {
-        return Ok(Notice::Other);
-    };
-    let kind = value["notificationType"]
-        .as_str()
-        .or_else(|| value["eventType"].as_str());
-    match kind.unwrap_or_default() {
-        "Received" => received(&value).map(Notice::Mail),
-        "Bounce" => Ok(Notice::Reports(bounces(&value))),
-        "Complaint" => Ok(Notice::Reports(complaints(&value))),
-        "Delivery" => Ok(Notice::Reports(deliveries(&value))),
-        "Reject" | "Rendering Failure" => Ok(Notice::Reports(rejections(&value))),
-        _ => Ok(Notice::Other),
-    }
-}
-
-fn received(value: &Value) -> Result<HookMail, Refused> {
-    let action = &value["receipt"]["action"];
-    let Some(content) = value["content"].as_str() else {
-        return Err(match action["type"].as_str() {
-            Some("S3") => Refused::Unsupported(
-                "mail in S3: use the SNS action, or fetch the bucket by other means",
-            ),
-            _ => Refused::Malformed("no content"),
-        });
-    };
-    let is_base64 = action["encoding"]
-        .as_str()
-        .is_some_and(|encoding| encoding.eq_ignore_ascii_case("base64"));
-    let raw = if is_base64 {
-        let packed: String = content.split_whitespace().collect();
-        BASE64
-            .decode(packed)
-            .map_err(|_| Refused::Malformed("content is not base64"))?
-    } else {
-        content.as_bytes().to_vec()
-    };
-    let recipients = value["receipt"]["recipients"]
-        .as_array()
-        .or_else(|| value["mail"]["destination"].as_array());
-    Ok(HookMail {
-        raw: raw.into(),
-        mail_from: value["mail"]["source"].as_str().map(reverse_path),
-        recipients: texts(recipients),
-    })
-}
-
-fn texts(list: Option<&Vec<Value>>) -> Vec<String> {
-    let list = list.into_iter().flatten();
-    list.filter_map(|text| text.as_str().map(str::to_owned))
-        .collect()
-}
-
-/// Our Message-ID: SES replaces it on the way, but its reports list the header as we wrote it.
-fn words(value: &Value, address: &str, at: &Value) -> ReportWords {
-    let headers = value["mail"]["headers"].as_array().into_iter().flatten();
-    let message_id = headers
-        .filter(|field| {
-            field["name"]
-                .as_str()
-                .is_some_and(|name| name.eq_ignore_ascii_case("message-id"))
+    /// Fetches a mail from its bucket. Whatever fails there may work later, so SNS is told to come again.
+    async fn fetch(
+        &self,
+        hook: &Checked<Ses>,
+        stored: Stored,
+        share: &mut Share<'_>,
+    ) -> Result<HookMail, Refused> {
+        let Some(bucket) = &hook.proof.bucket else {
+            return Err(Refused::Unsupported(
+                "mail in S3: configure the webhook's 'bucket'",
+            ));
+        };
+        if stored.bucket != bucket.name || !stored.key.starts_with(&bucket.prefix) {
+            return Err(Refused::Unsupported(
+                "mail in S3, but not in the configured bucket and prefix",
+            ));
+        }
+        let failed = |error| Refused::Amazon(AmazonError::Http(error));
+        let amazon = &self.certificates.amazon;
+        let size = amazon.object_size(&hook.name, &stored.key).await;
+        let size = size.map_err(failed)?;
+        let Some(bytes) = usize::try_from(size)
+            .ok()
+            .filter(|bytes| *bytes <= bucket.max_object_bytes)
+        else {
+            tracing::warn!(
+                webhook = hook.name,
+                bytes = size,
+                "a mail stays in its bucket because it is larger than what is taken"
+            );
+            return Ok(too_large(stored, size));
+        };
+        share.grow(bytes)?;
+        let raw = amazon.object(&hook.name, &stored.key, bytes).await;
+        Ok(HookMail {
+            raw: raw.map_err(failed)?,
+            ..stored.mail
         })
-        .find_map(|field| field["value"].as_str())
-        .or_else(|| value["mail"]["commonHeaders"]["messageId"].as_str());
-    ReportWords {
-        message_id: message_id.unwrap_or_default().to_owned(),
-        address: address.to_owned(),
-        at: at.as_str().and_then(|at| at.parse().ok()),
-        ..ReportWords::default()
     }
-}
-
-fn bounces(value: &Value) -> Vec<(Outcome, ReportWords)> {
-    let bounce = &value["bounce"];
-    let is_permanent = bounce["bounceType"] == "Permanent";
-    let subtype = bounce["bounceSubType"].as_str().unwrap_or_default();
-    let one = |recipient: &Value| {
-        let said = recipient["diagnosticCode"].as_str().unwrap_or_default();
-        let status = recipient["status"]
-            .as_str()
-            .filter(|status| !status.is_empty())
-            .or_else(|| status_in(said));
-        let bad = match status {
-            Some(status) => is_bad_address(status),
-            None => matches!(subtype, "General" | "NoEmail"),
-        };
-        let suppressed = matches!(
-            subtype,
-            "NoEmail" | "Suppressed" | "OnAccountSuppressionList"
-        );
-        let address_invalid = is_permanent && (bad || suppressed);
-        let words = ReportWords {
-            code: status.unwrap_or(subtype).to_owned(),
-            text: said.to_owned(),
-            ..words(
-                value,
-                recipient["emailAddress"].as_str().unwrap_or_default(),
-                &bounce["timestamp"],
-            )
-        };
-        (Outcome::Failed { address_invalid }, words)
-    };
-    bounce["bouncedRecipients"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(one)
-        .collect()
-}
-
-fn complaints(value: &Value) -> Vec<(Outcome, ReportWords)> {
-    let complaint = &value["complaint"];
-    let kind = complaint["complaintFeedbackType"]
-        .as_str()
-        .unwrap_or_default();
-    let one = |recipient: &Value| {
-        let words = ReportWords {
-            text: kind.to_owned(),
-            ..words(
-                value,
-                recipient["emailAddress"].as_str().unwrap_or_default(),
-                &complaint["timestamp"],
-            )
-        };
-        (Outcome::Complaint, words)
-    };
-    complaint["complainedRecipients"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(one)
-        .collect()
-}
-
-fn deliveries(value: &Value) -> Vec<(Outcome, ReportWords)> {
-    let delivery = &value["delivery"];
-    let recipients = texts(delivery["recipients"].as_array());
-    let one = |address: String| {
-        (
-            Outcome::Delivered,
-            words(value, &address, &delivery["timestamp"]),
-        )
-    };
-    recipients.into_iter().map(one).collect()
-}
-
-/// SES itself would not send it: a virus, or a template without its values.
-fn rejections(value: &Value) -> Vec<(Outcome, ReportWords)> {
-    let reason = value["reject"]["reason"]
-        .as_str()
-        .or_else(|| value["failure"]["errorMessage"].as_str());
-    let words = ReportWords {
-        code: "rejected".to_owned(),
-        text: reason.unwrap_or_default().to_owned(),
-        ..words(value, "", &value["mail"]["timestamp"])
-    };
-    vec![(
-        Outcome::Failed {
-            address_invalid: false,
-        },
-        words,
-    )]
 }

@@ -1,13 +1,51 @@
 //! What tests of webhooks share, here and where a real desk stands behind them: settings, forms, headers, a mail.
 
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use jiff::Timestamp;
 use solmu_domain::{
     ids::{MessageId, TicketId},
     signed::Signer,
 };
 use solmu_mime::reply_address::message_id_for;
 
-use crate::config::{MailgunHook, PostmarkHook, SendgridHook, SesHook, WebhooksConfig};
+use crate::{
+    config::{MailgunHook, PostmarkHook, SendgridHook, SesHook, WebhooksConfig},
+    memory::{Memory, MemoryError},
+};
+
+/// A memory that ends with the process.
+#[derive(Debug, Clone, Default)]
+pub struct Remembered {
+    contents: Arc<Mutex<HashMap<[u8; 32], [u8; 32]>>>,
+    is_away: Arc<Mutex<bool>>,
+}
+
+impl Remembered {
+    /// From now on it answers, or does not.
+    pub fn is_away(&self, is_away: bool) {
+        *self.is_away.lock().unwrap_or_else(PoisonError::into_inner) = is_away;
+    }
+}
+
+impl Memory for Remembered {
+    async fn first_content(
+        &self,
+        token: [u8; 32],
+        content: [u8; 32],
+        _until: Timestamp,
+    ) -> Result<[u8; 32], MemoryError> {
+        if *self.is_away.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Err("the memory is away".into());
+        }
+        let mut contents = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(*contents.entry(token).or_insert(content))
+    }
+}
 
 /// Secret path segment of the SendGrid webhook "parse".
 pub const TOKEN: &str = "0123456789abcdefghij";
@@ -51,7 +89,6 @@ pub fn hooks() -> WebhooksConfig {
             topic_arns: vec!["arn:aws:sns:eu-north-1:111111111111:mail".to_owned()],
             ..SesHook::default()
         }],
-        ..WebhooksConfig::default()
     }
 }
 

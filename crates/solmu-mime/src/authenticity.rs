@@ -37,6 +37,8 @@ pub enum Method {
     Header,
     /// We ourselves, while the mail came in.
     Smtp,
+    /// The mail provider that took the mail in for us, in a request that it signed.
+    Provider,
 }
 
 impl Method {
@@ -47,6 +49,7 @@ impl Method {
             Self::None => "none",
             Self::Header => "authentication-results",
             Self::Smtp => "smtp",
+            Self::Provider => "provider",
         }
     }
 }

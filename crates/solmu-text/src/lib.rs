@@ -111,6 +111,9 @@ pub fn html_to_text(html: &str) -> String {
         .no_link_wrapping()
         // Tables of mail are layout: drawn as tables they would be rules and blanks around a few words.
         .raw_mode(true)
+        // A stroke after each letter is nothing to search or read, and nested `<s>` would take time with the square of
+        // their depth: half a minute for 64 KiB.
+        .unicode_strikeout(false)
         .allow_width_overflow()
         .string_from_read(html.as_bytes(), TEXT_WIDTH);
     let text = laid_out.unwrap_or_else(|_| bare_text(html));

@@ -129,3 +129,11 @@ fn a_text_of_nothing_but_entities_is_written_at_once() {
     let long = sanitise_html(&"&amp;x".repeat(170_000));
     assert!(long.starts_with("<pre>&amp;x"), "{}", &long[..40]);
 }
+
+/// A stroke at each of 300 levels took half a minute.
+#[test]
+fn what_is_struck_out_is_plain_text() {
+    assert_eq!(html_to_text("<p>a <s>b <del>c</del></s></p>"), "a b c");
+    let deep = format!("{}{}", "<s>".repeat(300), "ydin ".repeat(2_000));
+    assert!(!html_to_text(&deep).contains('\u{336}'));
+}

@@ -100,9 +100,15 @@ pub struct MailboxConfig {
     pub retry_max_seconds: u64,
     /// Seconds between two tries after a refused login: servers lock users that insist.
     pub retry_login_seconds: u64,
-    /// How often one mail may break the connection, or be refused by the server, before only its header is asked for;
-    /// and its header, before the mail is passed over.
+    /// How often one mail may break the connection, or be refused by the server, while others can be read, before only
+    /// its header is asked for; and its header, before the mail is passed over.
     pub tries_per_mail: u32,
+    /// Where no other mail can be read, the server may be the one in trouble: then a mail is passed over only after it
+    /// failed on at least so many connections, and for `give_up_seconds`.
+    pub give_up_connections: u32,
+    /// Seconds over which a mail has to fail before it is passed over although no other mail can be read. Counted from
+    /// its first failure in this process; 0 leaves it to `give_up_connections`.
+    pub give_up_seconds: u64,
 }
 
 impl Default for MailboxConfig {
@@ -134,6 +140,8 @@ impl Default for MailboxConfig {
             retry_max_seconds: times.retry_max.as_secs(),
             retry_login_seconds: times.retry_login.as_secs(),
             tries_per_mail: limits.tries_per_mail,
+            give_up_connections: limits.give_up_connections,
+            give_up_seconds: times.give_up.as_secs(),
         }
     }
 }
@@ -145,6 +153,7 @@ impl MailboxConfig {
             batch_mails: self.batch_mails,
             batch_bytes: self.batch_bytes,
             tries_per_mail: self.tries_per_mail,
+            give_up_connections: self.give_up_connections,
         }
     }
 
@@ -157,6 +166,7 @@ impl MailboxConfig {
             poll_without_idle: Duration::from_secs(self.poll_without_idle_seconds),
             retry_max: Duration::from_secs(self.retry_max_seconds),
             retry_login: Duration::from_secs(self.retry_login_seconds),
+            give_up: Duration::from_secs(self.give_up_seconds),
             ..Times::default()
         }
     }
@@ -304,6 +314,18 @@ fn amounts(mailbox: &MailboxConfig) -> Vec<String> {
             24 * 3600,
         ),
         ("tries_per_mail", u64::from(mailbox.tries_per_mail), 1, 1000),
+        (
+            "give_up_connections",
+            u64::from(mailbox.give_up_connections),
+            1,
+            1000,
+        ),
+        (
+            "give_up_seconds",
+            mailbox.give_up_seconds,
+            0,
+            30 * 24 * 3600,
+        ),
     ] {
         if value < least {
             found.push(format!("'{key}' must be at least {least}"));

@@ -88,19 +88,20 @@ impl<A: Accept> MailboxSink<A> {
         &self,
         raw: Bytes,
     ) -> Result<Result<Vec<InboundEvent>, &'static str>, Refusal> {
-        let recipients = self.recipients(&raw);
         for _ in 0..TRIES_APART {
-            let incoming = Incoming {
-                raw: raw.clone(),
-                mail_from: None,
-                recipients: recipients.clone(),
-                fallback: Some(Arc::clone(&self.account)),
-                own_hops: 0,
-                connection: None,
-            };
             // One mail that nobody thought of must not end the process, and with it all mailboxes, again and again.
-            let preparing = AssertUnwindSafe(self.receiver.prepare(incoming)).catch_unwind();
-            return Ok(match preparing.await {
+            let preparing = async {
+                let incoming = Incoming {
+                    recipients: self.recipients(&raw),
+                    raw: raw.clone(),
+                    mail_from: None,
+                    fallback: Some(Arc::clone(&self.account)),
+                    own_hops: 0,
+                    connection: None,
+                };
+                self.receiver.prepare(incoming).await
+            };
+            return Ok(match AssertUnwindSafe(preparing).catch_unwind().await {
                 Ok(Ok(events)) => Ok(events),
                 Ok(Err(Refusal::Interrupted)) | Err(_) => continue,
                 Ok(Err(passing @ (Refusal::Unavailable(_) | Refusal::Store(_)))) => {

@@ -6,6 +6,7 @@ use lettre::message::{
 };
 use solmu_domain::{ids::MessageId, signed::base32};
 use solmu_proto::types::v1::Attachment;
+use solmu_text::clean;
 
 use super::headers::one_line;
 
@@ -28,12 +29,13 @@ pub(super) fn body(
     let Readable { text, html } = readable;
     let has_html = !html.is_empty();
     let boundary = |level: &str| format!("=_{level}_{}", base32(id.as_uuid().as_bytes()));
-    let text = SinglePart::plain(text);
+    // A bare carriage return or a NUL makes a relay refuse the mail, or change it and with it the signature.
+    let text = SinglePart::plain(clean(&text).into_owned());
     if files.is_empty() && !has_html {
         return builder.singlepart(text);
     }
     let alternative = has_html.then(|| {
-        let html = SinglePart::html(html);
+        let html = SinglePart::html(clean(&html).into_owned());
         MultiPart::alternative()
             .boundary(boundary("a"))
             .singlepart(text.clone())

@@ -18,7 +18,7 @@ use solmu_proto::{
 use super::{
     body::{Readable, body},
     headers::{automatic, named, plain_header, subject, threading, unsubscribe},
-    marker,
+    marker, quote,
     template::Values,
     verp,
 };
@@ -101,7 +101,12 @@ pub fn build(
     files: Vec<(Attachment, Bytes)>,
 ) -> Result<Built, BuildError> {
     let id: MessageId = message.message_id.parse().map_err(|_| BuildError::BadId)?;
-    let ticket: TicketId = message.ticket_id.parse().map_err(|_| BuildError::BadId)?;
+    // What the answer comes back to: the ticket, or an expert's conversation beside it.
+    let thread = match message.side_conversation_id.as_str() {
+        "" => &message.ticket_id,
+        side => side,
+    };
+    let ticket: TicketId = thread.parse().map_err(|_| BuildError::BadId)?;
     let from = from_address(message, account, accounts).ok_or(BuildError::BadSender)?;
     let from_lettre = lettre_address(&from).ok_or(BuildError::BadSender)?;
     let reply_to = account
@@ -142,6 +147,11 @@ pub fn build(
         }
     }
     let mut readable = readable(message, account);
+    if let (Some(quoted), Some(zone), true) =
+        (&message.quoted, &account.outgoing.quote, is_reply(message))
+    {
+        quote::append(&mut readable, quoted, &message.language, zone);
+    }
     if account.outgoing.body_marker {
         let mark = marker::mark(ticket, signer);
         marker::append_text(&mut readable.text, &mark);
@@ -168,18 +178,22 @@ fn is_automatic(message: &MessageQueued) -> bool {
     message.automatic || message.purpose() == Purpose::Acknowledgement
 }
 
+/// An agent's answer to the requester.
+fn is_reply(message: &MessageQueued) -> bool {
+    matches!(message.purpose(), Purpose::Reply | Purpose::Unspecified) && !is_automatic(message)
+}
+
 /// An agent's answer stands in the account's template; everything else is as it came.
 fn readable(message: &MessageQueued, account: &Account) -> Readable {
     let plain = Readable {
         text: message.text.clone(),
         html: message.html.clone(),
     };
-    let is_reply = matches!(message.purpose(), Purpose::Reply | Purpose::Unspecified);
     let template = account
         .outgoing
         .template
         .as_ref()
-        .filter(|_| is_reply && !is_automatic(message));
+        .filter(|_| is_reply(message));
     let Some(template) = template else {
         return plain;
     };

@@ -29,8 +29,13 @@ const PIECE: usize = 64 * 1024;
 const ENVELOPE_LIMITS: u32 = 3;
 /// Code of a mail whose addresses the relay cannot take.
 pub(super) const NO_SMTPUTF8: &str = "smtputf8";
-/// Codes by which a relay asks for fewer mails (RFC 5321 section 4.2.3): the domain of the recipient has to wait.
-const THROTTLING: [u16; 4] = [421, 450, 451, 452];
+/// Replies that speak of the other side as a whole where no enhanced status says so (RFC 5321 section 4.2.3): it closes,
+/// it has trouble, its disk is full. 450 is about the mailbox.
+const OF_THE_SERVER: [u16; 3] = [421, 451, 452];
+/// Subjects of an enhanced status (RFC 3463 section 3) that concern the server or the whole domain: its system, the
+/// network to it, its policy, by which providers ask for fewer mails. An address (1) or a mailbox (2) is one person's,
+/// what is wrong with the protocol (5) or the content (6) is one mail's.
+const OF_THE_DOMAIN: [&str; 3] = ["4.3.", "4.4.", "4.7."];
 /// Codes that say that our login is wrong (RFC 4954 section 6): not the mail's fault.
 const LOGIN: [u16; 4] = [530, 534, 535, 538];
 
@@ -299,14 +304,18 @@ fn ended(phase: Phase, error: &SmtpError, perhaps_taken: bool) -> Ended {
         };
     };
     let number = u16::from(status);
-    let code = with_enhanced(&status.to_string(), error);
+    let enhanced = enhanced_status(error);
+    let code = match &enhanced {
+        Some(enhanced) => format!("{status} {enhanced}"),
+        None => status.to_string(),
+    };
     let text = format!("the relay refused {} ({code})", phase.what());
     let cause = Cause { code, text };
     let failure = if phase == Phase::Sender && LOGIN.contains(&number) {
         Failure::Retry(cause)
     } else if error.is_permanent() {
         Failure::Failed(cause)
-    } else if phase != Phase::Sender && THROTTLING.contains(&number) {
+    } else if phase != Phase::Sender && concerns_the_domain(phase, number, enhanced.as_deref()) {
         // Before it knows the recipient, the relay speaks of itself and of no domain.
         Failure::Throttled(cause)
     } else {
@@ -319,8 +328,21 @@ fn ended(phase: Phase, error: &SmtpError, perhaps_taken: bool) -> Ended {
     }
 }
 
-/// The reply code with the enhanced status, if the text begins with one. The rest of the text may name people.
-fn with_enhanced(code: &str, error: &SmtpError) -> String {
+/// Whether a refusal for the time being is more than this mail's and its recipient's: then all mail for the domain
+/// rests. One full or greylisted mailbox must not hold up its neighbours.
+fn concerns_the_domain(phase: Phase, number: u16, enhanced: Option<&str>) -> bool {
+    match enhanced {
+        _ if number == 421 => true,
+        Some(status) => OF_THE_DOMAIN
+            .iter()
+            .any(|subject| status.starts_with(subject)),
+        // After the recipient was taken there is no mailbox left that a bare 450 could be about.
+        None => OF_THE_SERVER.contains(&number) || (phase != Phase::Recipient && number == 450),
+    }
+}
+
+/// The enhanced status (RFC 3463), if the text begins with one. The rest of the text may name people.
+fn enhanced_status(error: &SmtpError) -> Option<String> {
     let text = std::error::Error::source(error)
         .map(ToString::to_string)
         .unwrap_or_default();
@@ -330,16 +352,49 @@ fn with_enhanced(code: &str, error: &SmtpError) -> String {
         && first
             .bytes()
             .all(|byte| byte.is_ascii_digit() || byte == b'.');
-    if is_status {
-        format!("{code} {first}")
-    } else {
-        code.to_owned()
-    }
+    is_status.then(|| first.to_owned())
 }
 
 fn cause(code: &str, text: &str) -> Cause {
     Cause {
         code: code.to_owned(),
         text: text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_concerns_the_domain_lets_it_rest() {
+        for (phase, number, enhanced, rests) in [
+            (Phase::Recipient, 450, Some("4.2.0"), false),
+            (Phase::Recipient, 452, Some("4.2.2"), false),
+            (Phase::Recipient, 450, Some("4.1.8"), false),
+            (Phase::Recipient, 451, Some("4.1.1"), false),
+            (Phase::Body, 452, Some("4.2.2"), false),
+            (Phase::Data, 451, Some("4.5.0"), false),
+            (Phase::Body, 451, Some("4.6.1"), false),
+            (Phase::Recipient, 452, Some("4.3.1"), true),
+            (Phase::Recipient, 451, Some("4.3.2"), true),
+            (Phase::Recipient, 451, Some("4.4.1"), true),
+            (Phase::Recipient, 450, Some("4.7.1"), true),
+            (Phase::Body, 451, Some("4.7.28"), true),
+            (Phase::Recipient, 421, Some("4.2.1"), true),
+            (Phase::Recipient, 421, None, true),
+            (Phase::Recipient, 450, None, false),
+            (Phase::Recipient, 451, None, true),
+            (Phase::Recipient, 452, None, true),
+            (Phase::Data, 450, None, true),
+            (Phase::Body, 450, None, true),
+            (Phase::Body, 454, None, false),
+        ] {
+            assert_eq!(
+                concerns_the_domain(phase, number, enhanced),
+                rests,
+                "{phase:?} {number} {enhanced:?}"
+            );
+        }
     }
 }

@@ -11,6 +11,7 @@ pub mod dsn;
 mod headers;
 mod limits;
 pub mod marker;
+mod quote;
 mod relay;
 pub(crate) mod reports;
 mod settings;

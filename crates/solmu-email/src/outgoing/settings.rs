@@ -1,5 +1,6 @@
 //! What an account says about the mail that it sends, checked at start.
 
+use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ const MESSAGE_PLACE: &str = "{message}";
 const URL_MAX: usize = 600;
 
 /// How an account's mail looks besides what its agents write.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutgoingConfig {
     /// What stands around an agent's answer (Jinja syntax): `{{ body }}` must be in it; `{{ agent }}`, `{{ ticket }}`
@@ -23,6 +24,11 @@ pub struct OutgoingConfig {
     pub reply_template: String,
     /// Text for `{{ signature }}`.
     pub signature: String,
+    /// Quotes the customer's message below an agent's answer, introduced in the language of the ticket (Finnish,
+    /// Swedish, German, else English). How much of it is `tickets.quoting.max_characters`.
+    pub quote: bool,
+    /// Zone of the time in that introduction: an IANA name, e.g. `Europe/Helsinki`.
+    pub time_zone: String,
     /// Domain whose mail comes to this SMTP server, for return paths `bounce+<message>@...` of answers, so that each
     /// bounce says which message it is about. Empty: bounces go to the address that the answer is from.
     pub bounce_domain: String,
@@ -36,12 +42,30 @@ pub struct OutgoingConfig {
     pub unsubscribe_address: String,
 }
 
+impl Default for OutgoingConfig {
+    fn default() -> Self {
+        Self {
+            reply_template: String::new(),
+            signature: String::new(),
+            quote: true,
+            time_zone: "UTC".to_owned(),
+            bounce_domain: String::new(),
+            body_marker: false,
+            unsubscribe_url: String::new(),
+            unsubscribe_address: String::new(),
+        }
+    }
+}
+
 /// Something wrong in an [`OutgoingConfig`].
 #[derive(Debug, thiserror::Error)]
 pub enum OutgoingConfigError {
     /// The template.
     #[error("'reply_template' cannot be used")]
     Template(#[source] TemplateError),
+    /// No zone.
+    #[error("'time_zone' is no IANA time zone")]
+    TimeZone(#[source] jiff::Error),
     /// No domain.
     #[error("'bounce_domain' is no domain")]
     BounceDomain(#[source] AddressError),
@@ -58,6 +82,8 @@ pub enum OutgoingConfigError {
 pub struct Outgoing {
     pub(super) template: Option<Template>,
     pub(super) signature: String,
+    /// Zone of times in quotes, if answers quote.
+    pub(super) quote: Option<TimeZone>,
     pub(super) bounce: Option<Address>,
     pub(super) body_marker: bool,
     unsubscribe_url: String,
@@ -73,6 +99,9 @@ impl Outgoing {
                 .map_err(|error| errors.push(OutgoingConfigError::Template(error)))
                 .ok()
         });
+        let zone = TimeZone::get(&config.time_zone)
+            .map_err(|error| errors.push(OutgoingConfigError::TimeZone(error)))
+            .ok();
         let bounce = some(&config.bounce_domain).and_then(|domain| {
             Address::parse(&format!("{}@{domain}", verp::LOCAL_PART))
                 .map_err(|error| errors.push(OutgoingConfigError::BounceDomain(error)))
@@ -95,6 +124,7 @@ impl Outgoing {
         Ok(Self {
             template,
             signature: config.signature.clone(),
+            quote: zone.filter(|_| config.quote),
             bounce,
             body_marker: config.body_marker,
             unsubscribe_url: url.to_owned(),

@@ -103,7 +103,8 @@ impl Template {
     }
 }
 
-fn escaped(text: &str) -> String {
+/// Text as HTML.
+pub(super) fn escaped(text: &str) -> String {
     let mut html = String::with_capacity(text.len() * 2);
     for character in text.chars() {
         match character {

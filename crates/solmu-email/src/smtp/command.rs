@@ -3,6 +3,7 @@
 use solmu_mime::address::{Address, AddressError};
 
 use super::parameters::{MailParameters, of_mail, of_rcpt, size};
+use crate::accounts::POSTMASTER;
 
 /// A reverse-path or forward-path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +29,8 @@ pub enum Command {
     Mail(Path, MailParameters),
     /// RCPT TO.
     Rcpt {
-        /// Who shall get the mail.
-        to: Address,
+        /// Who shall get the mail; `None` is `<postmaster>` without a domain (RFC 5321 section 4.5.1).
+        to: Option<Address>,
         /// Whether there were parameters; what they ask for needs nothing of us.
         parameters: bool,
     },
@@ -143,8 +144,14 @@ fn mail(rest: &str) -> Result<Command, CommandError> {
 fn rcpt(rest: &str) -> Result<Command, CommandError> {
     let (path, parameters) = path_after(rest, "TO:")?;
     let parameters = of_rcpt(parameters)?;
+    if path.eq_ignore_ascii_case(POSTMASTER) {
+        return Ok(Command::Rcpt {
+            to: None,
+            parameters,
+        });
+    }
     // RCPT has no SMTPUTF8 of its own; the session checks that MAIL had it.
-    let to = address(path, true)?;
+    let to = Some(address(path, true)?);
     Ok(Command::Rcpt { to, parameters })
 }
 
@@ -239,7 +246,7 @@ mod tests {
             ..MailParameters::default()
         };
         let rcpt = |to, parameters| Command::Rcpt {
-            to: address(to),
+            to: Some(address(to)),
             parameters,
         };
         for (line, wanted) in [
@@ -267,6 +274,13 @@ mod tests {
             (
                 "RCPT TO:<a@b.example> NOTIFY=NEVER",
                 rcpt("a@b.example", true),
+            ),
+            (
+                "RCPT TO:<PostMaster>",
+                Command::Rcpt {
+                    to: None,
+                    parameters: false,
+                },
             ),
             ("data", Command::Data),
             (

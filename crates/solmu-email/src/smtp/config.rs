@@ -27,7 +27,7 @@ pub struct SmtpConfig {
     pub exempt_addresses: Vec<IpAddr>,
     /// Bytes of a command line, its end included.
     pub max_command_bytes: usize,
-    /// Refused commands after which the connection is closed.
+    /// Refused commands after which the connection is closed. Each mail that is taken forgives half of those before it.
     pub max_errors: u32,
     /// Commands since the last mail that bring no mail nearer (NOOP, RSET, HELP, VRFY, a second EHLO), after which the
     /// connection is closed.
@@ -36,8 +36,9 @@ pub struct SmtpConfig {
     pub max_messages: u32,
     /// Received headers from which a mail is taken to go round in circles (RFC 5321 section 6.3).
     pub max_hops: usize,
-    /// What becomes of a mail with line feeds that no carriage return goes before (RFC 5321 section 2.3.8 forbids
-    /// them).
+    /// What becomes of a mail that comes by DATA with line feeds that no carriage return goes before (RFC 5321 section
+    /// 2.3.8 forbids them). In a mail that comes by BDAT they always become CRLF: its length is announced, so nothing can
+    /// be smuggled in it, and Exchange Online sends them.
     pub bare_lf: BareLf,
     /// Milliseconds to wait for a whole command (RFC 5321 section 4.5.3.2: five minutes).
     pub command_timeout_ms: u64,

@@ -3,8 +3,9 @@
 //! Only CRLF, dot, CRLF ends a mail (RFC 5321 section 4.1.1.4). Servers that also take other line ends there let a
 //! sender smuggle a second mail with a forged envelope past a server that does not. So a lone dot between line ends of
 //! another kind makes the whole mail refused: whoever sent it on may have seen another end than we do. Bare line feeds
-//! elsewhere are refused or made CRLF, as configured. Bare carriage returns and NUL bytes elsewhere end nothing and are
-//! kept as they are in the original; the parser leaves them out of the text.
+//! elsewhere are refused or made CRLF, as configured. In chunks they end nothing and are always made CRLF: Exchange
+//! Online sends them. Bare carriage returns and NUL bytes elsewhere end nothing and are kept as they are in the
+//! original; the parser leaves them out of the text.
 
 use super::config::BareLf;
 
@@ -216,8 +217,8 @@ impl DataDecoder {
     }
 }
 
-/// Takes what follows BDAT (RFC 3030). Its length is announced, so dots mean nothing; the rule on bare line feeds is
-/// the same, also where a chunk ends between CR and LF.
+/// Takes what follows BDAT (RFC 3030). Its length is announced, so dots and line ends mean nothing and nobody can see
+/// another end than we do. Bare line feeds become CRLF, also where a chunk ends between CR and LF.
 #[derive(Debug)]
 pub struct ChunkDecoder {
     after_cr: bool,
@@ -227,10 +228,10 @@ pub struct ChunkDecoder {
 impl ChunkDecoder {
     /// A decoder for all chunks of one mail of at most `limit` bytes.
     #[must_use]
-    pub fn new(limit: usize, policy: BareLf) -> Self {
+    pub fn new(limit: usize) -> Self {
         Self {
             after_cr: false,
-            sink: Sink::new(limit, policy),
+            sink: Sink::new(limit, BareLf::Normalise),
         }
     }
 

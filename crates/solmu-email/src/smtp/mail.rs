@@ -158,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Accept> Connection<S, A> {
         Mail {
             envelope,
             raw,
-            chunks: ChunkDecoder::new(limits.max_message_bytes, limits.bare_lf),
+            chunks: ChunkDecoder::new(limits.max_message_bytes),
             held: Held::nothing(&self.shared.room),
             pace: Pace::new(limits),
         }
@@ -216,6 +216,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Accept> Connection<S, A> {
             (None, Role::Lmtp) => self.hand_in_each(raw, envelope).await,
         };
         drop(held);
+        if replies.iter().any(|reply| !reply.is_refusal()) {
+            self.session.mail_taken();
+        }
         self.answer(&replies);
         // What was smuggled behind the lone dot would be the next thing that such a client says.
         (end == DataEnd::Ambiguous).then_some(End::Parted)
@@ -344,7 +347,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, A: Accept> Connection<S, A> {
         let reply_for = |index: &usize| {
             let account = recipients
                 .get(*index)
-                .and_then(|recipient| accounts.resolve(recipient))?;
+                .and_then(|recipient| accounts.for_recipient(recipient))?;
             let answer = answers.iter().find(|(name, _)| *name == account.name)?;
             Some(answer.1.clone())
         };

@@ -133,6 +133,12 @@ impl Session {
         self.state = State::Ready;
     }
 
+    /// A mail was taken: who brings mail may be wrong now and then. A list of thousands has recipients that are gone, and
+    /// who only guesses addresses brings none.
+    pub fn mail_taken(&mut self) {
+        self.errors /= 2;
+    }
+
     /// Whether a mail is under way whose first chunk has come, and not its last.
     #[must_use]
     pub fn in_chunks(&self) -> bool {
@@ -292,8 +298,11 @@ impl Session {
         Step::Reply(Reply::new(250, "2.1.0", "sender ok"))
     }
 
-    fn rcpt(&mut self, address: Address, parameters: bool) -> Step {
+    fn rcpt(&mut self, address: Option<Address>, parameters: bool) -> Step {
         let settings = Arc::clone(&self.settings);
+        let Some(address) = address.or_else(|| settings.accounts.postmaster()) else {
+            return self.refuse(Reply::new(550, "5.1.1", "no such recipient here"));
+        };
         let State::Mail(envelope) = &mut self.state else {
             return self.refuse(Reply::new(503, "5.5.1", "say MAIL first"));
         };
@@ -303,7 +312,7 @@ impl Session {
         if !envelope.parameters.utf8 && !address.local().is_ascii() {
             return self.refuse(CommandError::NeedsUtf8.into());
         }
-        if settings.accounts.resolve(&address).is_none() {
+        if settings.accounts.for_recipient(&address).is_none() {
             return self.refuse(Reply::new(550, "5.1.1", "no such recipient here"));
         }
         if envelope.accepted.len() >= settings.limits.max_recipients {

@@ -123,7 +123,7 @@ impl Client {
         let mut lines = Vec::new();
         loop {
             let mut line = String::new();
-            let read = timeout(Duration::from_secs(10), self.reader.read_line(&mut line))
+            let read = timeout(PATIENCE, self.reader.read_line(&mut line))
                 .await
                 .expect("an answer in time");
             if read.unwrap_or(0) == 0 {
@@ -176,6 +176,9 @@ impl Client {
         self.say("\r\n.").await
     }
 }
+
+/// Longest wait for anything: long, because a busy machine is no failure.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Code and enhanced status of a reply; its start where it has no status.
 fn status(reply: &str) -> String {

@@ -30,6 +30,14 @@ pub(crate) struct Selected {
     pub(crate) keeps_keywords: bool,
 }
 
+/// What flags say of a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flags {
+    pub(crate) deleted: bool,
+    /// It has our keyword.
+    pub(crate) imported: bool,
+}
+
 /// What a server gave of a mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Content {
@@ -91,12 +99,25 @@ impl Session {
         let done = self
             .command(&line, |response| {
                 if let Response::Fetch(fetched) = response {
-                    // `n:*` names the last mail even if it lies before n.
-                    uids.extend(fetched.uid.filter(|uid| *uid >= first));
+                    uids.extend(fetched.uid);
                 }
             })
             .await?;
-        done.ok("FETCH")?;
+        if done.status != Status::Ok {
+            // A mail that the server cannot read may make it refuse this; a search reads none.
+            uids.clear();
+            let line = format!("UID SEARCH UID {first}:*");
+            let done = self
+                .command(&line, |response| {
+                    if let Response::Search(found) = response {
+                        uids.extend(found);
+                    }
+                })
+                .await?;
+            done.ok("SEARCH")?;
+        }
+        // `n:*` names the last mail even if it lies before n.
+        uids.retain(|uid| *uid >= first);
         uids.sort_unstable();
         uids.dedup();
         Ok(uids)
@@ -105,6 +126,9 @@ impl Session {
     /// Those between two UIDs (both included) that are there, in order.
     pub(crate) async fn present(&mut self, first: u32, last: u32) -> Result<Vec<u32>, ImapError> {
         let mut uids = Vec::new();
+        if self.exists == 0 {
+            return Ok(uids);
+        }
         let line = format!("UID FETCH {first}:{last} (UID)");
         let done = self
             .command(&line, |response| {
@@ -189,18 +213,38 @@ impl Session {
         Ok(())
     }
 
-    /// Moves mails to another folder, which is made if it is missing. Without MOVE (RFC 6851) they are copied and
-    /// deleted; without UIDPLUS (RFC 4315) they are only flagged as deleted, because a plain EXPUNGE would also remove
-    /// what others have flagged.
-    pub(crate) async fn move_to(&mut self, uids: &[u32], name: &str) -> Result<(), ImapError> {
-        let set = uid_set(uids);
+    /// What is known by their flags of those mails that are still there.
+    pub(crate) async fn flags(&mut self, uids: &[u32]) -> Result<BTreeMap<u32, Flags>, ImapError> {
+        let mut found = BTreeMap::new();
+        let line = format!("UID FETCH {} (UID FLAGS)", uid_set(uids));
+        let keyword = IMPORTED_KEYWORD.to_ascii_uppercase();
+        let done = self
+            .command(&line, |response| {
+                if let Response::Fetch(fetched) = response
+                    && let (Some(uid), Some(flags)) = (fetched.uid, fetched.flags)
+                    && uids.binary_search(&uid).is_ok()
+                {
+                    let flags = Flags {
+                        deleted: flags.iter().any(|flag| flag == "\\DELETED"),
+                        imported: flags.contains(&keyword),
+                    };
+                    found.insert(uid, flags);
+                }
+            })
+            .await?;
+        done.ok("FETCH")?;
+        Ok(found)
+    }
+
+    /// Moves (RFC 6851) or copies mails to another folder, which is made if it is missing.
+    pub(crate) async fn put_into(
+        &mut self,
+        command: &'static str,
+        uids: &[u32],
+        name: &str,
+    ) -> Result<(), ImapError> {
         let target = folder(name);
-        let (verb, command) = if self.can("MOVE") {
-            ("UID MOVE", "MOVE")
-        } else {
-            ("UID COPY", "COPY")
-        };
-        let line = format!("{verb} {set} {target}");
+        let line = format!("UID {command} {} {target}", uid_set(uids));
         let mut done = self.command(&line, |_| ()).await?;
         if done.status == Status::No && done.code.name == "TRYCREATE" {
             self.command(&format!("CREATE {target}"), |_| ())
@@ -209,12 +253,15 @@ impl Session {
             done = self.command(&line, |_| ()).await?;
         }
         done.ok(command)?;
-        if command == "MOVE" {
-            return Ok(());
-        }
+        Ok(())
+    }
+
+    /// Deletes mails. Without UIDPLUS (RFC 4315) they are only flagged as deleted, because a plain EXPUNGE would also
+    /// remove what others have flagged.
+    pub(crate) async fn remove(&mut self, uids: &[u32]) -> Result<(), ImapError> {
         self.store(uids, "\\Deleted").await?;
         if self.can("UIDPLUS") {
-            let line = format!("UID EXPUNGE {set}");
+            let line = format!("UID EXPUNGE {}", uid_set(uids));
             self.command(&line, |_| ()).await?.ok("EXPUNGE")?;
         }
         Ok(())

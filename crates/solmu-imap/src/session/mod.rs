@@ -211,7 +211,7 @@ impl Session {
                 self.exists = *count;
                 self.news = true;
             }
-            Response::Fetch(_) | Response::Continue(_) | Response::Other => {}
+            Response::Fetch(_) | Response::Search(_) | Response::Continue(_) | Response::Other => {}
         }
         Ok(response)
     }

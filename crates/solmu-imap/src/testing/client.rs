@@ -23,6 +23,8 @@ pub(super) struct Client {
     stream: BufReader<TcpStream>,
     server: Server,
     tag: String,
+    /// Nothing is answered any more.
+    is_cut: bool,
 }
 
 impl Client {
@@ -31,6 +33,7 @@ impl Client {
             stream: BufReader::new(stream),
             server,
             tag: String::new(),
+            is_cut: false,
         }
     }
 
@@ -53,6 +56,7 @@ impl Client {
                 self.say("* BYE [UNAVAILABLE] going down").await?;
                 return Err(Closed);
             }
+            self.is_cut = self.cuts(&command);
             let scripted = self
                 .server
                 .model()
@@ -65,7 +69,22 @@ impl Client {
                 Some(answer) => self.done(&answer).await?,
                 None => self.answer(&command).await?,
             }
+            if self.is_cut {
+                return Err(Closed);
+            }
         }
+    }
+
+    fn cuts(&self, command: &str) -> bool {
+        let mut model = self.server.model();
+        let cut = model
+            .cuts
+            .iter_mut()
+            .find(|(start, left)| **left > 0 && command.starts_with(start.as_str()));
+        cut.is_some_and(|(_, left)| {
+            *left -= 1;
+            true
+        })
     }
 
     async fn line(&mut self) -> Result<String, Closed> {
@@ -81,6 +100,9 @@ impl Client {
     }
 
     async fn bytes(&mut self, bytes: &[u8]) -> Result<(), Closed> {
+        if self.is_cut {
+            return Ok(());
+        }
         let noisy = self.server.model().noisy;
         let size = if noisy { 7 } else { bytes.len().max(1) };
         for chunk in bytes.chunks(size) {
@@ -120,6 +142,14 @@ impl Client {
             self.select(upper.starts_with("EXAMINE")).await
         } else if upper.starts_with("UID FETCH ") {
             self.fetch(words[2], &upper).await
+        } else if upper.starts_with("UID SEARCH UID ") {
+            let found: Vec<String> = self
+                .wanted(words[3])
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            self.say(&format!("* SEARCH {}", found.join(" "))).await?;
+            self.done("OK done").await
         } else if upper.starts_with("UID STORE ") {
             self.store(words[2], command).await
         } else if upper.starts_with("UID MOVE ") || upper.starts_with("UID COPY ") {
@@ -240,11 +270,7 @@ impl Client {
             .into_iter()
             .find(|name| upper.contains(name));
         let whole = section == Some("BODY.PEEK[]");
-        let refused = section.is_some()
-            && wanted
-                .iter()
-                .any(|uid| self.server.model().refuses.contains(&(*uid, whole)));
-        if refused {
+        if section.is_some() && self.refuses(&wanted, whole) {
             return self.done("NO [SERVERBUG] cannot").await;
         }
         for (index, uid) in wanted.into_iter().enumerate() {
@@ -259,6 +285,10 @@ impl Client {
                     " RFC822.SIZE {}",
                     told.unwrap_or(mail.raw.len() as u64)
                 );
+            }
+            if upper.contains("(UID FLAGS)") {
+                let flags: Vec<String> = mail.flags.iter().cloned().collect();
+                let _ = write!(line, " FLAGS ({})", flags.join(" "));
             }
             let Some(section) = section else {
                 self.say(&format!("{line})")).await?;
@@ -295,6 +325,21 @@ impl Client {
             self.say(")").await?;
         }
         self.done("OK done").await
+    }
+
+    fn refuses(&self, wanted: &[u32], whole: bool) -> bool {
+        let mut model = self.server.model();
+        match &mut model.refuses_all {
+            (0, 0) => {}
+            (0, left) => {
+                *left -= 1;
+                return true;
+            }
+            (before, _) => *before -= 1,
+        }
+        wanted
+            .iter()
+            .any(|uid| model.refuses.contains(&(*uid, whole)))
     }
 
     async fn store(&mut self, set: &str, command: &str) -> Result<(), Closed> {

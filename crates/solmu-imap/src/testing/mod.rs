@@ -10,6 +10,10 @@ use std::{
 
 use tokio::{net::TcpListener, sync::Notify};
 
+use crate::{
+    transport::Stream,
+    wire::{frame::Framed, response::understand},
+};
 use client::Client;
 
 /// A mail in a folder.
@@ -50,6 +54,10 @@ pub struct Model {
     pub breaks: BTreeMap<(u32, bool), u32>,
     /// Says NO to every command that asks for the body (true) or header (false) of such a mail.
     pub refuses: BTreeSet<(u32, bool)>,
+    /// Does so for all mails, for as many commands as the second number says, after as many as the first.
+    pub refuses_all: (u32, u32),
+    /// Does what a command wants and breaks the connection instead of answering, by its first words, so many times.
+    pub cuts: BTreeMap<String, u32>,
     /// Tells sizes that are wrong.
     pub sizes: BTreeMap<u32, u64>,
     /// Commands that are refused, by their first words, with the rest of the answer.
@@ -78,6 +86,8 @@ impl Default for Model {
             noisy: false,
             breaks: BTreeMap::new(),
             refuses: BTreeSet::new(),
+            refuses_all: (0, 0),
+            cuts: BTreeMap::new(),
             sizes: BTreeMap::new(),
             answers: BTreeMap::new(),
             bye_in: None,
@@ -177,4 +187,22 @@ impl Server {
 /// The mail that `text` stands for.
 pub fn mail(text: &str) -> String {
     format!("Message-ID: <{text}@mail.example>\r\nSubject: {text}\r\n\r\nBody of {text}\r\n")
+}
+
+/// Reads everything that a server says, as a session does, and tells what was understood. For fuzzing: it must come to
+/// an end whatever `bytes` are.
+pub async fn read_responses(bytes: Vec<u8>, literal_max: usize) -> Vec<String> {
+    let stream: Stream = Box::new(std::io::Cursor::new(bytes));
+    let mut framed = Framed::new(stream, std::time::Duration::from_secs(1));
+    framed.literal_max = literal_max;
+    let mut understood = Vec::new();
+    loop {
+        match framed.read().await {
+            Ok(pieces) => understood.push(format!("{:?}", understand(&pieces))),
+            Err(error) => {
+                understood.push(error.to_string());
+                return understood;
+            }
+        }
+    }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Code {
 pub(crate) struct Fetched {
     pub(crate) uid: Option<u32>,
     pub(crate) size: Option<u64>,
+    /// In upper case.
+    pub(crate) flags: Option<Vec<String>>,
     pub(crate) body: Option<Section>,
     pub(crate) header: Option<Section>,
 }
@@ -63,6 +65,8 @@ pub(crate) enum Response {
     Exists(u32),
     /// About a mail.
     Fetch(Fetched),
+    /// UIDs that were found.
+    Search(Vec<u32>),
     /// Anything else: of no interest, or not understood.
     Other,
 }
@@ -100,6 +104,10 @@ fn untagged(values: &[Value]) -> Response {
         let names = values.iter().skip(2).filter_map(Value::word);
         return Response::Capability(names.collect());
     }
+    if word(1).as_deref() == Some("SEARCH") {
+        let uids = values.iter().skip(2).filter_map(Value::number);
+        return Response::Search(uids.collect());
+    }
     match (values.get(1).and_then(Value::number), word(2).as_deref()) {
         (Some(count), Some("EXISTS")) => Response::Exists(count),
         (Some(_), Some("FETCH")) => {
@@ -116,6 +124,10 @@ fn fetched(attributes: &[Value]) -> Fetched {
         match name.word().unwrap_or_default().as_str() {
             "UID" => found.uid = value.number(),
             "RFC822.SIZE" => found.size = value.number(),
+            "FLAGS" => {
+                let flags = value.list().iter().filter_map(Value::word);
+                found.flags = Some(flags.collect());
+            }
             "BODY[]" | "BODY[]<0>" => found.body = section(value),
             "BODY[HEADER]" | "BODY[HEADER]<0>" => found.header = section(value),
             _ => {}
@@ -211,6 +223,10 @@ mod tests {
         };
         assert_eq!((fetched.uid, fetched.size), (Some(9), Some(16)));
         assert_eq!(
+            fetched.flags,
+            Some(vec!["$F\u{f6}RWARD".to_owned(), "\\SEEN".to_owned()])
+        );
+        assert_eq!(
             fetched.body,
             Some(Section::Bytes(Bytes::from_static(b"Subject: x\r\n\r\n)(")))
         );
@@ -223,6 +239,8 @@ mod tests {
     #[test]
     fn the_rest_is_of_no_interest() {
         assert_eq!(of("* 12 EXISTS"), Response::Exists(12));
+        assert_eq!(of("* SEARCH 2 84 882"), Response::Search(vec![2, 84, 882]));
+        assert_eq!(of("* search"), Response::Search(Vec::new()));
         assert_eq!(
             of("* CAPABILITY IMAP4rev1 idle"),
             Response::Capability(vec!["IMAP4REV1".to_owned(), "IDLE".to_owned()])

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use solmu_imap::testing::{Model, Server};
 
 /// Longest wait for anything.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
@@ -135,7 +135,8 @@ impl Bench {
                 ..Limits::default()
             },
             times: Times {
-                silence: Duration::from_secs(5),
+                silence: PATIENCE,
+                connect: PATIENCE,
                 retry_min: Duration::from_millis(2),
                 retry_max: Duration::from_millis(20),
                 ..Times::default()
@@ -172,7 +173,7 @@ impl Bench {
     pub(crate) async fn stop(&mut self) {
         if let Some((stop, task)) = self.running.take() {
             stop.cancel();
-            tokio::time::timeout(Duration::from_secs(3), task)
+            tokio::time::timeout(PATIENCE, task)
                 .await
                 .expect("it stops soon")
                 .expect("it does not panic");

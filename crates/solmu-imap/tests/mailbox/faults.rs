@@ -1,4 +1,6 @@
-use solmu_imap::{Event, Left, MailContent};
+use std::time::Duration;
+
+use solmu_imap::{AfterImport, Event, Left, MailContent};
 
 use solmu_imap::testing::mail;
 
@@ -95,6 +97,170 @@ async fn a_server_that_refuses_everything_for_a_while_costs_no_mail() {
 }
 
 #[tokio::test]
+async fn trouble_that_comes_and_goes_at_any_moment_costs_no_mail() {
+    for before in 0..9 {
+        for refused in [1, 2, 3, 4, 5, 6, 8, 11, 17] {
+            let mut bench =
+                Bench::with_mails(5, |model| model.refuses_all = (before, refused)).await;
+            bench.start();
+            bench.until_taken(5).await;
+            for uid in 1..=5 {
+                let whole = MailContent::Whole(mail(&format!("m{uid}")).into());
+                let content = bench.desk.content(uid);
+                assert_eq!(content, Some(whole), "{refused} after {before}");
+            }
+            bench.stop().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn trouble_that_meets_one_or_two_new_mails_costs_none() {
+    for after in [AfterImport::Mark, AfterImport::Move("Done".to_owned())] {
+        let mut bench = Bench::with_mails(3, |_| ()).await;
+        bench.settings.after = after;
+        bench.start();
+        bench.until_taken(3).await;
+        bench
+            .until("it waits", |bench| bench.server.asked("IDLE") > 0)
+            .await;
+        {
+            let mut model = bench.server.model();
+            for uid in 1..=5 {
+                model.refuses.insert((uid, true));
+                model.refuses.insert((uid, false));
+            }
+        }
+        let before = bench.server.model().connections;
+        bench.server.deliver("m4");
+        bench.server.deliver("m5");
+        bench
+            .until("it was asked again", |bench| {
+                bench.server.model().connections >= before + 4
+            })
+            .await;
+        assert_eq!(bench.desk.uids(), [1, 2, 3], "none is passed over");
+        bench.server.model().refuses.clear();
+        bench.until_taken(5).await;
+        for uid in 4..=5 {
+            let whole = MailContent::Whole(mail(&format!("m{uid}")).into());
+            assert_eq!(bench.desk.content(uid), Some(whole));
+        }
+        bench.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn one_broken_mail_does_not_stop_an_empty_mailbox_for_ever() {
+    for (header, wanted) in [(false, false), (true, true)] {
+        let mut bench = Bench::with_mails(1, |model| {
+            model.refuses.insert((1, true));
+            if !header {
+                model.refuses.insert((1, false));
+            }
+        })
+        .await;
+        bench.settings.limits.give_up_connections = 4;
+        bench.settings.times.give_up = Duration::ZERO;
+        bench.start();
+        bench.until_taken(1).await;
+        let content = bench.desk.content(1);
+        let is_header = matches!(content, Some(MailContent::Header { .. }));
+        assert_eq!(is_header, wanted, "{content:?}");
+        assert!(bench.server.model().connections >= 4);
+        bench.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_mail_that_breaks_the_connection_in_an_empty_mailbox_is_given_up_as_well() {
+    let mut bench = Bench::with_mails(1, |model| {
+        model.breaks.insert((1, true), u32::MAX);
+    })
+    .await;
+    bench.settings.limits.give_up_connections = 3;
+    bench.settings.times.give_up = Duration::ZERO;
+    bench.start();
+    bench.until_taken(1).await;
+    let content = bench.desk.content(1);
+    assert!(
+        matches!(content, Some(MailContent::Header { .. })),
+        "{content:?}"
+    );
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_broken_mail_beside_a_good_one_waits_for_nothing() {
+    let mut bench = Bench::with_mails(1, |_| ()).await;
+    bench.start();
+    bench.until_taken(1).await;
+    bench
+        .until("it waits", |bench| bench.server.asked("IDLE") > 0)
+        .await;
+    bench.server.model().refuses.insert((2, true));
+    bench.server.deliver("m2");
+    bench.until_taken(2).await;
+    assert!(matches!(
+        bench.desk.content(2),
+        Some(MailContent::Header {
+            why: Left::Unreadable,
+            ..
+        })
+    ));
+    assert_eq!(bench.server.model().connections, 1);
+    bench.stop().await;
+
+    // A good one that comes later, in another batch, is as good.
+    let mut bench = Bench::with_mails(1, |model| {
+        model.refuses.insert((1, true));
+    })
+    .await;
+    bench.settings.limits.batch_mails = 1;
+    bench.start();
+    bench
+        .until("it was asked again", |bench| {
+            bench.server.model().connections >= 3
+        })
+        .await;
+    assert!(bench.desk.uids().is_empty());
+    bench.server.deliver("m2");
+    bench.until_taken(2).await;
+    assert_eq!(
+        bench.desk.content(2),
+        Some(MailContent::Whole(mail("m2").into()))
+    );
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn refused_questions_hide_no_mail() {
+    let mut bench = Bench::with_mails(6, |model| {
+        let no = "NO [SERVERBUG] cannot".to_owned();
+        for question in [
+            "UID FETCH 1:* (UID)",
+            "UID FETCH 1:4 (UID RFC822.SIZE)",
+            "UID FETCH 2 (UID RFC822.SIZE)",
+            "UID FETCH 2:2 (UID)",
+        ] {
+            model.answers.insert(question.to_owned(), no.clone());
+        }
+    })
+    .await;
+    bench.start();
+    bench.until_taken(6).await;
+    assert_eq!(bench.desk.uids(), (1..=6).collect::<Vec<_>>());
+    for uid in 1..=6 {
+        let whole = MailContent::Whole(mail(&format!("m{uid}")).into());
+        assert_eq!(bench.desk.content(uid), Some(whole));
+    }
+    assert_eq!(bench.desk.count(Event::Vanished(1)), 0);
+    assert_eq!(bench.server.asked("UID SEARCH"), 1);
+    assert_eq!(bench.server.model().connections, 1);
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn goodbyes_at_every_step_lose_none() {
     for step in 1..12 {
         let mut bench = Bench::with_mails(9, |model| model.bye_in = Some(step)).await;
@@ -117,7 +283,7 @@ async fn goodbyes_at_every_step_lose_none() {
 #[tokio::test]
 async fn a_changed_uidvalidity_hands_everything_over_again() {
     let mut bench = Bench::with_mails(3, |_| ()).await;
-    bench.settings.times.poll = std::time::Duration::from_millis(50);
+    bench.settings.times.poll = Duration::from_millis(50);
     bench.start();
     bench.until_taken(3).await;
     bench.server.model().uid_validity = 18;
@@ -151,13 +317,14 @@ async fn a_server_without_uidvalidity_is_not_read() {
 async fn mails_that_go_away_in_between_are_counted() {
     let mut bench = Bench::with_mails(3, |model| {
         // The server names a mail and then does not know it.
-        model.answers.insert(
-            "UID FETCH 1:3 (UID RFC822.SIZE)".to_owned(),
-            "OK nothing".to_owned(),
-        );
-        model
-            .answers
-            .insert("UID FETCH 2:2 (UID)".to_owned(), "OK nothing".to_owned());
+        for question in [
+            "UID FETCH 1:3 (UID RFC822.SIZE)",
+            "UID FETCH 2 (UID RFC822.SIZE)",
+            "UID FETCH 2:2 (UID)",
+        ] {
+            let nothing = "OK nothing".to_owned();
+            model.answers.insert(question.to_owned(), nothing);
+        }
     })
     .await;
     bench.start();

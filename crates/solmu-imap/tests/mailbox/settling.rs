@@ -151,3 +151,131 @@ async fn a_refused_mark_holds_nothing_up() {
     assert_eq!(bench.desk.uids().len(), 9);
     bench.stop().await;
 }
+
+#[tokio::test]
+async fn what_an_emptied_folder_refuses_holds_nothing_up() {
+    for mails in [0, 1] {
+        let mut bench = Bench::with_mails(mails, |model| {
+            model.answers.insert(
+                "UID FETCH 2:5 (UID)".to_owned(),
+                "NO [CANNOT] no such range".to_owned(),
+            );
+        })
+        .await;
+        let position = Position {
+            uid_validity: 17,
+            taken: 5,
+            settled: 1,
+        };
+        bench.desk.kept().positions.insert(17, position);
+        bench.server.model().uid_next = 6;
+        bench.start();
+        bench
+            .until("it waits", |bench| bench.server.asked("IDLE") > 0)
+            .await;
+        bench.server.deliver("m6");
+        bench.until_taken(1).await;
+        assert_eq!(bench.server.asked("UID FETCH 2:5"), mails as usize);
+        assert_eq!(
+            bench.desk.count(Event::Unsettled),
+            mails as usize,
+            "{mails}"
+        );
+        bench.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn copies_are_never_made_twice() {
+    let copying = "IMAP4rev1 AUTH=PLAIN IDLE UIDPLUS";
+    // Where the connection breaks after the server has done it, or what the server refuses; and how many originals
+    // stay because nobody can say whether they were copied.
+    let cut = |start: &str| (start.to_owned(), None);
+    let no = |start: &str| (start.to_owned(), Some("NO [NOPERM] no".to_owned()));
+    for ((start, answer), left) in [
+        (cut("UID STORE 1:3 +FLAGS.SILENT ($SolmuImported)"), 0),
+        (cut("UID COPY"), 3),
+        (cut("UID STORE 1:3 +FLAGS.SILENT (\\Deleted)"), 0),
+        (cut("UID EXPUNGE"), 0),
+        (no("UID STORE 1:3 +FLAGS.SILENT (\\Deleted)"), 3),
+        (no("UID EXPUNGE"), 3),
+    ] {
+        let mut bench = Bench::with_mails(3, |model| {
+            model.capabilities = copying.to_owned();
+            model.folders.insert("\"Done\"".to_owned(), Vec::new());
+            match answer {
+                Some(answer) => drop(model.answers.insert(start.clone(), answer)),
+                None => drop(model.cuts.insert(start.clone(), 1)),
+            }
+        })
+        .await;
+        bench.settings.after = AfterImport::Move("Done".to_owned());
+        bench.start();
+        bench
+            .until("all is settled", |bench| {
+                bench
+                    .desk
+                    .kept()
+                    .positions
+                    .get(&17)
+                    .is_some_and(|position| position.settled == 3)
+            })
+            .await;
+        bench.stop().await;
+        // Another process finds nothing to do.
+        bench.start();
+        bench.server.deliver("m4");
+        bench
+            .until("the next one is settled", |bench| {
+                bench.desk.kept().positions[&17].settled == 4
+            })
+            .await;
+        bench.stop().await;
+        let model = bench.server.model();
+        let copies: BTreeSet<&Vec<u8>> = model.folders["\"Done\""].iter().collect();
+        assert_eq!(model.folders["\"Done\""].len(), 4, "{start}");
+        assert_eq!(copies.len(), 4, "{start}");
+        let first = model.inbox.keys().filter(|uid| **uid <= 3).count();
+        assert_eq!(first, left, "{start}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_copy_is_tried_again() {
+    let mut bench = Bench::with_mails(3, |model| {
+        model.capabilities = "IMAP4rev1 AUTH=PLAIN IDLE".to_owned();
+        model.folders.insert("\"Done\"".to_owned(), Vec::new());
+        model
+            .answers
+            .insert("UID COPY".to_owned(), "NO [OVERQUOTA] full".to_owned());
+    })
+    .await;
+    bench.settings.after = AfterImport::Move("Done".to_owned());
+    bench.settings.times.poll = std::time::Duration::from_millis(50);
+    bench.start();
+    bench.until_taken(3).await;
+    bench
+        .until("it is told", |bench| {
+            bench.desk.count(Event::Unsettled) == 1
+        })
+        .await;
+    {
+        let mut model = bench.server.model();
+        model.answers.clear();
+        model.bye_in = Some(1);
+    }
+    bench
+        .until("all is settled", |bench| {
+            bench.desk.kept().positions[&17].settled == 3
+        })
+        .await;
+    bench.stop().await;
+    let model = bench.server.model();
+    assert_eq!(model.folders["\"Done\""].len(), 3);
+    assert!(
+        model
+            .inbox
+            .values()
+            .all(|mail| mail.flags.contains("\\Deleted"))
+    );
+}

@@ -119,6 +119,7 @@ fn submission(raw: Vec<u8>, from_domain: &str) -> Submission {
 fn verifier(server: &FakeDns, trusted: &[&str]) -> Verifier {
     let settings = Settings {
         trusted_sealers: trusted.iter().map(|name| (*name).to_owned()).collect(),
+        limits: super::tests::patient(),
         ..Settings::default()
     };
     Verifier::new(Dns::new(&server.config()).expect("a resolver"), settings)

@@ -1,5 +1,6 @@
 //! The webhooks as a provider sees them: over HTTP, in front of a desk that notes what it gets.
 
+mod sendgrid;
 mod ses;
 
 use std::sync::Mutex;
@@ -15,11 +16,11 @@ use solmu_proto::inbound::v1::DeliveryReported;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::testing::{MULTIPART, TOKEN, basic_header, hooks, multipart, raw};
+use crate::testing::{MULTIPART, Remembered, TOKEN, basic_header, hooks, multipart, raw};
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
-/// What Amazon has to say, by address; and what it was asked.
+/// What Amazon has to say, by address or by webhook and key; and what it was asked.
 #[derive(Debug, Clone, Default)]
 struct FakeAmazon {
     pages: Arc<Mutex<HashMap<String, Bytes>>>,
@@ -31,6 +32,24 @@ impl Get for FakeAmazon {
         self.asked.lock().unwrap().push(url.to_owned());
         let page = self.pages.lock().unwrap().get(url).cloned();
         page.ok_or_else(|| "status 500".into())
+    }
+
+    async fn object_size(&self, hook: &str, key: &str) -> Result<u64, GetError> {
+        let size = self.get(&format!("size {hook} {key}"), 0).await?;
+        Ok(std::str::from_utf8(&size)?.parse()?)
+    }
+
+    async fn object(&self, hook: &str, key: &str, max_bytes: usize) -> Result<Bytes, GetError> {
+        let object = self.get(&format!("{hook} {key}"), max_bytes).await?;
+        assert!(object.len() <= max_bytes, "more than was announced");
+        Ok(object)
+    }
+}
+
+impl FakeAmazon {
+    fn has(&self, url: &str, page: impl Into<Bytes>) {
+        let mut pages = self.pages.lock().unwrap();
+        pages.insert(url.to_owned(), page.into());
     }
 }
 
@@ -86,15 +105,20 @@ fn now() -> jiff::Timestamp {
 }
 
 fn world() -> World {
+    world_with(&hooks())
+}
+
+fn world_with(hooks: &WebhooksConfig) -> World {
     let (desk, amazon, metrics) = (FakeDesk::default(), FakeAmazon::default(), Metrics::new());
     let parts = HookParts {
         desk: desk.clone(),
         amazon: amazon.clone(),
+        memory: Remembered::default(),
         signer: signer(),
         clock: Arc::new(FakeClock::new(now())),
         metrics: metrics.clone(),
     };
-    let routes = routes(&hooks(), parts).unwrap();
+    let routes = routes(hooks, parts).unwrap();
     World {
         desk,
         routes,
@@ -148,6 +172,27 @@ fn a_webhook_that_anybody_could_use_is_refused_at_start() {
     for change in without_secret {
         assert!(matches!(changed(change), Err(HookError::Secret { .. })));
     }
+    let bucket = |change: fn(&mut BucketConfig)| {
+        let mut bucket = BucketConfig {
+            name: "mail-in".to_owned(),
+            region: "eu-north-1".to_owned(),
+            ..BucketConfig::default()
+        };
+        change(&mut bucket);
+        changed(&move |it| it.ses[0].bucket = Some(bucket.clone()))
+    };
+    assert_eq!(bucket(|_| ()), Ok(()));
+    let odd: [fn(&mut BucketConfig); 6] = [
+        |it| it.name = "a/../b".to_owned(),
+        |it| it.name.clear(),
+        |it| it.region = "eu north".to_owned(),
+        |it| it.access_key_id = "AK".to_owned(),
+        |it| it.endpoint = "minio:9000".to_owned(),
+        |it| it.max_object_bytes = 0,
+    ];
+    for change in odd {
+        assert!(matches!(bucket(change), Err(HookError::Hook { .. })));
+    }
     let wrong: [&dyn Fn(&mut WebhooksConfig); 7] = [
         &|it| it.mailgun[0].name = "No/Name".to_owned(),
         &|it| it.mailgun.push(it.mailgun[0].clone()),
@@ -160,8 +205,13 @@ fn a_webhook_that_anybody_could_use_is_refused_at_start() {
     for change in wrong {
         assert!(matches!(changed(change), Err(HookError::Hook { .. })));
     }
-    let key = changed(&|it| it.sendgrid[0].event_public_key = "AAAA".to_owned());
-    assert!(matches!(key, Err(HookError::Key { .. })));
+    let keys: [&dyn Fn(&mut WebhooksConfig); 2] = [
+        &|it| it.sendgrid[0].event_public_key = "AAAA".to_owned(),
+        &|it| it.sendgrid[0].parse_public_key = "AAAA".to_owned(),
+    ];
+    for key in keys {
+        assert!(matches!(changed(key), Err(HookError::Key { .. })));
+    }
     let zero = changed(&|it| it.max_body_bytes = 0);
     assert_eq!(zero, Err(HookError::Zero("max_body_bytes")));
     assert_eq!(
@@ -179,7 +229,7 @@ async fn sizes_are_limited_alone_and_together() {
     assert_eq!(world.post(&path, &[MULTIPART], huge.clone()).await, 413);
     let announced = [MULTIPART, ("content-length", "200001")];
     assert_eq!(world.post(&path, &announced, Vec::new()).await, 413);
-    // What has come counts, not what was announced: the third of these is over the limit for all together.
+    // What has come counts, not what was announced: the last of these is over what one provider may have.
     let stuck = || {
         let sent =
             futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; 150_000]))]);
@@ -193,6 +243,14 @@ async fn sizes_are_limited_alone_and_together() {
     };
     assert_eq!(status, 503);
     assert!(world.counted("solmu_email_webhook_refused_total{vendor=\"sendgrid\",why=\"busy\"} 1"));
+    // What carries no mail is not as large as mail.
+    let sns = vec![b'x'; SNS_MAX_BYTES + 1];
+    let large = world_with(&WebhooksConfig {
+        max_body_bytes: 4_000_000,
+        max_waiting_bytes: 8_000_000,
+        ..hooks()
+    });
+    assert_eq!(large.post("ses/aws", &[], sns).await, 413);
     // Their places are free again, and nobody who cannot prove anything gets that far.
     let raw = raw(1);
     let good = multipart(&[("email", None, raw.as_bytes())]);
@@ -205,16 +263,6 @@ async fn sizes_are_limited_alone_and_together() {
     );
     assert_eq!(world.post("postmark/pm", &[], huge).await, 401);
     assert_eq!(world.post("postmark/none", &[], Vec::new()).await, 404);
-}
-
-#[test]
-fn tokens_are_forgotten_when_there_are_too_many() {
-    let tokens = mailgun::Tokens::new(2);
-    for token in [b"a", b"b", b"c"] {
-        tokens.remember(token, [1; 32]);
-    }
-    assert!(tokens.is_free(b"a", &[2; 32]));
-    assert!(!tokens.is_free(b"b", &[2; 32]) && tokens.is_free(b"b", &[1; 32]));
 }
 
 #[tokio::test]
@@ -235,6 +283,7 @@ async fn a_desk_gets_what_the_provider_says_and_what_is_configured() {
         recipients: vec![Address::parse("support@desk.example").unwrap()],
         fallback: "main".to_owned(),
         authserv_id: String::new(),
+        verdicts: None,
     };
     assert_eq!(*world.desk.mails.lock().unwrap(), [expected]);
 }

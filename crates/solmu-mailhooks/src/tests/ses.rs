@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    ses::{Notice, read},
+    ses_notice::{Notice, read},
     testing::own_id,
 };
+use solmu_mime::authenticity::ResultWord;
 
 const CERTIFICATE: &[u8] = include_bytes!("../testdata/sns_cert.pem");
 const CERTIFICATE_URL: &str =
@@ -124,6 +125,121 @@ async fn a_subscription_to_our_topic_is_confirmed_at_amazon_only() {
     );
 }
 
+/// With the bucket of the signed notification.
+fn with_bucket(change: impl FnOnce(&mut BucketConfig)) -> World {
+    let mut bucket = BucketConfig {
+        name: "b".to_owned(),
+        region: "eu-north-1".to_owned(),
+        ..BucketConfig::default()
+    };
+    change(&mut bucket);
+    let mut config = hooks();
+    config.ses[0].bucket = Some(bucket);
+    let world = world_with(&config);
+    world
+        .amazon
+        .has(CERTIFICATE_URL, Bytes::from_static(CERTIFICATE));
+    world
+}
+
+#[tokio::test]
+async fn mail_in_our_bucket_is_fetched() {
+    let world = with_bucket(|_| ());
+    // Not there yet, or Amazon is in trouble.
+    assert_eq!(post(&world, &message("s3")).await, 503);
+    let mail = raw(9);
+    world.amazon.has("size aws k", mail.len().to_string());
+    assert_eq!(post(&world, &message("s3")).await, 503);
+    world.amazon.has("aws k", mail);
+    assert_eq!(post(&world, &message("s3")).await, 200);
+    let mails = world.mails();
+    assert_eq!(mails.len(), 1);
+    assert_eq!(mails[0].1.message_id.as_deref(), Some("9@c.example"));
+    assert_eq!(mails[0].0.mail_from.as_deref(), Some("a@c.example"));
+    let to = Address::parse("support@desk.example").unwrap();
+    assert_eq!(mails[0].0.recipients, [to]);
+}
+
+#[tokio::test]
+async fn nothing_is_fetched_from_elsewhere() {
+    for change in [
+        |it: &mut BucketConfig| it.name = "c".to_owned(),
+        |it: &mut BucketConfig| it.prefix = "mail/".to_owned(),
+    ] {
+        let world = with_bucket(change);
+        assert_eq!(post(&world, &message("s3")).await, 422);
+        assert_eq!(*world.amazon.asked.lock().unwrap(), [CERTIFICATE_URL]);
+    }
+}
+
+#[tokio::test]
+async fn of_a_mail_that_is_too_large_for_us_the_header_is_taken() {
+    let world = with_bucket(|it| it.max_object_bytes = 2_048);
+    world.amazon.has("size aws k", "2049");
+    let notice = read(
+        &json!({"notificationType": "Received", "mail": {"source": "a@c.example", "headers": [
+            {"name": "From", "value": "Aino <a@c.example>"}, {"name": "Message-ID", "value": "<big@c.example>"},
+            {"name": "Content-Type", "value": "multipart/mixed; boundary=x"}]},
+            "receipt": {"recipients": ["support@desk.example"],
+            "action": {"type": "S3", "bucketName": "b", "objectKey": "k"}}})
+        .to_string(),
+    );
+    let Ok(Notice::Stored(stored)) = notice else {
+        panic!("{notice:?}");
+    };
+    let mail = crate::ses_notice::too_large(*stored, 50 * 1024 * 1024);
+    let parsed = parse(&mail.raw, &ParseLimits::default());
+    assert_eq!(parsed.message_id.as_deref(), Some("big@c.example"));
+    assert!(
+        parsed.text.contains("(51200 KiB)") && parsed.text.contains("bucket 'b' under 'k'"),
+        "{}",
+        parsed.text
+    );
+    // The signed notification lists no header; it is taken by its envelope.
+    assert_eq!(post(&world, &message("s3")).await, 200);
+    assert_eq!(world.mails().len(), 1);
+    assert!(
+        !world
+            .amazon
+            .asked
+            .lock()
+            .unwrap()
+            .contains(&"aws k".to_owned())
+    );
+}
+
+#[test]
+fn what_ses_found_out_is_told() {
+    let received = |receipt: Value| {
+        let value = json!({"notificationType": "Received", "content": "x", "receipt": receipt});
+        match read(&value.to_string()) {
+            Ok(Notice::Mail(mail)) => mail.verdicts.unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let status = |status: &str| json!({ "status": status });
+    let good = received(
+        json!({"spfVerdict": status("PASS"), "dkimVerdict": status("GRAY"),
+        "dmarcVerdict": status("PASS"), "spamVerdict": status("PASS"), "virusVerdict": status("DISABLED")}),
+    );
+    let wanted = Verdicts {
+        spf: Some(ResultWord::Pass),
+        dkim: Some(ResultWord::None),
+        dmarc: Some(ResultWord::Pass),
+        ..Verdicts::default()
+    };
+    assert_eq!(good, wanted);
+    let bad = received(
+        json!({"spfVerdict": status("FAIL"), "dkimVerdict": status("PROCESSING_FAILED"),
+        "dmarcVerdict": status("FAIL"), "dmarcPolicy": "REJECT", "spamVerdict": status("FAIL"),
+        "virusVerdict": status("FAIL")}),
+    );
+    assert_eq!(bad.dkim, Some(ResultWord::TempError));
+    assert!(bad.rejects && bad.dmarc == Some(ResultWord::Fail));
+    assert_eq!(bad.notices.len(), 2);
+    assert_eq!(received(json!({})), Verdicts::default());
+}
+
 #[tokio::test]
 async fn what_cannot_be_taken_says_why() {
     let world = with_certificate();
@@ -153,61 +269,70 @@ fn reports(notice: &Value) -> Vec<(Outcome, ReportWords)> {
     }
 }
 
+/// Kind and subtype of a bounce, what it says of the recipient, whether the address is bad, and the code that stands
+/// for it.
+type Bounce = (
+    &'static str,
+    &'static str,
+    (&'static str, &'static str),
+    bool,
+    &'static str,
+);
+
+const BOUNCES: [Bounce; 8] = [
+    ("Permanent", "General", ("status", "5.1.1"), true, "5.1.1"),
+    (
+        "Permanent",
+        "General",
+        ("action", "failed"),
+        true,
+        "General",
+    ),
+    (
+        "Permanent",
+        "Suppressed",
+        ("status", "5.0.0"),
+        true,
+        "5.0.0",
+    ),
+    (
+        "Permanent",
+        "General",
+        ("diagnosticCode", "smtp; 550 5.7.1 no"),
+        false,
+        "5.7.1",
+    ),
+    (
+        "Transient",
+        "MailboxFull",
+        ("status", "5.2.2"),
+        false,
+        "4.2.2",
+    ),
+    ("Transient", "General", ("action", "failed"), false, "4.0.0"),
+    (
+        "Transient",
+        "General",
+        ("diagnosticCode", "smtp; 554 4.4.7 expired"),
+        false,
+        "4.4.7",
+    ),
+    (
+        "Transient",
+        "ContentRejected",
+        ("status", "5.6.1"),
+        false,
+        "5.6.1",
+    ),
+];
+
 #[test]
 fn each_recipient_of_a_report_counts() {
-    let mail = mail();
-    let bounce = |kind: &str, subtype: &str, recipient: Value| {
-        json!({"notificationType": "Bounce", "mail": mail, "bounce": {"bounceType": kind, "bounceSubType": subtype,
-            "timestamp": "2026-11-02T07:59:00.000Z", "bouncedRecipients": [recipient]}})
-    };
-    let cases = [
-        (
-            bounce(
-                "Permanent",
-                "General",
-                json!({"emailAddress": "A@c.example", "status": "5.1.1"}),
-            ),
-            true,
-            "5.1.1",
-        ),
-        (
-            bounce(
-                "Permanent",
-                "General",
-                json!({"emailAddress": "a@c.example"}),
-            ),
-            true,
-            "General",
-        ),
-        (
-            bounce(
-                "Permanent",
-                "Suppressed",
-                json!({"emailAddress": "a@c.example", "status": "5.0.0"}),
-            ),
-            true,
-            "5.0.0",
-        ),
-        (
-            bounce(
-                "Permanent",
-                "General",
-                json!({"emailAddress": "a@c.example", "diagnosticCode": "smtp; 550 5.7.1 no"}),
-            ),
-            false,
-            "5.7.1",
-        ),
-        (
-            bounce(
-                "Transient",
-                "MailboxFull",
-                json!({"emailAddress": "a@c.example", "status": "5.1.1"}),
-            ),
-            false,
-            "5.1.1",
-        ),
-    ];
-    for (notice, address_invalid, code) in cases {
+    for (kind, subtype, (name, value), address_invalid, code) in BOUNCES {
+        let recipient = json!({"emailAddress": "A@c.example", name: value});
+        let notice = json!({"notificationType": "Bounce", "mail": mail(), "bounce": {
+            "bounceType": kind, "bounceSubType": subtype,
+            "timestamp": "2026-11-02T07:59:00.000Z", "bouncedRecipients": [recipient]}});
         let reports = reports(&notice);
         assert_eq!(
             reports[0].0,
@@ -307,12 +432,12 @@ fn ses_over_sns() {
                 "report"
             }
             Ok(Notice::Other) => "other",
-            Err(Refused::Unsupported(_)) => "unsupported",
+            Ok(Notice::Stored(_)) => "stored",
             Err(_) => "malformed",
         };
         let expected = match name.trim_start_matches("anymail_") {
             "inbound_sns_base64.json" | "inbound_sns_utf8.json" => "mail",
-            "inbound_s3_failure_message.json" => "unsupported",
+            "inbound_s3_failure_message.json" => "stored",
             "incorrect_received_event.json" => "malformed",
             "click_event.json" | "open_event.json" | "send_event.json" => "other",
             _ => "report",

@@ -5,7 +5,9 @@ use solmu_text::{clean, html_to_text, sanitise_html};
 use super::{
     ParseLimits, calendar,
     encoding::to_text,
-    file, protection, tnef,
+    file,
+    header::{clean_line, media_type},
+    protection, tnef,
     tree::{Leaf, Tree},
     uuencode,
 };
@@ -158,10 +160,9 @@ impl Sorter<'_> {
         for found in found.files {
             let mut file = file::named(&found.name, found.bytes);
             if found.content_type.contains('/') {
-                file.content_type = found.content_type;
+                file.content_type = media_type(&found.content_type);
             }
-            let content_id = found.content_id.trim_matches(['<', '>']);
-            content_id.clone_into(&mut file.content_id);
+            file.content_id = clean_line(found.content_id.trim_matches(['<', '>']));
             self.keep(file, mail);
         }
         if !found.html.is_empty() {

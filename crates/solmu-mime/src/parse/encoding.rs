@@ -28,7 +28,7 @@ fn base64(bytes: &[u8]) -> Vec<u8> {
 fn quoted_printable(bytes: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
-    while let Some(at) = rest.iter().position(|byte| *byte == b'=') {
+    while let Some(at) = memchr::memchr(b'=', rest) {
         decoded.extend_from_slice(&rest[..at]);
         let escape = &rest[at + 1..];
         if let Some(byte) = hex_pair(escape) {

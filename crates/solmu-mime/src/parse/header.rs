@@ -5,11 +5,18 @@ use std::{borrow::Cow, sync::LazyLock};
 use jiff::Timestamp;
 use mail_parser::{ContentType, Header, HeaderName, HeaderValue, Message, MessageParser};
 
-use super::{ParseLimits, encoding::windows_1252, extent, mailboxes::mailboxes};
+use super::{
+    ParseLimits,
+    encoding::windows_1252,
+    extent::{self, BlockEnd},
+    mailboxes::mailboxes,
+};
 use crate::mail::{Field, Fields, Mailbox, ParsedMail};
 
 /// Longest Message-ID that is taken (RFC 5322 section 2.1.1: a line has 998 octets).
 const MESSAGE_ID_MAX: usize = 998;
+/// Characters of a media type: two names of 127 and a slash (RFC 6838 section 4.2).
+const MEDIA_TYPE_MAX: usize = 255;
 /// Characters of a subject or a name that are kept.
 const LINE_MAX: usize = 1_000;
 
@@ -82,7 +89,7 @@ fn read_from(part: &[u8], start: usize, limit: usize, keeps_fields: bool) -> Blo
     } else {
         extent::is_field_of_part
     };
-    let body = extent::block_end(part, start, follows);
+    let BlockEnd { body, has_odd_fold } = extent::block_end(part, start, follows);
     let end = body.min(start.saturating_add(limit));
     let raw = &part[start..end];
     if matches!(raw, b"\n" | b"\r\n") {
@@ -91,7 +98,7 @@ fn read_from(part: &[u8], start: usize, limit: usize, keeps_fields: bool) -> Blo
             ..Block::default()
         };
     }
-    let mended = mend(raw);
+    let mended = mend(raw, has_odd_fold);
     let Some(message) = PARSER.parse_headers(mended.as_ref()) else {
         return Block::default();
     };
@@ -110,13 +117,12 @@ fn read_from(part: &[u8], start: usize, limit: usize, keeps_fields: bool) -> Blo
 /// Mends what the decoder cannot read: bytes that are not UTF-8 (taken as Windows-1252, which is what senders of raw
 /// 8-bit headers use), and parameters folded after their `=`, with which mail-parser 0.11 loses boundary and name.
 /// The block ends in a line end, so that the last field is complete.
-fn mend(block: &[u8]) -> Cow<'_, [u8]> {
+fn mend(block: &[u8], has_odd_fold: bool) -> Cow<'_, [u8]> {
     let text = match std::str::from_utf8(block) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => Cow::Owned(windows_1252(block)),
     };
-    let broken = ["=\r\n", "=\n", "\nboundary="];
-    let mut mended = if broken.iter().any(|fold| text.contains(fold)) {
+    let mut mended = if has_odd_fold {
         Cow::Owned(unfold_parameters(text.as_bytes()))
     } else {
         match text {
@@ -230,8 +236,8 @@ fn raw_value<'a>(header: &Header<'_>, raw: &'a [u8]) -> &'a [u8] {
 
 fn take_content_type(value: &ContentType<'_>, block: &mut Block) {
     block.content_type = match value.subtype() {
-        Some(subtype) => format!("{}/{subtype}", value.ctype()).to_ascii_lowercase(),
-        None => value.ctype().to_ascii_lowercase(),
+        Some(subtype) => media_type(&format!("{}/{subtype}", value.ctype())),
+        None => media_type(value.ctype()),
     };
     value
         .attribute("charset")
@@ -259,6 +265,13 @@ fn take_content_type(value: &ContentType<'_>, block: &mut Block) {
     }
 }
 
+/// A media type in lower case, without what cannot be in one: the database refuses a NUL, also as a file's type.
+pub(super) fn media_type(text: &str) -> String {
+    let legal = text.chars().filter(|c| !c.is_control());
+    let kind: String = legal.take(MEDIA_TYPE_MAX).collect();
+    kind.trim().to_ascii_lowercase()
+}
+
 /// The ids of a Message-ID, In-Reply-To or References field, without brackets. Broken clients write them without
 /// brackets too; then only what has an at sign is taken for one.
 fn ids(value: &HeaderValue<'_>) -> Vec<String> {
@@ -281,15 +294,11 @@ fn ids(value: &HeaderValue<'_>) -> Vec<String> {
 fn one_line(value: &[u8]) -> String {
     let text = String::from_utf8_lossy(value);
     let text = text.trim();
-    if text.bytes().any(is_folding) {
+    if memchr::memchr3(b'\r', b'\n', 0, text.as_bytes()).is_some() {
         text.split(['\r', '\n', '\0']).collect()
     } else {
         text.to_owned()
     }
-}
-
-fn is_folding(byte: u8) -> bool {
-    matches!(byte, b'\r' | b'\n' | 0)
 }
 
 /// A decoded line: control characters become spaces, a long one is cut.

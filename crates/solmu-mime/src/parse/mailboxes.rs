@@ -3,7 +3,10 @@
 use mail_parser::Address as MailAddress;
 
 use super::header::clean_line;
-use crate::{address::Address, mail::Mailbox};
+use crate::{
+    address::{Address, LOCAL_PART_MAX},
+    mail::Mailbox,
+};
 
 /// Addresses of a field up to which broken ones are mended: each costs a look at the whole field.
 const MENDED_MAX: usize = 20;
@@ -34,9 +37,26 @@ pub(super) fn mailboxes(list: &MailAddress<'_>, raw: &[u8]) -> Vec<Mailbox> {
     found
 }
 
+/// The shape of nearly all addresses, told without taking them apart.
+fn is_plain(address: &str) -> bool {
+    let Some((local, domain)) = address.split_once('@') else {
+        return false;
+    };
+    let word = |byte: u8| byte.is_ascii_alphanumeric();
+    let is_domain = domain
+        .split('.')
+        .all(|label| !label.is_empty() && label.len() < 20 && label.bytes().all(word));
+    is_domain
+        && domain.len() < 100
+        && (1..=LOCAL_PART_MAX).contains(&local.len())
+        && local
+            .bytes()
+            .all(|byte| word(byte) || matches!(byte, b'_' | b'-' | b'.' | b'+'))
+}
+
 /// What a broken address begins with, if that is one: `<a@b.example>a@b.example`, `a@b.example www.b.example`.
 fn mended_address(address: &str, raw: &[u8]) -> Option<String> {
-    if address.is_empty() || Address::parse(address).is_ok() {
+    if address.is_empty() || is_plain(address) || Address::parse(address).is_ok() {
         return None;
     }
     let raw = String::from_utf8_lossy(raw);

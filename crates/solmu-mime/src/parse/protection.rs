@@ -1,5 +1,9 @@
 //! Tells signed and encrypted mail. Signatures are not checked: that needs keys, and the parts are kept for who has them.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use super::header::Block;
 use crate::mail::Protection;
 
@@ -7,6 +11,8 @@ use crate::mail::Protection;
 const CMS_HEAD: usize = 64;
 /// Object identifiers of CMS content, 1.2.840.113549.1.7 (RFC 5652), without their last number.
 const CMS_TYPES: [u8; 8] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07];
+/// The beginning of each kind of OpenPGP armour.
+static ARMOUR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("-----BEGIN PGP "));
 /// Last number of signed data.
 const CMS_SIGNED: u8 = 2;
 
@@ -53,7 +59,7 @@ fn smime(declared: &str, bytes: &[u8]) -> Protection {
 /// OpenPGP within a text (RFC 9580 section 6.2). Quoted armour belongs to an earlier mail.
 pub(super) fn of_text(text: &str) -> Protection {
     let begins = |line: &str| text.starts_with(line) || text.contains(&format!("\n{line}"));
-    if !text.contains("-----BEGIN PGP ") {
+    if ARMOUR.find(text.as_bytes()).is_none() {
         Protection::None
     } else if begins("-----BEGIN PGP MESSAGE-----") {
         Protection::PgpEncrypted

@@ -225,6 +225,21 @@ fn text_files_are_files() {
     assert_eq!(kinds, ["text/plain", "text/csv", "text/calendar"]);
 }
 
+/// The database refuses a NUL, and the mail would end as a dead letter.
+#[test]
+fn no_control_character_comes_through_a_type() {
+    let mail = mail(
+        "Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: Te\0xt/\u{1}csv; name=\"a\0b\"\n\
+         Content-ID: <a\0b>\n\nx\n--x--\n",
+    );
+    let file = &mail.attachments[0];
+    for text in [&file.content_type, &file.filename, &file.content_id] {
+        assert!(!text.chars().any(char::is_control), "{text:?}");
+    }
+    let long = format!("a/{}", "b".repeat(70_000));
+    assert_eq!(super::header::media_type(&long).len(), 255);
+}
+
 #[test]
 fn over_each_limit_there_is_a_mail_and_a_notice() {
     let limits = ParseLimits {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memmem::Finder;
+
 use super::{
     ParseLimits, encoding::transfer_decode, extent::line_length, header, header::Block, protection,
 };
@@ -141,10 +143,18 @@ impl<'a> Tree<'a> {
 /// The sections between the boundary lines (RFC 2046 section 5.1.1); the preamble and what follows the closing line
 /// are left out. `None` if there is no boundary line at all. A missing closing line ends with the body.
 fn split<'a>(body: &'a [u8], boundary: &[u8]) -> Option<Vec<&'a [u8]>> {
+    let marker = [b"--", boundary].concat();
+    let marker = Finder::new(&marker);
     let mut sections = Vec::new();
     let mut start: Option<usize> = None;
-    let mut at = 0;
-    while at < body.len() {
+    let mut from = 0;
+    // Looked for as a whole and not line by line: a file in base64 has many lines.
+    while let Some(found) = body.get(from..).and_then(|rest| marker.find(rest)) {
+        let at = from + found;
+        if at > 0 && body[at - 1] != b'\n' {
+            from = at + 1;
+            continue;
+        }
         let line = &body[at..at + line_length(&body[at..])];
         if let Some(closing) = delimiter(line, boundary) {
             if let Some(from) = start {
@@ -155,7 +165,7 @@ fn split<'a>(body: &'a [u8], boundary: &[u8]) -> Option<Vec<&'a [u8]>> {
                 return Some(sections);
             }
         }
-        at += line.len();
+        from = at + line.len();
     }
     let last = start?;
     sections.push(&body[last..]);

@@ -3,8 +3,12 @@
 //! A block counts only as a whole: each line as long as it says, and an `end`. Anything else stays text, so that a
 //! sentence that starts with "begin" is never lost.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
 
+use memchr::memmem::Finder;
+
+/// A line that may begin a file.
+static BEGIN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\nbegin "));
 /// Bytes in a line of data.
 const LINE_BYTES_MAX: usize = 63;
 
@@ -17,7 +21,8 @@ pub(super) struct Found {
 
 /// Takes at most `limit` files out of a text. `None` if there is none.
 pub(super) fn extract(text: &str, limit: usize) -> Option<(String, Vec<Found>)> {
-    if limit == 0 || !(text.starts_with("begin ") || text.contains("\nbegin ")) {
+    let begins = || text.starts_with("begin ") || BEGIN.find(text.as_bytes()).is_some();
+    if limit == 0 || !begins() {
         return None;
     }
     let mut rest_text = String::new();

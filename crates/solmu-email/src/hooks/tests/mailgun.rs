@@ -76,6 +76,33 @@ async fn only_fresh_signatures_count_and_a_token_is_good_for_one_content() {
 }
 
 #[tokio::test]
+async fn a_token_is_good_for_one_content_at_all_processes() {
+    let one = world();
+    let two = world_that_remembers(&config(hooks()), &one.memory);
+    let contents = [raw(1), "Subject: forged\r\n\r\nx".to_owned()];
+    let posts = contents.iter().zip([&one, &two]).map(|(raw, world)| {
+        let form = signed(&[ENVELOPE[0], ("body-mime", raw)], "t");
+        async move { world.post("mailgun/eu", &[FORM], form).await }
+    });
+    let mut answers = futures::future::join_all(posts).await;
+    answers.sort_unstable();
+    assert_eq!(answers, [200, 406]);
+    assert_eq!(one.messages().len() + two.messages().len(), 1);
+
+    // Where nobody knows, nothing is taken; and a request that was not taken may come again.
+    one.memory.is_away(true);
+    let form = signed(&[ENVELOPE[0], ("body-mime", &raw(2))], "u");
+    assert_eq!(one.post("mailgun/eu", &[FORM], form.clone()).await, 503);
+    one.memory.is_away(false);
+    one.bench.desk.refuse_with(Some(IntakeError::Unavailable));
+    assert_eq!(one.post("mailgun/eu", &[FORM], form.clone()).await, 503);
+    one.bench.desk.refuse_with(None);
+    for world in [&one, &two] {
+        assert_eq!(world.post("mailgun/eu", &[FORM], form.clone()).await, 200);
+    }
+}
+
+#[tokio::test]
 async fn a_parsed_form_becomes_the_mail_that_it_was() {
     let world = world();
     let headers = json!([

@@ -9,7 +9,7 @@ mod sendgrid;
 
 use axum::{body::Body, http::Request};
 use solmu_connector::IntakeError;
-use solmu_mailhooks::testing::{MULTIPART, TOKEN, basic_header, hooks, multipart, raw};
+use solmu_mailhooks::testing::{MULTIPART, Remembered, TOKEN, basic_header, hooks, multipart, raw};
 use solmu_proto::inbound::v1::{DeliveryReported, MessageReceived};
 use solmu_telemetry::Metrics;
 use tower::ServiceExt as _;
@@ -27,12 +27,21 @@ impl Get for Away {
     async fn get(&self, _: &str, _: usize) -> Result<Bytes, GetError> {
         Err("away".into())
     }
+
+    async fn object_size(&self, _: &str, _: &str) -> Result<u64, GetError> {
+        Err("away".into())
+    }
+
+    async fn object(&self, _: &str, _: &str, _: usize) -> Result<Bytes, GetError> {
+        Err("away".into())
+    }
 }
 
 struct World {
     bench: Bench,
     routes: Router,
     metrics: Metrics,
+    memory: Remembered,
 }
 
 fn config(webhooks: WebhooksConfig) -> Config {
@@ -54,10 +63,16 @@ fn world_with(webhooks: WebhooksConfig) -> World {
 }
 
 fn world_of(config: &Config) -> World {
+    world_that_remembers(config, &Remembered::default())
+}
+
+/// As another process that shares `memory` with others.
+fn world_that_remembers(config: &Config, memory: &Remembered) -> World {
     let (bench, metrics) = (bench(config), Metrics::new());
     let parts = HookParts {
         desk: bench.receiver.clone(),
         amazon: Away,
+        memory: memory.clone(),
         signer: signer(),
         clock: Arc::clone(bench.receiver.clock()),
         metrics: metrics.clone(),
@@ -67,6 +82,7 @@ fn world_of(config: &Config) -> World {
         bench,
         routes,
         metrics,
+        memory: memory.clone(),
     }
 }
 

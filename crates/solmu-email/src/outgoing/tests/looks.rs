@@ -1,8 +1,12 @@
 //! What an account adds to its mail: template, mark, return path, a way to stop.
 
 use proptest::prelude::*;
-use solmu_domain::ids::{MessageId, TicketId};
-use solmu_proto::outbound::v1::Purpose;
+use solmu_domain::{
+    ids::{MessageId, TicketId},
+    signed::uuid_to_base32,
+};
+use solmu_mime::reply_address::{own_message, ticket_of_address};
+use solmu_proto::outbound::v1::{Purpose, Quoted};
 
 use super::*;
 use crate::outgoing::OutgoingConfig;
@@ -51,6 +55,93 @@ fn a_template_stands_around_answers_and_only_around_them() {
         let mail = built_with(&config, &other, Vec::new()).1;
         assert_eq!(mail.text, "Hei,\n\nLähetys on matkalla.");
     }
+}
+
+fn quoting() -> MessageQueued {
+    MessageQueued {
+        quoted: Some(Quoted {
+            author_name: "Päivi".to_owned(),
+            text: "Where is it?".to_owned(),
+            ..Quoted::default()
+        }),
+        language: "fi".to_owned(),
+        ..rich()
+    }
+}
+
+#[test]
+fn an_answer_quotes_below_its_template_and_nothing_else_does() {
+    let config = with(OutgoingConfig {
+        reply_template: "{{ body }}\n-- \n{{ signature }}".to_owned(),
+        signature: "Solmu".to_owned(),
+        ..OutgoingConfig::default()
+    });
+    let mail = built_with(&config, &quoting(), Vec::new()).1;
+    let wanted = "Hei,\n\nLähetys on matkalla.\n-- \nSolmu\n\nPäivi kirjoitti 1.1.1970 klo 0.00:\n> Where is it?";
+    assert_eq!(mail.text.trim_end(), wanted);
+    assert!(
+        mail.html.contains("<blockquote>Where is it?"),
+        "{}",
+        mail.html
+    );
+    let off = with(OutgoingConfig {
+        quote: false,
+        ..OutgoingConfig::default()
+    });
+    assert!(
+        !built_with(&off, &quoting(), Vec::new())
+            .1
+            .text
+            .contains("Where")
+    );
+    for other in [
+        MessageQueued {
+            automatic: true,
+            ..quoting()
+        },
+        MessageQueued {
+            purpose: Purpose::Forward.into(),
+            ..quoting()
+        },
+    ] {
+        let mail = built_with(&config, &other, Vec::new()).1;
+        assert!(!mail.text.contains("Where"), "{}", mail.text);
+    }
+    let nowhere = with(OutgoingConfig {
+        time_zone: "Nowhere/Land".to_owned(),
+        ..OutgoingConfig::default()
+    });
+    let errors = OutgoingConfig::clone(&nowhere.accounts[0].outgoing);
+    assert!(crate::outgoing::Outgoing::new(&errors).is_err());
+}
+
+#[test]
+fn the_way_back_of_an_expert_names_the_conversation_and_no_ticket() {
+    let side = "0192f0c1-2e5a-7c3e-9d42-0a1b2c3d4e99";
+    let message = MessageQueued {
+        purpose: Purpose::Forward.into(),
+        side_conversation_id: side.to_owned(),
+        ..rich()
+    };
+    let config = with(OutgoingConfig {
+        body_marker: true,
+        ..OutgoingConfig::default()
+    });
+    let (built, mail) = built_with(&config, &message, Vec::new());
+    let wanted: TicketId = side.parse().unwrap();
+    let address = solmu_mime::address::Address::parse(&mail.reply_to[0].address).unwrap();
+    assert_eq!(ticket_of_address(&address, &signer()), Some(wanted));
+    let own = own_message(&built.message_id, &signer()).unwrap();
+    assert_eq!(
+        (own.ticket, own.message),
+        (wanted, MESSAGE.parse().unwrap())
+    );
+    assert_eq!(
+        crate::outgoing::marker::tickets_in(&mail.text, &signer()),
+        [wanted]
+    );
+    let ticket = uuid_to_base32(TICKET.parse::<TicketId>().unwrap().as_uuid());
+    assert!(!String::from_utf8_lossy(&built.bytes).contains(&ticket));
 }
 
 #[test]
@@ -237,6 +328,23 @@ proptest! {
         };
         if let Some(told) = dsn::read(&mail, &signer()) {
             prop_assert!(told.own.is_none());
+        }
+    }
+}
+
+#[test]
+fn no_text_brings_a_line_end_of_another_kind_onto_the_wire() {
+    for text in ["a\rb\r\nc\nd\n\re", "\r\r\n\r", "x\0y"] {
+        for html in [String::new(), format!("<p>{text}</p>")] {
+            let message = MessageQueued {
+                text: text.to_owned(),
+                html,
+                ..queued()
+            };
+            let (built, _) = built_with(&with(OutgoingConfig::default()), &message, Vec::new());
+            let mail = String::from_utf8(built.bytes).unwrap();
+            let rest = mail.replace("\r\n", "");
+            assert!(!rest.contains(['\r', '\n', '\0']), "{mail:?}");
         }
     }
 }

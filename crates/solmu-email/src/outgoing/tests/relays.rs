@@ -28,12 +28,28 @@ async fn where_it_breaks_decides_what_it_means() {
             vec![("RCPT", Some("550 5.1.1 a@b.example unknown"))],
             "failed 550 5.1.1",
         ),
-        (vec![("RCPT", Some("450 greylisted"))], "throttled 450"),
+        // One mailbox: other mail for its domain goes on.
+        (vec![("RCPT", Some("450 greylisted"))], "retry 450"),
+        (
+            vec![("RCPT", Some("450 4.2.0 greylisted"))],
+            "retry 450 4.2.0",
+        ),
+        (vec![("RCPT", Some("452 4.2.2 full"))], "retry 452 4.2.2"),
+        (vec![(".", Some("452 4.2.2 full"))], "retry 452 4.2.2"),
+        // The server or the domain.
+        (
+            vec![("RCPT", Some("451 4.3.0 later"))],
+            "throttled 451 4.3.0",
+        ),
+        (
+            vec![("RCPT", Some("450 4.4.1 no route"))],
+            "throttled 450 4.4.1",
+        ),
         (
             vec![("RCPT", Some("421 4.7.28 too many"))],
             "throttled 421 4.7.28",
         ),
-        (vec![("RCPT", Some("454 4.7.0 no"))], "retry 454 4.7.0"),
+        (vec![("RCPT", Some("454 4.7.0 no"))], "throttled 454 4.7.0"),
         (vec![("RCPT", None)], "retry relay_timeout"),
         (vec![("RCPT", Some("close"))], "retry relay_broken"),
         (

@@ -23,8 +23,8 @@ fn decode(input: &[u8], policy: BareLf) -> (Vec<u8>, usize, Option<DataEnd>) {
     decode_pieces(&[input], policy)
 }
 
-fn chunks(pieces: &[&[u8]], policy: BareLf) -> (Vec<u8>, DataEnd) {
-    let (mut mail, mut decoder) = (Vec::new(), ChunkDecoder::new(1_000, policy));
+fn chunks(pieces: &[&[u8]]) -> (Vec<u8>, DataEnd) {
+    let (mut mail, mut decoder) = (Vec::new(), ChunkDecoder::new(1_000));
     for piece in pieces {
         decoder.push(piece, &mut mail);
     }
@@ -134,21 +134,18 @@ fn nothing_is_buffered_once_a_mail_is_refused() {
 
 #[test]
 fn chunks_know_no_dots() {
-    for policy in POLICIES {
-        assert_eq!(
-            chunks(&[b"a\r\n.\r", b"\n..b\r", b"", b"\n"], policy),
-            (b"a\r\n.\r\n..b\r\n".to_vec(), DataEnd::Complete)
-        );
-        let (mail, end) = chunks(&[&[b'x'; 900], &[b'x'; 101]], policy);
-        assert_eq!((mail.capacity(), end), (0, DataEnd::TooLarge));
-    }
+    assert_eq!(
+        chunks(&[b"a\r\n.\r", b"\n..b\r", b"", b"\n"]),
+        (b"a\r\n.\r\n..b\r\n".to_vec(), DataEnd::Complete)
+    );
+    let (mail, end) = chunks(&[&[b'x'; 900], &[b'x'; 101]]);
+    assert_eq!((mail.capacity(), end), (0, DataEnd::TooLarge));
     for pieces in [
         [&b"a\n"[..], b"b\r\n"],
         [b"a", b"\nb\r\n"],
         [b"a\r\n", b"\nb\r\n"],
     ] {
-        assert_eq!(chunks(&pieces, BareLf::Reject).1, DataEnd::BareLf);
-        let (mail, end) = chunks(&pieces, BareLf::Normalise);
+        let (mail, end) = chunks(&pieces);
         assert_eq!(end, DataEnd::Complete);
         assert!(
             mail.starts_with(b"a\r\n") && mail.ends_with(b"\r\nb\r\n") || mail == b"a\r\nb\r\n"
@@ -167,7 +164,7 @@ proptest! {
         cuts.sort_unstable();
         let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &input.as_bytes()[pair[0]..pair[1]]).collect();
         prop_assert_eq!(decode_pieces(&pieces, policy), decode(input.as_bytes(), policy));
-        prop_assert_eq!(chunks(&pieces, policy), chunks(&[input.as_bytes()], policy));
+        prop_assert_eq!(chunks(&pieces), chunks(&[input.as_bytes()]));
     }
 
     /// The end is where CRLF, dot, CRLF is, and nowhere else.
@@ -184,7 +181,7 @@ proptest! {
 
     #[test]
     fn what_is_normalised_has_no_bare_line_feed(input in "[a.\r\n]{0,30}") {
-        let (mail, _) = chunks(&[input.as_bytes()], BareLf::Normalise);
+        let (mail, _) = chunks(&[input.as_bytes()]);
         let text = String::from_utf8(mail).unwrap();
         prop_assert_eq!(text.matches('\n').count(), text.matches("\r\n").count());
     }

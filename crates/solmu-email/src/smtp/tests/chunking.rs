@@ -123,13 +123,28 @@ async fn chunks_are_limited_together() {
         chunk(&mut client, &"x".repeat(5_000), true).await,
         "552 5.3.4"
     );
-    client.envelope(SUPPORT).await;
-    assert_eq!(
-        chunk(&mut client, "Subject: a\n\n", true).await,
-        "550 5.6.11"
-    );
     assert!(running.bench.desk.events().is_empty());
     assert_eq!(client.mail(SUPPORT, MAIL).await, "250 2.0.0 taken");
+}
+
+#[tokio::test]
+async fn bare_line_feeds_in_chunks_become_line_ends() {
+    let running = run(config()).await;
+    let mut client = Client::hello(&running).await;
+    client.envelope(SUPPORT).await;
+    let pieces = ["Subject: exchange\n", "\r\none\r", "\ntwo\n.\nthree"];
+    for piece in pieces {
+        assert_eq!(chunk(&mut client, piece, false).await, "250 2.0.0");
+    }
+    assert_eq!(chunk(&mut client, "\n", true).await, "250 2.0.0");
+    let raw = original(&running, 0);
+    assert!(
+        raw.ends_with("Subject: exchange\r\n\r\none\r\ntwo\r\n.\r\nthree\r\n"),
+        "{raw}"
+    );
+    // By DATA they are refused as before.
+    let reply = client.mail(SUPPORT, "Subject: a\n\nx").await;
+    assert!(reply.starts_with("550 5.6.11"), "{reply}");
 }
 
 #[tokio::test]

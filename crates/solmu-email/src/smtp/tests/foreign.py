@@ -11,7 +11,7 @@ import sys
 
 SMTP, SMTPS = int(sys.argv[1]), int(sys.argv[2])
 LMTP, TRUSTED = sys.argv[3], sys.argv[4]
-HOST, NAME, TIMEOUT = "127.0.0.1", "desk.example", 20
+HOST, NAME, TIMEOUT = "127.0.0.1", "desk.example", 120
 SUPPORT, SALES = "support@desk.example", "sales@desk.example"
 
 

@@ -23,7 +23,7 @@ async fn python_and_openssl() {
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let said = match timeout(Duration::from_mins(1), talking).await.unwrap() {
+    let said = match timeout(PATIENCE * 4, talking).await.unwrap() {
         Ok(said) => said,
         Err(error) => {
             eprintln!("python3 is not here ({error}): this test did not run");

@@ -62,10 +62,7 @@ async fn read_reply(stream: &mut TcpStream) -> String {
     loop {
         let mut line = String::new();
         while !line.ends_with('\n') {
-            match timeout(Duration::from_secs(10), stream.read_u8())
-                .await
-                .unwrap()
-            {
+            match timeout(PATIENCE, stream.read_u8()).await.unwrap() {
                 Ok(byte) => line.push(char::from(byte)),
                 Err(_) => return reply,
             }
