@@ -1,8 +1,8 @@
 //! Every event by its type, its family and what keeps its order. The one list of what travels on the bus.
 
 use solmu_proto::{
-    inbound::v1 as inbound, outbound::v1 as outbound, routing::v1 as routing, sla::v1 as sla,
-    ticket::v1 as ticket,
+    contact::v1 as contact, inbound::v1 as inbound, outbound::v1 as outbound,
+    routing::v1 as routing, sla::v1 as sla, ticket::v1 as ticket,
 };
 
 use crate::family::Family;
@@ -130,6 +130,54 @@ event!(
     it.message_id.clone()
 );
 event!(
+    ticket::TicketMerged,
+    "solmu.ticket.merged.v1",
+    "tickets",
+    |it| Family::Tickets,
+    ticket_id(it.ticket.as_ref()),
+    ticket_id(it.ticket.as_ref())
+);
+event!(
+    ticket::TicketUnmerged,
+    "solmu.ticket.unmerged.v1",
+    "tickets",
+    |it| Family::Tickets,
+    ticket_id(it.ticket.as_ref()),
+    ticket_id(it.ticket.as_ref())
+);
+event!(
+    ticket::MessageSplit,
+    "solmu.ticket.message_split.v1",
+    "tickets",
+    |it| Family::Tickets,
+    ticket_id(it.ticket.as_ref()),
+    ticket_id(it.ticket.as_ref())
+);
+event!(
+    contact::ContactMerged,
+    "solmu.contact.merged.v1",
+    "tickets",
+    |it| Family::Tickets,
+    it.contact_id.clone(),
+    it.contact_id.clone()
+);
+event!(
+    contact::ContactUnmerged,
+    "solmu.contact.unmerged.v1",
+    "tickets",
+    |it| Family::Tickets,
+    it.contact_id.clone(),
+    it.contact_id.clone()
+);
+event!(
+    contact::ContactErased,
+    "solmu.contact.erased.v1",
+    "tickets",
+    |it| Family::Tickets,
+    it.contact_id.clone(),
+    it.contact_id.clone()
+);
+event!(
     routing::AssignmentDecided,
     "solmu.routing.assignment_decided.v1",
     "router",
@@ -164,6 +212,14 @@ event!(
 event!(
     sla::SlaBreached,
     "solmu.sla.breached.v1",
+    "sla",
+    |it| Family::Sla,
+    it.ticket_id.clone(),
+    it.ticket_id.clone()
+);
+event!(
+    sla::SlaEscalated,
+    "solmu.sla.escalated.v1",
     "sla",
     |it| Family::Sla,
     it.ticket_id.clone(),

@@ -12,6 +12,7 @@ pub mod envelope;
 pub mod events;
 pub mod family;
 pub mod handler;
+pub mod lag;
 mod lanes;
 pub mod metrics;
 mod order;

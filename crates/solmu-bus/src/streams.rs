@@ -113,6 +113,20 @@ pub async fn apply(bus: &Bus, replicas: usize) -> Result<Vec<String>, BusError> 
     Ok(report)
 }
 
+/// What [`apply`] would do, a text for each stream; nothing when all are as defined here.
+pub async fn differences(bus: &Bus, replicas: usize) -> Vec<String> {
+    let mut found = Vec::new();
+    for spec in &STREAMS {
+        let config = config_of(bus, spec, replicas);
+        match bus.jetstream().get_stream(&config.name).await {
+            Ok(stream) if same_limits(&stream.cached_info().config, &config) => {}
+            Ok(_) => found.push(format!("{} has other limits", config.name)),
+            Err(_) => found.push(format!("{} is missing", config.name)),
+        }
+    }
+    found
+}
+
 /// Whether every stream is there: what readiness asks.
 pub async fn all_present(bus: &Bus) -> bool {
     for spec in &STREAMS {

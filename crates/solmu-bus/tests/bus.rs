@@ -143,6 +143,57 @@ async fn a_batch_arrives_in_order_once_and_whole() {
 }
 
 #[tokio::test]
+async fn the_server_says_what_waits_when_nobody_pulls() {
+    let harness = Harness::new().await;
+    let stop = CancellationToken::new();
+    let recorder = Arc::new(Recorder::default());
+    // The consumers exist, and have done something, and then their process is gone.
+    let held = start(&harness, &harness.bus, recorder.clone(), &stop);
+    harness
+        .bus
+        .publish(&[event(&harness, "k", "first")])
+        .await
+        .unwrap();
+    wait_for("the first event is done", || async {
+        recorder.done().len() == 1
+    })
+    .await;
+    wait_for("the server knows it", || async {
+        let survey = harness.bus.survey().await.unwrap();
+        survey
+            .consumers
+            .get("test")
+            .is_some_and(|lag| lag.pending == 0)
+    })
+    .await;
+    stop.cancel();
+    drop(held);
+    wait_for("the consumers have ended", || async {
+        Arc::strong_count(&recorder) == 1
+    })
+    .await;
+    let late: Vec<_> = (0..3)
+        .map(|i| event(&harness, &format!("key-{i}"), &format!("late-{i}")))
+        .collect();
+    for event in &late {
+        harness
+            .bus
+            .publish(std::slice::from_ref(event))
+            .await
+            .unwrap();
+    }
+
+    let survey = harness.bus.survey().await.unwrap();
+    assert_eq!(survey.streams["INBOUND"].messages, 4);
+    assert!(survey.streams["INBOUND"].bytes > 0);
+    assert_eq!(survey.streams["INBOUND"].limit, 16 << 20);
+    assert_eq!(survey.streams["DEAD"].messages, 0);
+    let waiting = survey.consumers["test"];
+    assert_eq!(waiting.pending, 3, "{survey:?}");
+    assert!(waiting.oldest.is_some(), "{survey:?}");
+}
+
+#[tokio::test]
 async fn a_failing_event_holds_back_its_own_key_only() {
     let harness = Harness::new().await;
     let recorder = Arc::new(Recorder::default());

@@ -19,8 +19,8 @@ use std::{
 
 use solmu_bus::EventBody;
 use solmu_proto::{
-    bus::v1 as bus, inbound::v1 as inbound, outbound::v1 as outbound, routing::v1 as routing,
-    sla::v1 as sla, ticket::v1 as ticket,
+    bus::v1 as bus, contact::v1 as contact, inbound::v1 as inbound, outbound::v1 as outbound,
+    routing::v1 as routing, sla::v1 as sla, ticket::v1 as ticket,
 };
 
 #[path = "golden/samples.rs"]
@@ -29,7 +29,7 @@ mod samples;
 /// Every type with its bytes in this release. A type that gets fields is added again, with a higher number.
 fn current() -> Vec<Golden> {
     vec![
-        golden(2, &samples::message_received()),
+        golden(3, &samples::message_received()),
         golden(2, &samples::delivery_reported()),
         golden(1, &samples::ticket_opened()),
         golden(1, &samples::message_added()),
@@ -37,13 +37,20 @@ fn current() -> Vec<Golden> {
         golden(1, &samples::ticket_assigned()),
         golden(1, &samples::assignment_rejected()),
         golden(1, &samples::delivery_updated()),
-        golden(1, &samples::message_quarantined()),
+        golden(2, &samples::message_quarantined()),
+        golden(1, &samples::ticket_merged()),
+        golden(1, &samples::ticket_unmerged()),
+        golden(1, &samples::message_split()),
+        golden(1, &samples::contact_merged()),
+        golden(1, &samples::contact_unmerged()),
+        golden(1, &samples::contact_erased()),
         golden(1, &samples::assignment_decided()),
         golden(1, &samples::roster_changed()),
-        golden(1, &samples::due_times_decided()),
-        golden(1, &samples::warned()),
-        golden(1, &samples::breached()),
-        golden(2, &samples::message_queued()),
+        golden(2, &samples::due_times_decided()),
+        golden(2, &samples::warned()),
+        golden(2, &samples::breached()),
+        golden(1, &samples::escalated()),
+        golden(3, &samples::message_queued()),
     ]
 }
 
@@ -73,11 +80,18 @@ fn meaning(event_type: &str, bytes: &[u8]) -> Option<String> {
         ticket::AssignmentRejected::TYPE => text::<ticket::AssignmentRejected>(bytes),
         ticket::DeliveryUpdated::TYPE => text::<ticket::DeliveryUpdated>(bytes),
         ticket::MessageQuarantined::TYPE => text::<ticket::MessageQuarantined>(bytes),
+        ticket::TicketMerged::TYPE => text::<ticket::TicketMerged>(bytes),
+        ticket::TicketUnmerged::TYPE => text::<ticket::TicketUnmerged>(bytes),
+        ticket::MessageSplit::TYPE => text::<ticket::MessageSplit>(bytes),
+        contact::ContactMerged::TYPE => text::<contact::ContactMerged>(bytes),
+        contact::ContactUnmerged::TYPE => text::<contact::ContactUnmerged>(bytes),
+        contact::ContactErased::TYPE => text::<contact::ContactErased>(bytes),
         routing::AssignmentDecided::TYPE => text::<routing::AssignmentDecided>(bytes),
         routing::RosterChanged::TYPE => text::<routing::RosterChanged>(bytes),
         sla::DueTimesDecided::TYPE => text::<sla::DueTimesDecided>(bytes),
         sla::SlaWarned::TYPE => text::<sla::SlaWarned>(bytes),
         sla::SlaBreached::TYPE => text::<sla::SlaBreached>(bytes),
+        sla::SlaEscalated::TYPE => text::<sla::SlaEscalated>(bytes),
         outbound::MessageQueued::TYPE => text::<outbound::MessageQueued>(bytes),
         BATCH => text::<bus::EventBatch>(bytes),
         DEAD_LETTER => text::<bus::DeadLetter>(bytes),

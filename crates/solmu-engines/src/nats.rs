@@ -28,6 +28,9 @@ use crate::{
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 const PORT_TRIES: u32 = 100;
 const TOKEN_BYTES: usize = 24;
+/// What all streams together may be allowed to hold. Each stream has its own limit, and JetStream counts those limits
+/// as taken; its default, three quarters of the free disk, would keep a half-full laptop from starting.
+const MAX_FILE_STORE: &str = "1TB";
 /// How long a server of an earlier run may take to end.
 const ORPHAN_LIMIT: Duration = Duration::from_secs(20);
 /// How long a listening server may take to introduce itself.
@@ -91,7 +94,7 @@ impl Nats {
         format!(
             "# Written by solmu at each start.\n\
              server_name: {}\nlisten: \"127.0.0.1:{port}\"\nhttp: \"127.0.0.1:{monitor_port}\"\npid_file: {}\n\
-             authorization {{ token: {} }}\njetstream {{\n  store_dir: {}\n  sync_interval: {sync}\n}}\n",
+             authorization {{ token: {} }}\njetstream {{\n  store_dir: {}\n  sync_interval: {sync}\n  max_file_store: {MAX_FILE_STORE}\n}}\n",
             quoted(server_name),
             quoted(&self.pid_file().to_string_lossy()),
             quoted(token),
@@ -294,6 +297,7 @@ mod tests {
     fn every_message_is_synced_and_odd_paths_are_quoted() {
         let config = nats(Path::new("/my \"desk\""), Durability::Synced).config();
         assert!(config.contains("sync_interval: always"), "{config}");
+        assert!(config.contains("max_file_store: 1TB"), "{config}");
         assert!(
             config.contains(r#"store_dir: "/my \"desk\"/nats/jetstream""#),
             "{config}"

@@ -7,6 +7,7 @@ pub mod access;
 pub mod admin;
 pub mod api_error;
 pub mod config;
+pub mod doctor;
 pub mod health;
 pub mod keyring;
 pub mod lifecycle;
@@ -16,6 +17,7 @@ pub mod server;
 pub mod settings;
 #[cfg(test)]
 mod testing;
+pub mod watch;
 
 pub use api_error::ApiError;
 pub use keyring::Keyring;

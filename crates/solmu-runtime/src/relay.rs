@@ -50,35 +50,6 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 /// Room for the tag and length of an event in a batch.
 const FRAME: usize = 16;
 
-/// Wakes the relays of this process. Cheap to clone; all clones are one.
-#[derive(Debug, Clone, Default)]
-pub struct Wake {
-    tickets: Arc<Notify>,
-    routing: Arc<Notify>,
-    sla: Arc<Notify>,
-}
-
-impl Wake {
-    /// Nobody sleeps yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// There are new rows: to be called after a commit. It saves the way through PostgreSQL's notification.
-    pub fn wake(&self, owner: Owner) {
-        self.of(owner).notify_one();
-    }
-
-    fn of(&self, owner: Owner) -> &Arc<Notify> {
-        match owner {
-            Owner::Tickets => &self.tickets,
-            Owner::Routing => &self.routing,
-            Owner::Sla => &self.sla,
-        }
-    }
-}
-
 struct RelayMetrics {
     pending: Gauge<1>,
     oldest_age: Gauge<1>,
@@ -181,6 +152,7 @@ impl Acknowledged {
 pub fn start(runtime: &Runtime, owner: Owner) {
     // Its own token: the lease is given back after the last round, not before it.
     let release = CancellationToken::new();
+    let wake = Arc::new(Notify::new());
     let group = LeaseGroup::new(format!("relay.{}", owner.schema()), 1, &runtime.instance);
     let relay = Relay {
         owner,
@@ -188,18 +160,13 @@ pub fn start(runtime: &Runtime, owner: Owner) {
         bus: runtime.bus.clone(),
         clock: Arc::clone(&runtime.clock),
         metrics: RelayMetrics::register(&runtime.metrics),
-        wake: Arc::clone(runtime.outbox.of(owner)),
+        wake: Arc::clone(&wake),
         held: lease::keep(&runtime.db, group, &runtime.background, release.clone()),
         acknowledged: Acknowledged::default(),
         connection: None,
     };
     let stop = runtime.shutdown.stop.clone();
-    let listening = listen(
-        runtime.db.clone(),
-        owner,
-        runtime.outbox.clone(),
-        stop.clone(),
-    );
+    let listening = listen(runtime.db.clone(), owner, wake, stop.clone());
     runtime.spawn_background("relay.listen", listening);
     runtime.spawn_background("relay", async move {
         let _release = release.drop_guard();
@@ -424,8 +391,9 @@ fn encoded(row: Unsent) -> Result<EncodedEvent, &'static str> {
     })
 }
 
-/// Passes PostgreSQL's notifications on, so that commits of other processes wake the relay of this one.
-async fn listen(db: Db, owner: Owner, wake: Wake, stop: CancellationToken) {
+/// Passes PostgreSQL's notifications on: a commit wakes the relay, wherever it was made. Waking it within the process, too,
+/// would be a little sooner and cost a second, empty round for each commit.
+async fn listen(db: Db, owner: Owner, wake: Arc<Notify>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -446,14 +414,14 @@ async fn listen(db: Db, owner: Owner, wake: Wake, stop: CancellationToken) {
 async fn listen_once(
     db: &Db,
     owner: Owner,
-    wake: &Wake,
+    wake: &Notify,
 ) -> Result<std::convert::Infallible, sqlx::Error> {
     let mut listener = PgListener::connect_with(db.pool()).await?;
     listener.listen(owner.channel()).await?;
     loop {
         // None: the connection was lost and is made anew; there may be rows either way.
         listener.try_recv().await?;
-        wake.wake(owner);
+        wake.notify_one();
     }
 }
 

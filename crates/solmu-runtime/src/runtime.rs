@@ -12,7 +12,7 @@ use solmu_telemetry::Metrics;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use crate::{health::Readiness, keyring::Keyring, lifecycle::Shutdown, relay::Wake};
+use crate::{health::Readiness, keyring::Keyring, lifecycle::Shutdown};
 
 /// The roles that a process can take.
 #[derive(
@@ -106,8 +106,6 @@ pub struct Runtime {
     pub metrics: Metrics,
     /// Whether this process can serve, by named checks.
     pub readiness: Readiness,
-    /// Wakes the outbox relays of this process after a commit.
-    pub outbox: Wake,
     /// The name of this process among its replicas: holder of leases.
     pub instance: String,
     /// Keys that sign ids which come back to us from outside.
@@ -147,7 +145,6 @@ impl Runtime {
             shutdown: Shutdown::new(),
             metrics: parts.metrics,
             readiness: Readiness::new(),
-            outbox: Wake::new(),
             instance: parts.instance,
             secrets: parts.secrets,
         }

@@ -78,6 +78,24 @@ impl Collector for ProcessCollector {
                 None,
                 queued,
             )?;
+            let workers = metrics.num_workers();
+            gauge(
+                &mut encoder,
+                "tokio_workers",
+                "Threads that run tasks.",
+                None,
+                workers as u64,
+            )?;
+            let busy: f64 = (0..workers)
+                .map(|worker| metrics.worker_total_busy_duration(worker).as_secs_f64())
+                .sum();
+            let metric = encoder.encode_descriptor(
+                "tokio_busy",
+                "Time that the threads have spent running tasks.",
+                Some(&Unit::Seconds),
+                MetricType::Counter,
+            )?;
+            ConstCounter::new(busy).encode(metric)?;
         }
         Ok(())
     }

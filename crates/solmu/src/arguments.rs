@@ -37,6 +37,14 @@ pub(crate) enum Task {
         #[command(subcommand)]
         task: ConfigTask,
     },
+    /// Look at an installation and say what to do about what is found
+    Doctor {
+        #[command(flatten)]
+        target: Target,
+        /// Monitoring address of nats-server, to see whether it syncs each publish, e.g. `nats:8222`
+        #[arg(long, value_name = "HOST:PORT")]
+        nats_monitoring: Option<String>,
+    },
     /// Events that could not be done: list, show and replay them
     Dead {
         #[command(flatten)]
@@ -46,7 +54,7 @@ pub(crate) enum Task {
     },
     /// Import stored mail: mbox files, Maildirs, .eml files and folders of them
     Import(ImportFlags),
-    /// Work with SLA rules
+    /// When tickets must be answered: calendars, policies, clocks, attainment
     Sla {
         #[command(subcommand)]
         task: SlaTask,
@@ -132,6 +140,8 @@ pub(crate) enum DeadTask {
 pub(crate) enum SlaTask {
     /// Compute SLA cases: one JSON object a line from standard input to standard output
     Eval,
+    #[command(flatten)]
+    Client(solmu_cli::SlaCommand),
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ mod arguments;
 mod assemble;
 mod config;
 mod dead;
+mod doctor;
 mod engines;
 mod first_start;
 mod import;
@@ -75,10 +76,30 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             )
             .await
         }
+        Task::Doctor {
+            target,
+            nats_monitoring,
+        } => {
+            let well = doctor::run(
+                &connect.data,
+                config.as_deref(),
+                &target,
+                nats_monitoring.as_deref(),
+                connect.json,
+            );
+            return Ok(if Box::pin(well).await? {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            });
+        }
         Task::Import(flags) => Box::pin(import::run(&connect.data, config.as_deref(), flags)).await,
         Task::Sla {
             task: arguments::SlaTask::Eval,
         } => operate::sla_eval(),
+        Task::Sla {
+            task: arguments::SlaTask::Client(command),
+        } => solmu_cli::run_sla(command, connect).await,
         Task::Client(command) => Box::pin(solmu_cli::run(command, connect)).await,
     };
     done.map(|()| ExitCode::SUCCESS)

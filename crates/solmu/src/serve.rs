@@ -14,6 +14,7 @@ use solmu_runtime::{
     health,
     lifecycle::{self, Outcome, Signals},
     server::{self, Bound},
+    watch,
 };
 
 use crate::{
@@ -53,6 +54,7 @@ pub(crate) async fn serve(
 
     let admin_address = admin::serve(&runtime, config.server.admin_address).await?;
     health::watch_engines(&runtime, true);
+    watch::pool(&runtime);
     if engines.is_some() || flags.migrate {
         solmu_db::migrate::migrate(&runtime.db).await?;
         solmu_bus::streams::apply(&runtime.bus, usize::from(config.nats.replicas)).await?;
@@ -67,6 +69,9 @@ pub(crate) async fn serve(
     introduce_router(&runtime, &mut config, data, &wanted).await?;
     let access = Access::start(&runtime);
     let started = assemble::roles(&runtime, &config, data, &wanted).await?;
+    if wanted.contains(&RoleName::Tickets) {
+        watch::bus(&runtime);
+    }
     let smtp = started.smtp;
     let parts = with_access(started, &access);
     let bound = server::serve(&runtime, &config.server, &access, parts).await?;
@@ -121,7 +126,8 @@ async fn wait_for_engines(runtime: &Runtime, signals: &mut Signals) -> bool {
     }
 }
 
-/// In one process the router asks the ticket service beside it, unless it is told of another.
+/// In one process the router asks the ticket service beside it for words and is asked for the roster, unless they are
+/// told of others.
 async fn introduce_router(
     runtime: &Runtime,
     config: &mut Config,
@@ -129,9 +135,20 @@ async fn introduce_router(
     wanted: &[RoleName],
 ) -> anyhow::Result<()> {
     let both = wanted.contains(&RoleName::Router) && wanted.contains(&RoleName::Tickets);
-    if both && config.router.tickets_endpoint.is_empty() {
-        config.router.tickets_endpoint = format!("http://{}", config.server.grpc_address);
-        config.router.tickets_token = Secret::new(first_start::service_token(runtime, data).await?);
+    let agent_mail = &mut config.tickets.agent_mail;
+    let asks = config.router.tickets_endpoint.is_empty();
+    let is_asked = agent_mail.roster_endpoint.is_empty();
+    if both && (asks || is_asked) {
+        let beside = format!("http://{}", config.server.grpc_address);
+        let token = first_start::service_token(runtime, data).await?;
+        if is_asked {
+            agent_mail.roster_endpoint.clone_from(&beside);
+            agent_mail.roster_token = Secret::new(token.clone());
+        }
+        if asks {
+            config.router.tickets_endpoint = beside;
+            config.router.tickets_token = Secret::new(token);
+        }
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use prost_types::Timestamp;
 use solmu_bus::EventBody as _;
 use solmu_proto::{
     bus::v1 as bus,
+    contact::v1 as contact,
     inbound::v1::{self as inbound, authenticity, raw_original::Place},
     outbound::v1 as outbound,
     routing::v1 as routing,
@@ -140,6 +141,7 @@ pub(crate) fn message_received() -> inbound::MessageReceived {
             signed_ticket_ids: vec![id(1)],
             bounced_message_id: "ours@solmu.example".to_owned(),
             subject_ticket_numbers: vec![1_234],
+            addressed_ticket_ids: vec![id(1)],
         }),
         raw: Some(inbound::RawOriginal {
             content_type: "message/rfc822".to_owned(),
@@ -231,6 +233,9 @@ pub(crate) fn due_times_decided() -> sla::DueTimesDecided {
         resolution_due_time: at(180),
         breached: true,
         decide_time: at(5),
+        periodic_update_due_time: at(240),
+        agent_work_due_time: at(300),
+        ownership_due_time: at(360),
     }
 }
 
@@ -256,6 +261,14 @@ pub(crate) fn message_queued() -> outbound::MessageQueued {
         automatic: true,
         create_time: at(6),
         purpose: outbound::Purpose::Acknowledgement.into(),
+        quoted: Some(outbound::Quoted {
+            author_name: "Aino Virtanen".to_owned(),
+            author_address: "aino@c.example".to_owned(),
+            time: at(1),
+            text: "Summa on väärä.".to_owned(),
+        }),
+        language: "fi".to_owned(),
+        side_conversation_id: id(7),
     }
 }
 
@@ -333,6 +346,75 @@ pub(crate) fn message_quarantined() -> ticket::MessageQuarantined {
         account: "main".to_owned(),
         cause_code: "auto_reply_to_nothing_known".to_owned(),
         quarantine_time: at(9),
+        team_id: id(6),
+    }
+}
+
+pub(crate) fn ticket_merged() -> ticket::TicketMerged {
+    ticket::TicketMerged {
+        ticket: state(),
+        source_ticket_id: id(21),
+        source_ticket_number: 1_235,
+        message_ids: vec![id(22), id(23)],
+        actor: actor(),
+        reason: "one matter".to_owned(),
+        merge_time: at(30),
+    }
+}
+
+pub(crate) fn ticket_unmerged() -> ticket::TicketUnmerged {
+    ticket::TicketUnmerged {
+        ticket: state(),
+        source_ticket_id: id(21),
+        source_ticket_number: 1_235,
+        message_ids: vec![id(22), id(23)],
+        actor: actor(),
+        reason: "two matters".to_owned(),
+        unmerge_time: at(31),
+    }
+}
+
+pub(crate) fn contact_merged() -> contact::ContactMerged {
+    contact::ContactMerged {
+        merge_id: id(30),
+        contact_id: id(31),
+        merged_contact_id: id(32),
+        rule: "proven_address".to_owned(),
+        actor: actor(),
+        reason: "the same person".to_owned(),
+        merge_time: at(33),
+    }
+}
+
+pub(crate) fn contact_unmerged() -> contact::ContactUnmerged {
+    contact::ContactUnmerged {
+        merge_id: id(30),
+        contact_id: id(31),
+        unmerged_contact_id: id(32),
+        actor: actor(),
+        reason: "two people".to_owned(),
+        unmerge_time: at(34),
+    }
+}
+
+pub(crate) fn contact_erased() -> contact::ContactErased {
+    contact::ContactErased {
+        contact_id: id(31),
+        contact_ids: vec![id(31), id(32)],
+        actor: actor(),
+        erase_time: at(35),
+    }
+}
+
+pub(crate) fn message_split() -> ticket::MessageSplit {
+    ticket::MessageSplit {
+        ticket: state(),
+        message_id: id(22),
+        new_ticket_id: id(24),
+        new_ticket_number: 1_236,
+        actor: actor(),
+        reason: "another matter".to_owned(),
+        split_time: at(32),
     }
 }
 
@@ -350,7 +432,10 @@ pub(crate) fn warned() -> sla::SlaWarned {
         metric: sla::Metric::FirstResponse.into(),
         due_time: at(60),
         scheduled_time: at(30),
-        fire_time: at(31),
+        fire_time: at(33),
+        late: true,
+        cycle: 1,
+        step: "used 75% warn".to_owned(),
     }
 }
 
@@ -359,6 +444,24 @@ pub(crate) fn breached() -> sla::SlaBreached {
         ticket_id: id(1),
         metric: sla::Metric::Resolution.into(),
         due_time: at(60),
-        fire_time: at(61),
+        fire_time: at(63),
+        scheduled_time: at(60),
+        late: true,
+        cycle: 2,
+    }
+}
+
+pub(crate) fn escalated() -> sla::SlaEscalated {
+    sla::SlaEscalated {
+        ticket_id: id(1),
+        metric: sla::Metric::NextResponse.into(),
+        cycle: 3,
+        due_time: at(60),
+        scheduled_time: at(1_860),
+        fire_time: at(1_865),
+        late: true,
+        step: "after 1800 notify team_lead".to_owned(),
+        action: sla::ActionKind::Notify.into(),
+        target: "team_lead".to_owned(),
     }
 }

@@ -43,8 +43,10 @@ pub struct Access {
 
 impl std::fmt::Debug for Access {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let cache = self.lock();
         f.debug_struct("Access")
-            .field("cached", &self.lock().tokens.len())
+            .field("cached", &cache.tokens.len())
+            .field("generation", &cache.generation)
             .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,266 @@
+//! PostgreSQL: version, durability, schema, rights, connections, clock, leases.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use solmu_db::{Db, migrate};
+use sqlx::Row as _;
+
+use super::Finding;
+
+/// Major versions that are tested.
+const VERSIONS: std::ops::RangeInclusive<i32> = 15..=18;
+/// How long each question may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A difference of clocks that shows on due times.
+const SKEW_WARNING: SignedDuration = SignedDuration::from_secs(1);
+/// A difference of clocks that breaks tokens and webhook signatures.
+const SKEW_BAD: SignedDuration = SignedDuration::from_secs(30);
+/// Schemas of the services.
+const SCHEMAS: [&str; 4] = ["platform", "tickets", "routing", "sla"];
+
+/// What is found out about the server, asked in one go.
+struct Facts {
+    version: i32,
+    encoding: String,
+    is_replica: bool,
+    unsafe_settings: Vec<String>,
+    max_connections: i64,
+    used_connections: i64,
+    now: Timestamp,
+    may_create: bool,
+    is_superuser: bool,
+}
+
+/// Looks at the database. `now` is this machine's time, `pool` the connections that each process may open.
+pub async fn examine(db: &Db, now: Timestamp, pool: u32) -> Vec<Finding> {
+    let facts = match tokio::time::timeout(PATIENCE, facts(db)).await {
+        Ok(Ok(facts)) => facts,
+        Ok(Err(error)) => {
+            return vec![Finding::bad(
+                "postgres",
+                format!("no answer: {error}"),
+                "is it running, and are host, database, user and password of postgres.url right?",
+            )];
+        }
+        Err(_) => {
+            return vec![Finding::bad(
+                "postgres",
+                "no answer in time",
+                "does a firewall or a network policy stand between?",
+            )];
+        }
+    };
+    let mut findings = server(&facts);
+    findings.push(connections(&facts, pool));
+    findings.push(clock(facts.now, now));
+    findings.extend(schema(db, &facts).await);
+    findings
+}
+
+async fn facts(db: &Db) -> Result<Facts, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT current_setting('server_version_num')::int / 10000 AS version,
+                current_setting('server_encoding') AS encoding,
+                pg_is_in_recovery() AS is_replica,
+                array(SELECT name || ' = ' || setting FROM pg_settings
+                      WHERE (name IN ('fsync', 'full_page_writes') AND setting = 'off')
+                         OR (name = 'synchronous_commit' AND setting = 'off')) AS unsafe_settings,
+                current_setting('max_connections')::bigint AS max_connections,
+                (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS used_connections,
+                (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now,
+                has_database_privilege(current_database(), 'CREATE') AS may_create,
+                (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS is_superuser",
+    )
+    .fetch_one(db.pool())
+    .await?;
+    Ok(Facts {
+        version: row.try_get("version")?,
+        encoding: row.try_get("encoding")?,
+        is_replica: row.try_get("is_replica")?,
+        unsafe_settings: row.try_get("unsafe_settings")?,
+        max_connections: row.try_get("max_connections")?,
+        used_connections: row.try_get("used_connections")?,
+        now: Timestamp::from_microsecond(row.try_get("now")?)
+            .map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+        may_create: row.try_get("may_create")?,
+        is_superuser: row.try_get("is_superuser")?,
+    })
+}
+
+fn server(facts: &Facts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let version = format!("PostgreSQL {}", facts.version);
+    findings.push(if VERSIONS.contains(&facts.version) {
+        Finding::good("postgres", version)
+    } else {
+        let tested = format!("use {} to {}", VERSIONS.start(), VERSIONS.end());
+        Finding::bad("postgres", version, tested)
+    });
+    if facts.is_replica {
+        findings.push(Finding::bad(
+            "postgres primary",
+            "this is a replica",
+            "name the primary: reads of a replica see changes in another order",
+        ));
+    }
+    if facts.encoding != "UTF8" {
+        findings.push(Finding::bad(
+            "postgres encoding",
+            facts.encoding.clone(),
+            "create the database with encoding UTF8",
+        ));
+    }
+    findings.push(if facts.unsafe_settings.is_empty() {
+        Finding::good("postgres durability", "what is committed is on disk")
+    } else {
+        Finding::bad(
+            "postgres durability",
+            facts.unsafe_settings.join(", "),
+            "turn it on: a power cut loses what was answered as done",
+        )
+    });
+    if facts.is_superuser {
+        findings.push(Finding::warning(
+            "postgres user",
+            "a superuser",
+            "give Solmu a user that owns its database and nothing else",
+        ));
+    }
+    findings
+}
+
+fn connections(facts: &Facts, pool: u32) -> Finding {
+    let found = format!(
+        "{} of {} in use, {pool} for each process",
+        facts.used_connections, facts.max_connections
+    );
+    let left = facts.max_connections - facts.used_connections;
+    if left < i64::from(pool) {
+        return Finding::warning(
+            "postgres connections",
+            found,
+            "raise max_connections of PostgreSQL, or lower postgres.max_connections: one more process may not fit",
+        );
+    }
+    Finding::good("postgres connections", found)
+}
+
+fn clock(theirs: Timestamp, ours: Timestamp) -> Finding {
+    let skew = ours.duration_since(theirs).abs();
+    let found = format!("{:.1} s from the database's", skew.as_secs_f64());
+    let advice = "let both machines keep their time (NTP): due times and signatures depend on it";
+    if skew >= SKEW_BAD {
+        Finding::bad("clock", found, advice)
+    } else if skew >= SKEW_WARNING {
+        Finding::warning("clock", found, advice)
+    } else {
+        Finding::good("clock", found)
+    }
+}
+
+async fn schema(db: &Db, facts: &Facts) -> Vec<Finding> {
+    let needed = migrate::needed_version();
+    let current = match migrate::current_version(db).await {
+        Ok(current) => current,
+        Err(error) => {
+            let found = format!("cannot be read: {error}");
+            return vec![Finding::bad("schema", found, "run `solmu migrate`")];
+        }
+    };
+    let found = format!("version {current}, this release needs {needed}");
+    if current < needed {
+        let advice = if facts.may_create {
+            "run `solmu migrate`"
+        } else {
+            "run `solmu migrate` as a user that may create schemas in this database; this one may not"
+        };
+        return vec![Finding::bad("schema", found, advice)];
+    }
+    let mut findings = vec![Finding::good("schema", found)];
+    findings.push(match rights(db).await {
+        Ok(missing) if missing.is_empty() => {
+            Finding::good("rights", "tables can be read and written")
+        }
+        Ok(missing) => Finding::bad(
+            "rights",
+            format!("no right to read or write {}", missing.join(", ")),
+            "grant this user all rights on these tables, or connect as their owner",
+        ),
+        Err(error) => Finding::warning("rights", error.to_string(), "look into the server's log"),
+    });
+    match leaders(db).await {
+        Ok(gone) if gone.is_empty() => {}
+        Ok(gone) => findings.push(Finding::warning(
+            "leases",
+            format!("nobody holds {}", gone.join(", ")),
+            "start the roles that hold them: tickets, router, sla, and the connectors",
+        )),
+        Err(error) => findings.push(Finding::warning(
+            "leases",
+            error.to_string(),
+            "look into the server's log",
+        )),
+    }
+    findings
+}
+
+/// Tables that this user cannot work with.
+async fn rights(db: &Db) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT schemaname || '.' || tablename FROM pg_tables
+         WHERE schemaname = ANY($1)
+           AND NOT (has_schema_privilege(schemaname, 'USAGE')
+                    AND has_table_privilege(format('%I.%I', schemaname, tablename), 'SELECT, INSERT, UPDATE, DELETE'))
+         ORDER BY 1 LIMIT 5",
+    )
+    .bind(SCHEMAS.as_slice())
+    .fetch_all(db.pool())
+    .await
+}
+
+/// Groups of leases of which somebody held a shard once, and nobody holds any now.
+async fn leaders(db: &Db) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT name FROM platform.lease GROUP BY name
+         HAVING max(expires_at) < clock_timestamp() ORDER BY name",
+    )
+    .fetch_all(db.pool())
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Verdict, *};
+
+    #[test]
+    fn clocks_may_differ_a_little() {
+        let at = |millis: i64| Timestamp::from_millisecond(1_000_000 + millis).unwrap();
+        assert_eq!(clock(at(0), at(200)).verdict, Verdict::Good);
+        assert_eq!(clock(at(0), at(-5_000)).verdict, Verdict::Warning);
+        assert_eq!(clock(at(60_000), at(0)).verdict, Verdict::Bad);
+    }
+
+    #[test]
+    fn an_unsafe_server_is_told() {
+        let facts = Facts {
+            version: 14,
+            encoding: "LATIN1".to_owned(),
+            is_replica: true,
+            unsafe_settings: vec!["fsync = off".to_owned()],
+            max_connections: 100,
+            used_connections: 95,
+            now: Timestamp::UNIX_EPOCH,
+            may_create: true,
+            is_superuser: false,
+        };
+        let findings = server(&facts);
+        assert_eq!(findings.len(), 4);
+        assert!(
+            findings
+                .iter()
+                .all(|it| it.verdict == Verdict::Bad && !it.advice.is_empty())
+        );
+        assert_eq!(connections(&facts, 20).verdict, Verdict::Warning);
+    }
+}

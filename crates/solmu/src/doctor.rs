@@ -1,0 +1,198 @@
+//! `solmu doctor`: looks at an installation from where it stands, and says what to do.
+
+use std::{fs, path::Path};
+
+use solmu_bus::Bus;
+use solmu_db::Db;
+use solmu_domain::clock::{Clock as _, SystemClock};
+use solmu_runtime::doctor::{Finding, Verdict, examine_bus, examine_postgres};
+
+use crate::{
+    arguments::Target,
+    config::{self, Config},
+    engines,
+};
+
+/// Free room below which a disk is worth a word, in bytes and in shares of a hundred.
+const ROOM: (u64, u64) = (1 << 30, 10);
+
+/// Runs every check and prints what was found. True when nothing is bad.
+pub(crate) async fn run(
+    data: &Path,
+    file: Option<&Path>,
+    target: &Target,
+    monitoring: Option<&str>,
+    json: bool,
+) -> anyhow::Result<bool> {
+    let findings = examine(data, file, target, monitoring).await;
+    for finding in &findings {
+        if json {
+            println!("{}", serde_json::to_string(finding)?);
+        } else {
+            print(finding);
+        }
+    }
+    let worst = findings.iter().map(|finding| finding.verdict).max();
+    if !json {
+        println!(
+            "{}",
+            match worst {
+                Some(Verdict::Bad) => "Something has to be mended.",
+                Some(Verdict::Warning) => "It works; look at the warnings.",
+                _ => "All is well.",
+            }
+        );
+    }
+    Ok(worst != Some(Verdict::Bad))
+}
+
+fn print(finding: &Finding) {
+    let mark = match finding.verdict {
+        Verdict::Good => "ok",
+        Verdict::Warning => "warning",
+        Verdict::Bad => "BAD",
+    };
+    println!("{mark:<8} {:<21} {}", finding.check, finding.found);
+    if !finding.advice.is_empty() {
+        println!("{:<30} -> {}", "", finding.advice);
+    }
+}
+
+async fn examine(
+    data: &Path,
+    file: Option<&Path>,
+    target: &Target,
+    monitoring: Option<&str>,
+) -> Vec<Finding> {
+    const CONFIGURATION: &str = "configuration";
+    let config = match config::read(data, file, target, &[]) {
+        Ok(config) => config,
+        Err(error) => {
+            let found = format!("{error:#}");
+            return vec![Finding::bad(
+                CONFIGURATION,
+                found,
+                "mend it; nothing else can be looked at",
+            )];
+        }
+    };
+    let mut findings = vec![match config::check(&config) {
+        Ok(()) => Finding::good(CONFIGURATION, "can be used"),
+        Err(error) => Finding::bad(
+            CONFIGURATION,
+            format!("{error:#}"),
+            "see docs/configuration.md",
+        ),
+    }];
+    findings.extend(secrets(&config));
+    findings.extend(postgres(&config, data).await);
+    findings.extend(bus(&config, data, monitoring).await);
+    findings.push(objects(&config, data));
+    findings.push(room("disk of the data", data));
+    findings
+}
+
+fn secrets(config: &Config) -> Option<Finding> {
+    let given = !config.postgres.url.expose().is_empty();
+    (given && config.secrets.signing_keys.expose().is_empty()).then(|| {
+        Finding::warning(
+            "signing keys",
+            "each data directory makes its own",
+            "set secrets.signing_keys for all processes, or one does not know the reply addresses of another",
+        )
+    })
+}
+
+async fn postgres(config: &Config, data: &Path) -> Vec<Finding> {
+    let opened = engines::postgres(config, data)
+        .and_then(|url| Ok(Db::new(&url, &config.postgres.to_config())?));
+    match opened {
+        Ok(db) => examine_postgres(&db, SystemClock.now(), config.postgres.max_connections).await,
+        Err(error) => vec![Finding::bad(
+            "postgres",
+            format!("{error:#}"),
+            "start `solmu serve` here, or set postgres.url",
+        )],
+    }
+}
+
+async fn bus(config: &Config, data: &Path, monitoring: Option<&str>) -> Vec<Finding> {
+    let url = match engines::nats(config, data) {
+        Ok(url) => url,
+        Err(error) => {
+            let advice = "start `solmu serve` here, or set nats.url";
+            return vec![Finding::bad("nats", format!("{error:#}"), advice)];
+        }
+    };
+    let own = config.nats.url.expose().is_empty();
+    match Bus::connect(&url, config.nats.to_config()).await {
+        Ok(bus) => {
+            let replicas = usize::from(config.nats.replicas);
+            examine_bus(&bus, SystemClock.now(), replicas, monitoring, own).await
+        }
+        Err(error) => vec![Finding::bad("nats", error.to_string(), "see nats.url")],
+    }
+}
+
+/// The shared folder of attachments can be written, by this user.
+fn objects(config: &Config, data: &Path) -> Finding {
+    const CHECK: &str = "objects";
+    let folder = match config.objects.folder.as_str() {
+        "" => data.join("objects"),
+        folder => folder.into(),
+    };
+    if !folder.exists() {
+        return Finding::warning(
+            CHECK,
+            format!("'{}' is not there here", folder.display()),
+            "right for a process that is no connector; else mount it or make it",
+        );
+    }
+    let probe = folder.join(format!(".doctor-{}", std::process::id()));
+    let written = fs::write(&probe, b"solmu").and_then(|()| fs::remove_file(&probe));
+    match written {
+        Ok(()) => room(CHECK, &folder),
+        Err(error) => Finding::bad(
+            CHECK,
+            format!("'{}' cannot be written: {error}", folder.display()),
+            "give the user of the process the right to write there",
+        ),
+    }
+}
+
+fn room(check: &'static str, folder: &Path) -> Finding {
+    let shown = folder.display();
+    let (free, all) = match nix::sys::statvfs::statvfs(folder) {
+        Ok(disk) => (
+            disk.blocks_available() * disk.fragment_size(),
+            disk.blocks() * disk.fragment_size(),
+        ),
+        Err(error) => {
+            return Finding::warning(
+                check,
+                format!("'{shown}': {error}"),
+                "does the folder exist?",
+            );
+        }
+    };
+    let gib = |bytes: u64| bytes / (1 << 30);
+    let found = format!("{} of {} GiB free at '{shown}'", gib(free), gib(all));
+    if free < ROOM.0 && free * 100 < all * ROOM.1 {
+        return Finding::bad(check, found, "make room before it is full");
+    }
+    Finding::good(check, found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_measured() {
+        let folder = std::env::temp_dir();
+        let finding = room("disk", &folder);
+        assert!(finding.found.contains("GiB free"), "{finding:?}");
+        let missing = room("disk", Path::new("/nowhere/at/all"));
+        assert_eq!(missing.verdict, Verdict::Warning);
+    }
+}
