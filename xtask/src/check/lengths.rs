@@ -13,6 +13,13 @@ use crate::source::{Source, is_word};
 const FILE_MAX: usize = 500;
 const FUNCTION_MAX: usize = 80;
 const CRATE_MAX: usize = 10_000;
+/// Crates that are to be split, and how long they may be until then: a figure here only ever goes down.
+const TO_BE_SPLIT: [(&str, usize); 3] = [
+    ("solmu-cli", 11_100),
+    ("solmu-email", 10_300),
+    // Contacts come out first.
+    ("solmu-tickets", 16_000),
+];
 
 /// What STYLE asks of the whole: median and 90th percentile.
 const FILE_AIMS: (usize, usize) = (150, 400);
@@ -53,9 +60,13 @@ pub(super) fn check(project: &Project<'_>) -> Result<Vec<String>> {
         }
     }
     for (name, lines) in crates {
-        if lines > CRATE_MAX {
+        let max = TO_BE_SPLIT
+            .iter()
+            .find_map(|(to_be_split, max)| (*to_be_split == name).then_some(*max))
+            .unwrap_or(CRATE_MAX);
+        if lines > max {
             problems.push(format!(
-                "{name}: a crate of {lines} lines without its tests (at most {CRATE_MAX})"
+                "{name}: a crate of {lines} lines without its tests (at most {max})"
             ));
         }
     }

@@ -1,0 +1,287 @@
+"""Renders the chart with a real Helm engine, and everything that is made of it. No cluster, no network.
+
+    charts.py check OUT   lint, render every values file, refuse unknown values, validate against the oldest and the newest
+                          supported Kubernetes, build every overlay; the objects go to OUT/<case>.json for the linter
+    charts.py k8s         writes k8s/base and k8s/components
+    charts.py k8s --check says what of it differs from what is there
+
+Run by `cargo xtask deploy`, with the packages of scripts/deploy-tools.txt on PYTHONPATH.
+"""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import yaml
+
+import helm_python
+import kubernetes_validate
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CHART = ROOT / "deploy/helm/solmu"
+K8S = ROOT / "k8s"
+# The versions that `kubeVersion` of the chart begins with, and the newest that has a schema.
+OLDEST, NEWEST = "1.30", "1.37"
+# Kinds of operators, which kubernetes-validate has no schema for. Their shape is checked by the linter of xtask.
+CUSTOM = {
+    "ScaledObject", "ServiceMonitor", "PrometheusRule", "Cluster", "HTTPRoute", "GRPCRoute",
+}
+HEADER = "# Generated from deploy/helm/solmu by `cargo xtask deploy k8s`. Do not edit: change the chart, or patch in an overlay.\n"
+
+BASE = {"jobs": {"mode": "gitops"}, "nats": {"userPerRole": True}}
+# What each component is: values on top of the base.
+COMPONENTS = {
+    "engines": {
+        "postgres": {"cluster": {"enabled": True}},
+        "nats": {"install": True, "streamReplicas": 3},
+    },
+    "hpa": {"roles": {role: {"autoscaling": {"enabled": True, "minReplicas": 3}} for role in ("email", "chat", "social", "forms")}},
+    "keda": {
+        "keda": {"enabled": True},
+        "nats": {"monitoringEndpoint": "solmu-nats.solmu.svc:8222"},
+        "roles": {"tickets": {"autoscaling": {"enabled": True, "minReplicas": 3, "maxReplicas": 16}}},
+    },
+    "monitoring": {
+        "serviceMonitor": {"enabled": True},
+        "prometheusRule": {"enabled": True},
+        "dashboards": {"enabled": True},
+    },
+    "ingress": {"ingress": {"enabled": True, "host": "desk.example.com"}},
+    "gateway": {
+        "gateway": {
+            "enabled": True,
+            "parentRefs": [{"name": "public", "namespace": "gateways"}],
+            "httpHostnames": ["desk.example.com"],
+            "grpcHostnames": ["api.desk.example.com"],
+        }
+    },
+}
+
+class Dumper(yaml.SafeDumper):
+    """Long texts as blocks, so that a person can read the configuration in them; lists indented."""
+
+    def increase_indent(self, flow=False, indentless=False):
+        return super().increase_indent(flow, False)
+
+
+def text(dumper, data):
+    style = "|" if "\n" in data else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+Dumper.add_representer(str, text)
+
+
+def dump(objects):
+    return "---\n".join(yaml.dump(it, Dumper=Dumper, sort_keys=False, width=10_000, allow_unicode=True) for it in objects)
+
+
+def merge(below, above):
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    return {key: merge(below[key], above[key]) if key in below and key in above else above.get(key, below.get(key))
+            for key in [*below, *(key for key in above if key not in below)]}
+
+
+def render(values):
+    with helm_python.Chart.load(str(CHART)) as chart:
+        chart.validate_schema(values)
+        files = chart.render(values=values, name="solmu", namespace="solmu")
+    objects = []
+    for path in sorted(files):
+        if path.endswith("NOTES.txt"):
+            assert files[path].strip(), "the notes are empty"
+            continue
+        objects += [it for it in yaml.safe_load_all(files[path]) if it]
+    return objects
+
+
+def name_of(it):
+    return it["kind"], it["metadata"]["name"]
+
+
+def cases():
+    yield "defaults", {}
+    yield "values-ha", yaml.safe_load((CHART / "values-ha.yaml").read_text())
+    for path in sorted((CHART / "ci").glob("*.yaml")):
+        yield path.stem, yaml.safe_load(path.read_text())
+
+
+def lint(name, values):
+    report = helm_python.lint(str(CHART), values, strict=True, namespace="solmu", kube_version=f"v{NEWEST}.0")
+    for message in report["messages"]:
+        # Severity 1 is a wish (an icon).
+        if message["severity"] >= 2:
+            yield f"{name}: helm lint: {message['path']}: {message['error']}"
+    yield from (f"{name}: helm lint: {error}" for error in report["errors"])
+
+
+def refusals():
+    """Values that must be refused, or a slip of the pen would be silently ignored."""
+    wrong = {
+        "an unknown key": {"imgae": {}},
+        "an unknown key of a role": {"roles": {"email": {"replica": 2}}},
+        "an unknown role": {"roles": {"mail": {}}},
+        "a wrong type": {"nats": {"partitions": "many"}},
+        "an even number of replicas": {"nats": {"streamReplicas": 2}},
+        "an unknown job mode": {"jobs": {"mode": "sometimes"}},
+        "a secret in the values": {"postgres": {"url": "postgres://"}},
+    }
+    for what, values in wrong.items():
+        try:
+            render(values)
+        except helm_python.HelmError:
+            continue
+        yield f"the chart takes {what}: {json.dumps(values)}"
+
+
+def validate(name, objects):
+    for it in objects:
+        kind, title = name_of(it)
+        for version in (OLDEST, NEWEST):
+            try:
+                kubernetes_validate.validate(it, version, strict=True)
+            except kubernetes_validate.SchemaNotFoundError:
+                if kind not in CUSTOM:
+                    yield f"{name}: {kind}/{title}: Kubernetes {version} has no {it['apiVersion']} {kind}"
+            except kubernetes_validate.ValidationError as error:
+                path = ".".join(str(part) for part in error.path)
+                yield f"{name}: {kind}/{title}: Kubernetes {version}: {path}: {error.message[:200]}"
+
+
+def overlay_names():
+    return sorted(path.name for path in (K8S / "overlays").iterdir() if path.is_dir())
+
+
+def build_overlay(name):
+    program = ["kustomize", "build"] if shutil.which("kustomize") else ["kubectl", "kustomize"]
+    done = subprocess.run([*program, str(K8S / "overlays" / name)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"overlay {name}: {done.stderr.strip()}")
+    return [it for it in yaml.safe_load_all(done.stdout) if it]
+
+
+def check(out):
+    out.mkdir(parents=True, exist_ok=True)
+    problems = list(refusals())
+    rendered = {}
+    for name, values in cases():
+        problems += lint(name, values)
+        rendered[name] = render(values)
+    if shutil.which("kustomize") or shutil.which("kubectl"):
+        for name in overlay_names():
+            try:
+                rendered[f"overlay-{name}"] = build_overlay(name)
+            except RuntimeError as error:
+                problems.append(str(error))
+    else:
+        print("not run: kustomize build of the overlays (neither kustomize nor kubectl is there)")
+    for name, objects in rendered.items():
+        problems += validate(name, objects)
+        (out / f"{name}.json").write_text(json.dumps(objects, indent=1))
+    print(f"charts: {len(rendered)} renderings, {sum(map(len, rendered.values()))} objects, Kubernetes {OLDEST} and {NEWEST}")
+    return problems
+
+
+def difference(old, new, path=""):
+    """JSON 6902 operations that make `new` of `old`. Lists are replaced whole."""
+    for key in [*old, *(key for key in new if key not in old)]:
+        here = f"{path}/{str(key).replace('~', '~0').replace('/', '~1')}"
+        if key not in new:
+            yield {"op": "remove", "path": here}
+        elif key not in old:
+            yield {"op": "add", "path": here, "value": new[key]}
+        elif isinstance(old[key], dict) and isinstance(new[key], dict):
+            yield from difference(old[key], new[key], here)
+        elif old[key] != new[key]:
+            yield {"op": "replace", "path": here, "value": new[key]}
+
+
+def is_test(it):
+    return it["metadata"].get("annotations", {}).get("helm.sh/hook") == "test"
+
+
+def for_kustomize(objects):
+    objects = [it for it in objects if not is_test(it)]
+    for it in objects:
+        # Nobody's release: what Helm says of itself would be a lie.
+        for labels in (it["metadata"]["labels"], it.get("spec", {}).get("template", {}).get("metadata", {}).get("labels", {})):
+            labels.pop("helm.sh/chart", None)
+            if "app.kubernetes.io/managed-by" in labels:
+                labels["app.kubernetes.io/managed-by"] = "kustomize"
+    return objects
+
+
+def generate(folder):
+    base = for_kustomize(render(BASE))
+    before = {name_of(it): it for it in base}
+    files = {
+        "base/solmu.yaml": HEADER + dump(base),
+        "base/kustomization.yaml": HEADER + dump([{
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "namespace": "solmu",
+            "resources": ["solmu.yaml"],
+        }]),
+    }
+    for component, values in COMPONENTS.items():
+        after = for_kustomize(render(merge(BASE, values)))
+        added = [it for it in after if name_of(it) not in before]
+        patches = []
+        for it in after:
+            operations = list(difference(before.get(name_of(it), it), it))
+            if operations:
+                kind, name = name_of(it)
+                patches.append({"target": {"kind": kind, "name": name}, "patch": dump([operations])})
+        kustomization = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}
+        if added:
+            kustomization["resources"] = ["objects.yaml"]
+            files[f"components/{component}/objects.yaml"] = HEADER + dump(added)
+        if patches:
+            kustomization["patches"] = patches
+        files[f"components/{component}/kustomization.yaml"] = HEADER + dump([kustomization])
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return sorted(files)
+
+
+def stale():
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = pathlib.Path(scratch)
+        expected = generate(scratch)
+        for name in expected:
+            path = K8S / name
+            if not path.is_file():
+                yield f"k8s/{name} is missing: run `cargo xtask deploy k8s`"
+            elif path.read_text() != (scratch / name).read_text():
+                yield f"k8s/{name} is not what the chart makes: run `cargo xtask deploy k8s`"
+    for part in ("base", "components"):
+        for path in (K8S / part).rglob("*.yaml"):
+            if str(path.relative_to(K8S)) not in expected:
+                yield f"{path.relative_to(ROOT)} is made by nothing: remove it"
+
+
+def main(arguments):
+    match arguments:
+        case ["check", out]:
+            problems = check(pathlib.Path(out))
+        case ["k8s"]:
+            print(f"k8s: {len(generate(K8S))} files")
+            problems = []
+        case ["k8s", "--check"]:
+            problems = list(stale())
+        case _:
+            print(__doc__)
+            return 2
+    for problem in problems:
+        print(problem)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

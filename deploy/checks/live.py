@@ -1,0 +1,410 @@
+"""A deployment in small, for what only a running system can tell: every role in a process of its own, each with its own user
+of NATS (deploy/nats/users.conf), scraped by a real Prometheus.
+
+    live.py BINARY [--contacts N]
+
+Proves that no role lacks a right on the bus, that every metric that is scraped stands in the catalogue, that the number of
+series does not grow with the number of contacts, that every query of every dashboard and every alert rule is understood
+by Prometheus, and that `solmu doctor` finds what it should. What is missing here is named.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import smtplib
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+import urllib.error
+import urllib.parse
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROLES = ["email", "chat", "social", "forms", "tickets", "router", "sla"]
+# How long anything may take on a busy machine, in seconds.
+PATIENCE = 300
+# Series that one process may have: OPS wants less than 2,000.
+SERIES_AT_MOST = 2000
+
+
+def tool(name):
+    ours = ROOT / ".tools/bin" / name
+    return str(ours) if ours.exists() else shutil.which(name)
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for it in sockets:
+        it.bind(("127.0.0.1", 0))
+    ports = [it.getsockname()[1] for it in sockets]
+    for it in sockets:
+        it.close()
+    return ports
+
+
+def until(what, probe):
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        try:
+            value = probe()
+        except (OSError, urllib.error.URLError, ValueError, KeyError):
+            value = None
+        if value:
+            return value
+        time.sleep(0.2)
+    raise RuntimeError(f"not within {PATIENCE} s: {what}")
+
+
+def get(url):
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        return answer.read().decode()
+
+
+class Process:
+    def __init__(self, name, command, folder, environment=None):
+        self.name = name
+        self.log = folder / f"{name}.log"
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("SOLMU")}
+        with self.log.open("wb") as log:
+            self.child = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=ROOT, env={**clean, **(environment or {})}
+            )
+
+    def stop(self):
+        if self.child.poll() is None:
+            self.child.send_signal(signal.SIGTERM)
+        try:
+            return self.child.wait(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            return self.child.wait()
+
+    def text(self):
+        return self.log.read_text(errors="replace")
+
+
+class System:
+    """NATS with a user for each role, PostgreSQL of a first process, and a process for each role."""
+
+    def __init__(self, binary, folder):
+        self.binary, self.folder, self.processes, self.admin = binary, folder, [], {}
+        self.problems = []
+
+    def start_nats(self):
+        client, self.monitoring = free_ports(2)
+        self.nats_port = client
+        passwords = {f"SOLMU_NATS_{role.upper()}": f"p{role}" for role in ["admin", *ROLES]}
+        (self.folder / "users.conf").write_text((ROOT / "deploy/nats/users.conf").read_text())
+        (self.folder / "nats.conf").write_text(
+            f'listen: "127.0.0.1:{client}"\nhttp: "127.0.0.1:{self.monitoring}"\nmax_payload: 1MB\n'
+            f'jetstream {{ store_dir: "{self.folder}/jetstream", sync_interval: always }}\ninclude ./users.conf\n'
+        )
+        nats = Process("nats", [tool("nats-server"), "--config", str(self.folder / "nats.conf")], self.folder, passwords)
+        self.nats = nats
+        until("nats-server", lambda: get(f"http://127.0.0.1:{self.monitoring}/healthz"))
+
+    def nats_url(self, role):
+        return f"nats://{role}:p{role}@127.0.0.1:{self.nats_port}"
+
+    def serve(self, name, arguments):
+        data = self.folder / name
+        grpc, http, admin, smtp = free_ports(4)
+        ports = {"server.grpc_address": grpc, "server.http_address": http, "server.admin_address": admin, "email.listen": smtp}
+        sets = [part for key, port in ports.items() for part in ("--set", f"{key}=127.0.0.1:{port}")]
+        config = ["--config", str(self.folder / "solmu.toml")]
+        command = [self.binary, "--data", str(data), *config, "serve", *arguments, *sets]
+        process = Process(name, command, self.folder)
+        process.ports = {"grpc": grpc, "admin": admin, "smtp": smtp}
+        self.processes.append(process)
+        return process
+
+    def start(self):
+        self.start_nats()
+        (self.folder / "solmu.toml").write_text(
+            '[nats]\npartitions = 4\nmax_stream_bytes = 268435456\n[postgres]\nmax_connections = 5\n[secrets]\n'
+            'signing_keys = "a:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="\n'
+            '[[email.accounts]]\nname = "main"\naddresses = ["support@desk.example"]\ndefault = true\n'
+            '[email.relay]\nhost = "127.0.0.1"\nport = 9\ntls = "none"\n'
+            '[email.smtp]\nmax_messages = 100000\n'
+        )
+        # It brings PostgreSQL, the schema and the streams.
+        first = self.serve("first", ["--service", "forms", "--nats", self.nats_url("admin")])
+        self.wait_ready(first)
+        postgres = json.loads((self.folder / "first/engines.json").read_text())["postgres"]
+        self.postgres = postgres
+        self.roles = {
+            role: self.serve(role, ["--service", role, "--postgres", postgres, "--nats", self.nats_url(role)]) for role in ROLES
+        }
+        for process in self.roles.values():
+            self.wait_ready(process)
+
+    def wait_ready(self, process):
+        def ready():
+            if process.child.poll() is not None:
+                raise RuntimeError(f"{process.name} ended:\n{process.text()[-3000:]}")
+            return get(f"http://127.0.0.1:{process.ports['admin']}/readyz")
+
+        until(f"{process.name} is ready", ready)
+
+    def metrics(self, name):
+        process = self.roles.get(name) or self.processes[0]
+        return get(f"http://127.0.0.1:{process.ports['admin']}/metrics")
+
+    def value(self, role, metric):
+        return sum(float(line.rsplit(" ", 1)[1]) for line in self.metrics(role).splitlines() if line.startswith(metric))
+
+    def solmu(self, *arguments):
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("SOLMU")}
+        command = [self.binary, "--data", str(self.folder / "first"), "--config", str(self.folder / "solmu.toml"), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=clean, cwd=ROOT)
+
+
+def send(port, numbers):
+    with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as smtp:
+        for number in numbers:
+            sender = f"customer{number}@customer.example"
+            smtp.sendmail(
+                sender,
+                ["support@desk.example"],
+                f"From: Customer {number} <{sender}>\r\nTo: support@desk.example\r\nSubject: Matter {number}\r\n"
+                f"Message-ID: <m{number}@customer.example>\r\nDate: Mon, 02 Nov 2026 08:00:00 +0000\r\n\r\nHello.\r\n",
+            )
+
+
+def work(system, contacts):
+    """Mail of many people goes through every role, and an answer to one of them."""
+    port = system.roles["email"].ports["smtp"]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(send, port, range(start, contacts, 8)) for start in range(8)]:
+            done.result()
+    until("every mail is filed", lambda: system.value("tickets", "solmu_messages_filed_total") >= contacts)
+    until("the router decided", lambda: system.value("router", "solmu_assignments_total") > 0)
+    until("due times are applied", lambda: 'kind="due' in system.metrics("tickets") or "solmu_decisions_applied_total" in system.metrics("tickets"))
+    listed = system.solmu("--endpoint", f"http://127.0.0.1:{system.roles['tickets'].ports['grpc']}", "ticket", "list", "--limit", "1", "--json")
+    number = json.loads(listed.stdout.splitlines()[0])["number"]
+    endpoint = f"http://127.0.0.1:{system.roles['tickets'].ports['grpc']}"
+    replied = system.solmu("--endpoint", endpoint, "ticket", "reply", str(number), "We are on it.")
+    if replied.returncode:
+        raise RuntimeError(f"cannot answer: {replied.stderr}")
+    until("the connector tried to send", lambda: system.value("email", "solmu_outbound_attempts_total") > 0)
+
+
+def check_rights(system):
+    for line in system.nats.text().splitlines():
+        if "violation" in line.lower() or "authorization error" in line.lower():
+            yield f"a role lacks a right on the bus: {line.strip()}"
+
+
+def check_series(system):
+    catalogue = tomllib.loads((ROOT / "deploy/observability/metrics.toml").read_text())
+    for role in ROLES:
+        lines = [line for line in system.metrics(role).splitlines() if line and not line.startswith("#")]
+        if len(lines) > SERIES_AT_MOST:
+            yield f"{role} tells {len(lines)} series, more than {SERIES_AT_MOST}"
+        for name in sorted({re.split(r"[{ ]", line, maxsplit=1)[0] for line in lines}):
+            base = re.sub(r"_(bucket|count|sum)$", "", name)
+            if name not in catalogue and catalogue.get(base, {}).get("kind") != "histogram":
+                yield f"{role} tells '{name}', which is not in the catalogue"
+        if "customer.example" in "".join(lines):
+            yield f"a metric of {role} holds an address"
+    print(f"live: {max(len(system.metrics(role).splitlines()) for role in ROLES)} lines of metrics in the largest process")
+
+
+def check_doctor(system):
+    target = ["--postgres", system.postgres, "--nats", system.nats_url("admin")]
+    done = system.solmu("--json", "doctor", *target, "--nats-monitoring", f"127.0.0.1:{system.monitoring}")
+    findings = {it["check"]: it for it in map(json.loads, done.stdout.splitlines())}
+    for check in ["configuration", "postgres", "postgres durability", "schema", "rights", "clock", "nats", "nats durability", "streams"]:
+        if findings.get(check, {}).get("verdict") != "good":
+            yield f"doctor: {check}: {findings.get(check)} {done.stderr}"
+    wrong = system.solmu("doctor", "--postgres", system.postgres + "x", "--nats", system.nats_url("admin"))
+    if wrong.returncode == 0 or "BAD" not in wrong.stdout:
+        yield f"doctor does not see a wrong database: {wrong.stdout} {wrong.stderr}"
+
+
+def check_scaler(system):
+    """The consumers that KEDA is told to watch are those that there are, in the account that it is told."""
+    rendered = ROOT / "target/deploy/keda-gateway.json"
+    if not rendered.exists():
+        print("not run: consumers of the KEDA scaler (nothing was rendered: cargo xtask deploy check)")
+        return
+    jsz = json.loads(get(f"http://127.0.0.1:{system.monitoring}/jsz?accounts=true&streams=true&consumers=true"))
+    there = {
+        (account["name"], stream["name"], consumer["name"])
+        for account in jsz["account_details"]
+        for stream in account.get("stream_detail", [])
+        for consumer in stream.get("consumer_detail", [])
+    }
+    for it in json.loads(rendered.read_text()):
+        for trigger in it["spec"]["triggers"] if it["kind"] == "ScaledObject" else []:
+            wanted = tuple(trigger["metadata"].get(key) for key in ("account", "stream", "consumer"))
+            if trigger["type"] == "nats-jetstream" and wanted not in there:
+                yield f"KEDA would watch {wanted}, which is not there; there are {sorted(there)}"
+
+
+def postgres_program(name):
+    """Of the same place as the server that `solmu serve` finds."""
+    places = [ROOT / ".tools/bin" / name, *map(pathlib.Path, filter(None, [shutil.which(name)]))]
+    places += sorted(pathlib.Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)
+    return next((str(path) for path in places if path.exists()), None)
+
+
+def check_backup(system):
+    """What docs/operations.md says of backups: a dump while all runs, restored into a database of another name."""
+    programs = {name: postgres_program(name) for name in ("pg_dump", "pg_restore", "psql")}
+    if not all(programs.values()):
+        print("not run: backup and restore (no pg_dump, pg_restore and psql)")
+        return
+
+    def run(*command):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{pathlib.Path(command[0]).name}: {done.stderr.strip()[:500]}")
+        return done.stdout.strip()
+
+    def count(url):
+        tables = ("tickets.ticket", "tickets.message", "tickets.contact", "routing.agent", "sla.policy")
+        return run(programs["psql"], "-At", url, "-c", "SELECT " + ", ".join(f"(SELECT count(*) FROM {it})" for it in tables))
+
+    dump = str(system.folder / "solmu.dump")
+    run(programs["pg_dump"], "--format", "custom", "--file", dump, system.postgres)
+    run(programs["psql"], system.postgres, "-c", "CREATE DATABASE restored ENCODING 'UTF8' TEMPLATE template0")
+    parts = urllib.parse.urlsplit(system.postgres)
+    restored = urllib.parse.urlunsplit(parts._replace(path="/restored"))
+    run(programs["pg_restore"], "--exit-on-error", "--no-owner", "--dbname", restored, dump)
+    before, after = count(system.postgres), count(restored)
+    if before != after:
+        yield f"backup: {before} rows were dumped and {after} restored"
+    done = system.solmu("--json", "doctor", "--postgres", restored, "--nats", system.nats_url("admin"))
+    for it in map(json.loads, done.stdout.splitlines()):
+        if it["check"] in ("schema", "rights", "postgres") and it["verdict"] != "good":
+            yield f"backup: the restored database: {it}"
+    print(f"live: backup restored, rows {after.replace('|', ' ')}")
+
+
+class Prometheus:
+    """A real one, which scrapes every role each second and evaluates our rules."""
+
+    def __init__(self, system, program):
+        self.port = free_ports(1)[0]
+        targets = "".join(
+            f'      - targets: ["127.0.0.1:{process.ports["admin"]}"]\n        labels: {{component: {role}}}\n'
+            for role, process in system.roles.items()
+        )
+        (system.folder / "prometheus.yaml").write_text(
+            "global: {scrape_interval: 1s, evaluation_interval: 2s}\n"
+            f"rule_files: ['{ROOT}/deploy/observability/rules/*.yaml']\n"
+            f"scrape_configs:\n  - job_name: solmu\n    sample_limit: 20000\n    static_configs:\n{targets}"
+        )
+        arguments = [
+            f"--config.file={system.folder}/prometheus.yaml",
+            f"--storage.tsdb.path={system.folder}/tsdb",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+        ]
+        self.process = Process("prometheus", [program, *arguments], system.folder)
+        until("Prometheus scrapes every role", lambda: self.value('count(up{job="solmu"} == 1)') == len(ROLES))
+
+    def ask(self, path, **query):
+        return json.loads(get(f"http://127.0.0.1:{self.port}/api/v1/{path}?{urllib.parse.urlencode(query)}"))["data"]
+
+    def value(self, query):
+        result = self.ask("query", query=query)["result"]
+        return float(result[0]["value"][1]) if result else None
+
+    def check_dashboards(self):
+        # A series that has just appeared has no rate yet.
+        for metric in ("solmu_ingest_filed_seconds_count", "solmu_outbound_attempts_total", "solmu_assignments_total", "solmu_inbound_messages_total"):
+            until(f"it has seen {metric}", lambda: self.value(f"sum(rate({metric}[5m]))") is not None)
+        asked, empty = 0, []
+        for path in sorted((ROOT / "deploy/observability/dashboards").glob("*.json")):
+            for panel in json.loads(path.read_text())["panels"]:
+                for target in panel.get("targets", []):
+                    asked += 1
+                    try:
+                        result = self.ask("query", query=target["expr"])["result"]
+                    except urllib.error.HTTPError as error:
+                        yield f"{path.name}: '{panel['title']}': {error.read().decode()[:300]}"
+                        continue
+                    if not any(it["value"][1] != "NaN" for it in result):
+                        empty.append(f"{path.stem}: {panel['title']}")
+        print(f"live: Prometheus took {asked} queries of dashboards; {asked - len(empty)} had data")
+        # Channels that nobody wrote on, breaches and failures have nothing to tell here.
+        if len(empty) > asked // 2:
+            yield f"only {asked - len(empty)} queries of the dashboards have data in a system that works; not: {', '.join(empty)}"
+
+    def check_rules(self):
+        def evaluated():
+            rules = [rule for group in self.ask("rules")["groups"] for rule in group["rules"]]
+            return rules if rules and all(rule["health"] != "unknown" for rule in rules) else None
+
+        for rule in until("rules are evaluated", evaluated):
+            if rule["health"] != "ok":
+                yield f"rule {rule['name']}: {rule.get('lastError')}"
+            # A system that works wakes nobody.
+            if rule.get("state") == "firing" and rule["labels"].get("severity") == "page":
+                yield f"{rule['name']} fires in a system that works: {rule['alerts'][0]['annotations']}"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("binary")
+    parser.add_argument("--contacts", type=int, default=10000)
+    arguments = parser.parse_args()
+    binary = str(pathlib.Path(arguments.binary).resolve())
+    if not tool("nats-server"):
+        print("not run: a deployment in small (no nats-server: scripts/tools.sh)")
+        return 0
+    begun = time.monotonic()
+    problems = []
+    with tempfile.TemporaryDirectory(prefix="solmu-live-") as folder:
+        folder = pathlib.Path(folder)
+        # Started by root, PostgreSQL runs as somebody else, who has to get through.
+        folder.chmod(0o755)
+        system = System(binary, folder)
+        prometheus = None
+        try:
+            system.start()
+            program = tool("prometheus")
+            prometheus = Prometheus(system, program) if program else None
+            work(system, arguments.contacts)
+            problems += check_series(system)
+            problems += check_doctor(system)
+            problems += check_backup(system)
+            problems += check_scaler(system)
+            if prometheus:
+                problems += prometheus.check_dashboards()
+                problems += prometheus.check_rules()
+                prometheus.process.stop()
+            else:
+                print("not run: queries of the dashboards on a real Prometheus (scripts/tools.sh deploy)")
+            # Every role gives back its leases and ends well, the one with PostgreSQL last.
+            for process in reversed(system.processes):
+                code = process.stop()
+                if code:
+                    problems.append(f"{process.name} ended with {code}:\n{process.text()[-1500:]}")
+            problems += check_rights(system)
+        except (RuntimeError, OSError, smtplib.SMTPException) as error:
+            problems.append(f"{error}")
+            problems += check_rights(system)
+            for process in system.processes:
+                problems.append(f"--- end of the log of {process.name}\n{process.text()[-800:]}")
+        finally:
+            for process in [prometheus and prometheus.process, *reversed(system.processes), getattr(system, "nats", None)]:
+                if process:
+                    process.stop()
+    for problem in problems:
+        print(problem)
+    print(f"live: {len(ROLES)} roles, {arguments.contacts} contacts, {len(problems)} problems, {time.monotonic() - begun:.0f} s")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
