@@ -13,7 +13,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: tools
 tools: ## Brings PostgreSQL and nats-server into .tools, unless usable ones are on the machine
@@ -54,6 +54,29 @@ check: ## Runs every check that is no test: format, clippy, rules, proto, depend
 check-mail: tools ## Sends and fetches mail through Postfix, Dovecot and swaks; needs root and these packages
 	@$(CARGO) build --quiet -p solmu
 	@python3 tests/peers/mail.py $(TARGET)/debug/solmu
+
+.PHONY: check-import
+check-import: tools build ## Imports MAILS=2000 mails while importer, server and engines are killed at random
+	@SOLMU_BIN=$(abspath $(SOLMU)) SOLMU_IMPORT_MAILS=$(or $(MAILS),2000) \
+		$(CARGO) test --quiet -p solmu-e2e --lib imports -- --nocapture
+
+# Seconds and first seed of `make fuzz`.
+SECONDS_OF_FUZZ := $(or $(filter-out 0,$(SECONDS)),60)
+.PHONY: fuzz
+fuzz: ## Feeds hostile bytes to all readers of mail: make fuzz SECONDS=3600 SEED=7
+	@$(CARGO) build --quiet --profile quick -p solmu-fuzz
+	@$(TARGET)/quick/solmu-fuzz --seconds $(SECONDS_OF_FUZZ) --seed $(or $(SEED),1) $(ARGS)
+
+.PHONY: check-deploy
+check-deploy: tools ## Checks chart, manifests, alerts and settings without a cluster, and dashboards on a real Prometheus
+	@scripts/tools.sh deploy
+	@$(CARGO) build --quiet -p solmu
+	@$(CARGO) xtask deploy check
+	@python3 deploy/checks/live.py $(TARGET)/debug/solmu
+
+.PHONY: image
+image: ## Builds solmu:dev with buildah from Debian packages, without a registry; needs root, buildah and mmdebstrap
+	@deploy/checks/image.sh
 
 .PHONY: fix
 fix: ## Repairs what a program can: format, generated code, configuration docs

@@ -191,7 +191,10 @@ async fn hire(system: &System) -> i64 {
     };
     routing
         .clone()
-        .update_agent(UpdateAgentRequest { agent: Some(agent) })
+        .update_agent(UpdateAgentRequest {
+            agent: Some(agent),
+            ..UpdateAgentRequest::default()
+        })
         .await
         .unwrap();
     for name in ["Kaisa", "Otso"] {

@@ -15,11 +15,15 @@ mod channels;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod drain;
 #[cfg(test)]
 mod duplicates;
 #[cfg(test)]
 mod first_run;
+#[cfg(test)]
+mod imports;
 #[cfg(test)]
 mod roles;
 #[cfg(test)]

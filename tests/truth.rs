@@ -57,7 +57,7 @@ async fn generated_mails_make_exactly_the_tickets_of_their_truth() {
         assert_eq!(ids.len(), messages.len(), "no message twice on a ticket");
         found.insert(ids);
     }
-    assert_eq!(found, expected, "the same threads");
+    same_threads(&found, &expected);
     let mut client = api.client.contacts();
     let request = ListContactsRequest {
         page_size: 500,
@@ -97,6 +97,16 @@ async fn generated_mails_make_exactly_the_tickets_of_their_truth() {
         "automatic mail that answers nothing waits"
     );
     solmu.stop().await;
+}
+
+/// Compares threads, and shows only what differs.
+fn same_threads(found: &BTreeSet<BTreeSet<String>>, expected: &BTreeSet<BTreeSet<String>>) {
+    let missing: Vec<_> = expected.difference(found).collect();
+    let wrong: Vec<_> = found.difference(expected).collect();
+    assert!(
+        missing.is_empty() && wrong.is_empty(),
+        "the same threads\nmissing: {missing:#?}\ninstead: {wrong:#?}"
+    );
 }
 
 /// One line of the truth file.

@@ -19,7 +19,7 @@ pub(crate) use home::{Engine, Home};
 pub(crate) use letter::{Arrived, Letter};
 pub(crate) use load::{Load, Sent, Told};
 pub(crate) use ports::Ports;
-pub(crate) use process::{Solmu, binary};
+pub(crate) use process::{Solmu, binary, command};
 pub(crate) use relay::Relay;
 pub(crate) use settings::{Settings, TELEGRAM_SECRET, WHATSAPP_NUMBER, WHATSAPP_SECRET};
 pub(crate) use smtp::Smtp;

@@ -1,11 +1,13 @@
 //! `solmu agent`.
 
-use clap::{Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::Table;
 use jiff::Timestamp;
 use solmu_client::Client;
 use solmu_domain::clock::Clock;
-use solmu_proto::routing::v1::{Agent, CreateAgentRequest, Presence, SetPresenceRequest};
+use solmu_proto::routing::v1::{
+    Agent, CreateAgentRequest, Presence, SetPresenceRequest, UpdateAgentRequest,
+};
 
 use crate::{connect::Session, output::table, roster::Roster, views::AgentView, words};
 
@@ -30,14 +32,80 @@ pub enum AgentCommand {
         /// Takes work at once
         #[arg(long)]
         online: bool,
+        /// What they can do
+        #[command(flatten)]
+        details: AgentDetails,
+    },
+    /// Change an agent; what is not given stays
+    Set {
+        /// Name, e-mail address or id
+        agent: String,
+        /// Most open tickets at a time
+        #[arg(long)]
+        capacity: Option<i32>,
+        /// What they can do
+        #[command(flatten)]
+        details: AgentDetails,
     },
     /// Say whether an agent takes work
     Presence {
         /// Name, e-mail address or id
         agent: String,
-        /// online, away or offline
+        /// online, busy, away or offline
         presence: PresenceArg,
     },
+}
+
+/// What an agent can do.
+#[derive(Debug, Clone, Default, Args)]
+pub struct AgentDetails {
+    /// Skill and its level, 1 to 5; repeatable. When given, these are all
+    #[arg(long = "skill", value_name = "NAME=LEVEL", value_parser = pair)]
+    skills: Vec<(String, i32)>,
+    /// Language that they write, such as fi; repeatable. When given, these are all
+    #[arg(long = "language", value_name = "CODE")]
+    languages: Vec<String>,
+    /// Team that they help once a ticket has waited; repeatable. When given, these are all
+    #[arg(long = "backup-team", value_name = "TEAM")]
+    backup_teams: Vec<String>,
+    /// Most open tickets of a channel; repeatable. When given, these are all
+    #[arg(long = "limit", value_name = "CHANNEL=COUNT", value_parser = pair)]
+    limits: Vec<(String, i32)>,
+}
+
+impl AgentDetails {
+    /// Puts what was given into an agent; returns the names of these fields.
+    fn apply(&self, agent: &mut Agent, roster: &Roster) -> anyhow::Result<Vec<String>> {
+        let mut fields = Vec::new();
+        if !self.skills.is_empty() {
+            agent.skills = self.skills.iter().cloned().collect();
+            fields.push("skills");
+        }
+        if !self.languages.is_empty() {
+            agent.languages.clone_from(&self.languages);
+            fields.push("languages");
+        }
+        if !self.backup_teams.is_empty() {
+            agent.backup_team_ids = meant_teams(roster, &self.backup_teams)?;
+            fields.push("backup_team_ids");
+        }
+        if !self.limits.is_empty() {
+            agent.channel_limits = self.limits.iter().cloned().collect();
+            fields.push("channel_limits");
+        }
+        Ok(fields.into_iter().map(str::to_owned).collect())
+    }
+}
+
+/// `name=number`.
+fn pair(text: &str) -> Result<(String, i32), String> {
+    let (name, number) = text
+        .split_once('=')
+        .ok_or_else(|| "write it as name=number".to_owned())?;
+    let number = number
+        .parse()
+        .map_err(|_| format!("'{number}' is no number"))?;
+    Ok((name.to_owned(), number))
 }
 
 /// Whether an agent takes work.
@@ -45,6 +113,8 @@ pub enum AgentCommand {
 pub enum PresenceArg {
     /// Takes work
     Online,
+    /// Is there, takes no new ones
+    Busy,
     /// Keeps tickets, takes no new ones
     Away,
     /// Is not there
@@ -55,6 +125,7 @@ impl From<PresenceArg> for Presence {
     fn from(presence: PresenceArg) -> Self {
         match presence {
             PresenceArg::Online => Self::Online,
+            PresenceArg::Busy => Self::Busy,
             PresenceArg::Away => Self::Away,
             PresenceArg::Offline => Self::Offline,
         }
@@ -82,16 +153,31 @@ pub(crate) async fn run(
             capacity,
             email,
             online,
+            details,
         } => {
             let team_ids = team_ids(&roster, &teams)?;
-            let agent = Agent {
+            let mut agent = Agent {
                 display_name: name,
                 team_ids,
                 capacity,
                 email,
                 ..Agent::default()
             };
+            details.apply(&mut agent, &roster)?;
             create(session, &client, agent, online).await
+        }
+        AgentCommand::Set {
+            agent,
+            capacity,
+            details,
+        } => {
+            let mut agent = roster.agent(&agent)?.clone();
+            let mut paths = details.apply(&mut agent, &roster)?;
+            if let Some(capacity) = capacity {
+                agent.capacity = capacity;
+                paths.push("capacity".to_owned());
+            }
+            change(session, &client, agent, paths).await
         }
         AgentCommand::Presence { agent, presence } => {
             let agent_id = &roster.agent(&agent)?.id;
@@ -115,10 +201,38 @@ fn team_ids(roster: &Roster, meant: &[String]) -> anyhow::Result<Vec<String>> {
             .map(|team| team.id.clone())
             .collect());
     }
+    meant_teams(roster, meant)
+}
+
+pub(crate) fn meant_teams(roster: &Roster, meant: &[String]) -> anyhow::Result<Vec<String>> {
     meant
         .iter()
         .map(|team| Ok(roster.team(team)?.id.clone()))
         .collect()
+}
+
+async fn change(
+    session: &Session,
+    client: &Client,
+    agent: Agent,
+    paths: Vec<String>,
+) -> anyhow::Result<()> {
+    anyhow::ensure!(!paths.is_empty(), "say what to change, e.g. --capacity 5");
+    let request = UpdateAgentRequest {
+        agent: Some(agent),
+        update_mask: Some(prost_types::FieldMask { paths }),
+    };
+    let agent = client
+        .routing()
+        .update_agent(request)
+        .await
+        .map_err(|status| session.explain(status))?
+        .into_inner();
+    let name = words::short(&agent.display_name, 40);
+    session.out.either(
+        &AgentView::from(&agent),
+        format!("Agent '{name}' is changed."),
+    )
 }
 
 async fn create(
@@ -203,11 +317,27 @@ mod tests {
     use crate::output::flat;
 
     #[test]
+    fn details_name_the_fields_that_change() {
+        let mut agent = Agent::default();
+        let details = AgentDetails {
+            skills: vec![pair("billing=3").unwrap()],
+            languages: vec!["fi".to_owned()],
+            ..AgentDetails::default()
+        };
+        let fields = details.apply(&mut agent, &Roster::default()).unwrap();
+        assert_eq!(fields, ["skills", "languages"]);
+        assert_eq!(agent.skills["billing"], 3);
+        assert_eq!(pair("billing").unwrap_err(), "write it as name=number");
+        assert_eq!(pair("billing=high").unwrap_err(), "'high' is no number");
+    }
+
+    #[test]
     fn the_table_names_teams() {
         let team = Team {
             id: "t".to_owned(),
             display_name: "Support".to_owned(),
             default: true,
+            ..Team::default()
         };
         let agent = Agent {
             id: "a".to_owned(),

@@ -1,10 +1,18 @@
 //! `solmu contact`.
 
+mod work;
+
+use std::io::{Read as _, Write as _};
+
+use anyhow::Context as _;
 use clap::Subcommand;
 use comfy_table::Table;
 use jiff::Timestamp;
 use solmu_domain::clock::Clock;
+use solmu_identity::{Limits, Region, record};
 use solmu_proto::contact::v1::{Contact, GetContactRequest, ListContactsRequest};
+
+pub(crate) use work::WorkCommand;
 
 use crate::{connect::Session, output::table, views::ContactView, words};
 
@@ -25,6 +33,15 @@ pub enum ContactCommand {
         /// Its id
         id: String,
     },
+    /// Measure who is one person: events from standard input, one JSON object a line, and whom each belongs to
+    Eval {
+        /// How numbers without a country code are read
+        #[arg(long, default_value = "FI", value_name = "COUNTRY")]
+        region: Region,
+    },
+    /// Work on contacts.
+    #[command(flatten)]
+    Work(WorkCommand),
 }
 
 pub(crate) async fn run(
@@ -32,9 +49,11 @@ pub(crate) async fn run(
     command: ContactCommand,
     clock: &dyn Clock,
 ) -> anyhow::Result<()> {
-    let mut service = session.client()?.contacts();
     match command {
+        ContactCommand::Eval { region } => eval(region),
+        ContactCommand::Work(command) => work::run(session, command, clock).await,
         ContactCommand::List { filter, limit } => {
+            let mut service = session.client()?.contacts();
             let mut contacts = Vec::new();
             let mut page_token = String::new();
             while contacts.len() < limit {
@@ -64,6 +83,7 @@ pub(crate) async fn run(
             )
         }
         ContactCommand::Show { id } => {
+            let mut service = session.client()?.contacts();
             let request = GetContactRequest { id };
             let contact = service
                 .get_contact(request)
@@ -74,6 +94,26 @@ pub(crate) async fn run(
             session.out.line(card(&contact, clock.now()))
         }
     }
+}
+
+/// Prints the answer of the resolver for each event of standard input.
+fn eval(region: Region) -> anyhow::Result<()> {
+    let mut text = String::new();
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .context("standard input cannot be read as text")?;
+    let events = record::read(&text)?;
+    let limits = Limits {
+        region,
+        ..Limits::default()
+    };
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    for answer in record::answers(&events, &limits) {
+        serde_json::to_writer(&mut out, &answer)?;
+        out.write_all(b"\n")?;
+    }
+    out.flush()?;
+    Ok(())
 }
 
 fn render(contacts: &[Contact], now: Timestamp) -> Table {

@@ -18,7 +18,9 @@ mod local;
 mod output;
 mod quarantine;
 mod roster;
+mod route;
 mod rule;
+mod sla;
 mod smtp;
 mod team;
 mod ticket;
@@ -29,14 +31,19 @@ mod words;
 use clap::Subcommand;
 use solmu_domain::clock::SystemClock;
 
-pub use agent::{AgentCommand, PresenceArg};
+pub use agent::{AgentCommand, AgentDetails, PresenceArg};
 pub use bench::{BenchCommand, IngestArgs};
 pub use connect::ConnectOptions;
 pub use contact::ContactCommand;
 pub use demo::DemoArgs;
 pub use email::EmailCommand;
 pub use quarantine::QuarantineCommand;
+pub use route::{RouteCommand, SimulateArgs};
 pub use rule::{RuleCommand, RuleCreateArgs};
+pub use sla::{
+    AttainmentArgs, CalendarCommand, PolicyCommand, PolicyCreateArgs, PolicyUpdateArgs,
+    PreviewArgs, SlaCommand,
+};
 pub use team::TeamCommand;
 pub use ticket::{PriorityArg, StatusArg, TicketCommand};
 pub use token::{RoleArg, TokenCommand};
@@ -61,6 +68,9 @@ pub enum Command {
     /// Routing rules: which team gets which ticket
     #[command(subcommand)]
     Rule(RuleCommand),
+    /// Routing, tried out: snapshots and simulated days
+    #[command(subcommand)]
+    Route(RouteCommand),
     /// Bearer tokens (role admin)
     #[command(subcommand)]
     Token(TokenCommand),
@@ -88,10 +98,20 @@ pub async fn run(command: Command, options: ConnectOptions) -> anyhow::Result<()
         Command::Rule(command) => rule::run(&session, command).await,
         Command::Token(command) => token::run(&session, command, &SystemClock).await,
         Command::Quarantine(command) => quarantine::run(&session, command, &SystemClock).await,
+        Command::Route(command) => route::run(command, session.out.is_json()),
         Command::Email(command) => email::run(command),
         Command::Demo(arguments) => Box::pin(demo::run(&session, arguments, &SystemClock)).await,
         Command::Bench(command) => Box::pin(bench::run(&session, command)).await,
     };
+    match done {
+        Err(error) if output::is_closed_pipe(&error) => Ok(()),
+        done => done,
+    }
+}
+
+/// Runs a command of `solmu sla`, which has others that need no server.
+pub async fn run_sla(command: SlaCommand, options: ConnectOptions) -> anyhow::Result<()> {
+    let done = sla::run(&Session::new(options), command, &SystemClock).await;
     match done {
         Err(error) if output::is_closed_pipe(&error) => Ok(()),
         done => done,
@@ -124,10 +144,22 @@ mod tests {
             "solmu ticket status #1001 waiting-on-customer",
             "solmu ticket watch --cursor abc",
             "solmu agent create Liisa --team Support --capacity 10 --online",
-            "solmu agent presence Liisa away",
+            "solmu agent presence Liisa busy",
+            "solmu agent set Liisa --skill billing=3 --language fi --capacity 5 --limit chat=2",
+            "solmu team set Support --strategy round_robin --overflow-after 600 --overflow-to Night",
+            "solmu team queues --json",
+            "solmu rule try big --condition channel=email --team Support --tickets 50",
+            "solmu rule create vips --condition tags:vip --vip --needs billing=3:60 --wants calm --continue",
             "solmu rule create vip --condition channel=email --team Support --priority high",
+            "solmu route eval",
+            "solmu route match",
+            "solmu route simulate day.jsonl --assignments --json",
             "solmu token create ci --role service",
             "solmu quarantine list",
+            "solmu contact eval --region SE",
+            "solmu contact merge a b --reason same",
+            "solmu contact erase a --confirm Aino",
+            "solmu contact timeline a --limit 5",
             "solmu quarantine block @spam.example --reason advertising",
             "solmu quarantine unblock @spam.example",
             "solmu quarantine blocked --limit 5 --json",

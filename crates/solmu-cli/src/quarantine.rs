@@ -8,7 +8,7 @@ use solmu_client::Client;
 use solmu_domain::clock::Clock;
 use solmu_proto::ticket::v1::{
     BlockSenderRequest, BlockedSender, ListBlockedSendersRequest, ListQuarantineRequest,
-    QuarantinedMessage, ReleaseQuarantinedRequest, UnblockSenderRequest,
+    QuarantinedMessage, RejectQuarantinedRequest, ReleaseQuarantinedRequest, UnblockSenderRequest,
 };
 
 use crate::{
@@ -26,6 +26,17 @@ pub enum QuarantineCommand {
         /// Show at most so many
         #[arg(long, default_value_t = 50)]
         limit: usize,
+        /// What was rejected instead
+        #[arg(long)]
+        rejected: bool,
+    },
+    /// Say that a message is not wanted; it is kept for a while and can still be released
+    Reject {
+        /// Id of the message
+        message_id: String,
+        /// Why, for colleagues
+        #[arg(long, default_value = "")]
+        reason: String,
     },
     /// File a message as a ticket after all
     Release {
@@ -60,13 +71,29 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let client = session.client()?;
     match command {
-        QuarantineCommand::List { limit } => {
-            let waiting = fetch(session, &client, limit).await?;
-            let views: Vec<QuarantinedView> = waiting.iter().map(QuarantinedView::from).collect();
-            session.out.rows(
-                &views,
-                &render(&waiting, clock.now()),
-                "Nothing waits in the quarantine.",
+        QuarantineCommand::List { limit, rejected } => {
+            let messages = fetch(session, &client, limit, rejected).await?;
+            let views: Vec<QuarantinedView> = messages.iter().map(QuarantinedView::from).collect();
+            let none = if rejected {
+                "Nothing was rejected."
+            } else {
+                "Nothing waits in the quarantine."
+            };
+            session
+                .out
+                .rows(&views, &render(&messages, clock.now()), none)
+        }
+        QuarantineCommand::Reject { message_id, reason } => {
+            let request = RejectQuarantinedRequest { message_id, reason };
+            let rejected = client
+                .tickets()
+                .reject_quarantined(request)
+                .await
+                .map_err(|status| session.explain(status))?
+                .into_inner();
+            session.out.either(
+                &QuarantinedView::from(&rejected),
+                "It waits no more. `solmu quarantine release` files it after all.",
             )
         }
         QuarantineCommand::Release { message_id } => {
@@ -164,11 +191,12 @@ async fn blocked(
     Ok(senders)
 }
 
-/// What waits, at most `limit` messages.
+/// What waits, or what was rejected, at most `limit` messages.
 pub(crate) async fn fetch(
     session: &Session,
     client: &Client,
     limit: usize,
+    rejected: bool,
 ) -> anyhow::Result<Vec<QuarantinedMessage>> {
     let mut waiting = Vec::new();
     let mut page_token = String::new();
@@ -177,6 +205,7 @@ pub(crate) async fn fetch(
         let request = ListQuarantineRequest {
             page_size,
             page_token,
+            rejected,
         };
         let page = client
             .tickets()

@@ -2,7 +2,11 @@
 
 use clap::{Args, Subcommand};
 use comfy_table::Table;
-use solmu_proto::routing::v1::{CreateRuleRequest, DeleteRuleRequest, ListRulesRequest, Rule};
+use serde::Serialize;
+use solmu_proto::routing::v1::{
+    CreateRuleRequest, DeleteRuleRequest, DryRunChange, DryRunRuleRequest, ListRulesRequest, Rule,
+    SkillWish,
+};
 
 use crate::{
     connect::Session, output::table, roster::Roster, ticket::PriorityArg, views::RuleView, words,
@@ -15,6 +19,15 @@ pub enum RuleCommand {
     List,
     /// Make a rule
     Create(RuleCreateArgs),
+    /// Show what a rule would have done with the last tickets; nothing is changed
+    Try {
+        /// The rule as it would be
+        #[command(flatten)]
+        rule: RuleCreateArgs,
+        /// How many of the last tickets to look at
+        #[arg(long, default_value_t = 200)]
+        tickets: i32,
+    },
     /// Remove a rule
     Delete {
         /// Its id
@@ -31,8 +44,32 @@ pub struct RuleCreateArgs {
     #[arg(long, default_value = "", value_name = "FILTER")]
     condition: String,
     /// The team that gets the ticket, by name or id
-    #[arg(long, value_name = "TEAM")]
-    team: String,
+    #[arg(
+        long,
+        value_name = "TEAM",
+        required_unless_present = "goes_on",
+        conflicts_with = "goes_on"
+    )]
+    team: Option<String>,
+    /// The agent who gets it, if they can, by name or id
+    #[arg(long, value_name = "AGENT")]
+    agent: Option<String>,
+    /// Skill that the ticket asks for, of a level, insisted on for so long: billing, billing=3, billing=3:60 (seconds);
+    /// repeatable
+    #[arg(long = "needs", value_name = "SKILL", value_parser = needed)]
+    needs: Vec<SkillWish>,
+    /// Skill whose owners come first; repeatable
+    #[arg(long = "wants", value_name = "SKILL", value_parser = wanted)]
+    wants: Vec<SkillWish>,
+    /// The ticket counts as one priority higher
+    #[arg(long)]
+    vip: bool,
+    /// Seconds after opening in which nobody gets the ticket
+    #[arg(long, value_name = "SECONDS")]
+    hold: Option<i64>,
+    /// Add this to what the rules behind it say, and choose no team
+    #[arg(long = "continue")]
+    goes_on: bool,
     /// Where it stands: rules are tried in growing order
     #[arg(long, default_value_t = 100)]
     position: i32,
@@ -82,6 +119,22 @@ pub(crate) async fn run(session: &Session, command: RuleCommand) -> anyhow::Resu
             );
             session.out.either(&RuleView::from(&rule), text)
         }
+        RuleCommand::Try { rule, tickets } => {
+            let roster = Roster::fetch(session, &client).await?;
+            let request = DryRunRuleRequest {
+                rule: Some(new_rule(rule, &roster)?),
+                tickets,
+            };
+            let answer = routing
+                .dry_run_rule(request)
+                .await
+                .map_err(|status| session.explain(status))?
+                .into_inner();
+            let views: Vec<TriedView> = answer.changes.iter().map(TriedView::from).collect();
+            let nothing = format!("Nothing would have changed for {} tickets.", answer.tickets);
+            let rows = render_tried(&answer.changes, &roster);
+            session.out.rows(&views, &rows, &nothing)
+        }
         RuleCommand::Delete { id } => {
             let request = DeleteRuleRequest { id: id.clone() };
             routing
@@ -98,7 +151,18 @@ pub(crate) async fn run(session: &Session, command: RuleCommand) -> anyhow::Resu
 
 fn new_rule(arguments: RuleCreateArgs, roster: &Roster) -> anyhow::Result<Rule> {
     Ok(Rule {
-        team_id: roster.team(&arguments.team)?.id.clone(),
+        team_id: match &arguments.team {
+            Some(team) => roster.team(team)?.id.clone(),
+            None => String::new(),
+        },
+        agent_id: match &arguments.agent {
+            Some(agent) => roster.agent(agent)?.id.clone(),
+            None => String::new(),
+        },
+        skills: arguments.needs.into_iter().chain(arguments.wants).collect(),
+        vip: arguments.vip,
+        hold: arguments.hold.map(seconds),
+        goes_on: arguments.goes_on,
         display_name: arguments.name,
         position: arguments.position,
         condition: arguments.condition,
@@ -112,6 +176,83 @@ fn new_rule(arguments: RuleCreateArgs, roster: &Roster) -> anyhow::Result<Rule> 
     })
 }
 
+const fn seconds(seconds: i64) -> prost_types::Duration {
+    prost_types::Duration { seconds, nanos: 0 }
+}
+
+/// `skill`, `skill=level`, `skill=level:seconds`.
+fn needed(text: &str) -> Result<SkillWish, String> {
+    let (rest, relax) = match text.rsplit_once(':') {
+        Some((rest, relax)) => (rest, Some(relax)),
+        None => (text, None),
+    };
+    let relax = relax
+        .map(|it| {
+            it.parse::<i64>()
+                .map_err(|_| format!("'{it}' is no number of seconds"))
+        })
+        .transpose()?;
+    Ok(SkillWish {
+        required: true,
+        relax_after: relax.map(seconds),
+        ..wanted(rest)?
+    })
+}
+
+/// `skill`, `skill=level`.
+fn wanted(text: &str) -> Result<SkillWish, String> {
+    let (skill, level) = match text.split_once('=') {
+        Some((skill, level)) => (
+            skill,
+            level
+                .parse()
+                .map_err(|_| format!("'{level}' is no level"))?,
+        ),
+        None => (text, 1),
+    };
+    Ok(SkillWish {
+        skill: skill.to_owned(),
+        level,
+        required: false,
+        relax_after: None,
+    })
+}
+
+/// A ticket that would have gone another way, for scripts.
+#[derive(Serialize)]
+struct TriedView {
+    ticket_id: String,
+    ticket_number: i64,
+    team_id: String,
+    new_team_id: String,
+    differs: Vec<String>,
+}
+
+impl From<&DryRunChange> for TriedView {
+    fn from(change: &DryRunChange) -> Self {
+        Self {
+            ticket_id: change.ticket_id.clone(),
+            ticket_number: change.ticket_number,
+            team_id: change.team_id.clone(),
+            new_team_id: change.new_team_id.clone(),
+            differs: change.differs.clone(),
+        }
+    }
+}
+
+fn render_tried(changes: &[DryRunChange], roster: &Roster) -> Table {
+    let mut rows = table(&["Ticket", "Team", "Would go to", "Would differ"]);
+    for change in changes {
+        rows.add_row([
+            format!("#{}", change.ticket_number),
+            words::short(roster.team_name(&change.team_id), 30),
+            words::short(roster.team_name(&change.new_team_id), 30),
+            change.differs.join(", "),
+        ]);
+    }
+    rows
+}
+
 fn render(rules: &[Rule], roster: &Roster) -> Table {
     let mut rows = table(&["Order", "Rule", "Holds when", "Team", "Sets", "Id"]);
     for rule in rules {
@@ -119,6 +260,8 @@ fn render(rules: &[Rule], roster: &Roster) -> Table {
         if !rule.set_priority.is_empty() {
             sets.insert(0, rule.set_priority.clone());
         }
+        sets.extend(rule.vip.then(|| "VIP".to_owned()));
+        sets.extend(rule.skills.iter().map(|wish| wish.skill.clone()));
         let mut name = words::short(&rule.display_name, 30);
         if !rule.enabled {
             name.push_str(" (off)");
@@ -131,7 +274,11 @@ fn render(rules: &[Rule], roster: &Roster) -> Table {
             } else {
                 words::short(&rule.condition, 60)
             },
-            words::short(roster.team_name(&rule.team_id), 30),
+            if rule.goes_on {
+                "(goes on)".to_owned()
+            } else {
+                words::short(roster.team_name(&rule.team_id), 30)
+            },
             words::short(&sets.join(", "), 30),
             rule.id.clone(),
         ]);
@@ -152,6 +299,7 @@ mod tests {
             id: "t".to_owned(),
             display_name: "Support".to_owned(),
             default: true,
+            ..Team::default()
         };
         let roster = Roster {
             agents: Vec::new(),
@@ -160,7 +308,13 @@ mod tests {
         let arguments = RuleCreateArgs {
             name: "VIP".to_owned(),
             condition: String::new(),
-            team: "support".to_owned(),
+            team: Some("support".to_owned()),
+            agent: None,
+            needs: vec![needed("billing=3:60").unwrap()],
+            wants: vec![wanted("calm").unwrap()],
+            vip: true,
+            hold: None,
+            goes_on: false,
             position: 5,
             priority: Some(PriorityArg::High),
             tags: vec!["vip".to_owned()],
@@ -175,9 +329,14 @@ mod tests {
             ),
             ("t", "high", false)
         );
+        let billing = &rule.skills[0];
+        assert!(billing.required && billing.level == 3 && rule.vip);
+        assert_eq!(billing.relax_after.map(|it| it.seconds), Some(60));
+        assert!(!rule.skills[1].required && rule.skills[1].level == 1);
+        assert_eq!(needed("a=b").unwrap_err(), "'b' is no level");
         let text = flat(&render(&[rule], &roster).trim_fmt());
         assert!(
-            text.contains("5 VIP (off) always Support high, vip"),
+            text.contains("5 VIP (off) always Support high, vip, VIP, billing, calm"),
             "{text}"
         );
     }

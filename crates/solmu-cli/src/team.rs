@@ -1,9 +1,17 @@
 //! `solmu team`.
 
 use clap::Subcommand;
-use solmu_proto::routing::v1::{CreateTeamRequest, ListTeamsRequest, Team};
+use comfy_table::Table;
+use jiff::Timestamp;
+use serde::Serialize;
+use solmu_domain::clock::{Clock, SystemClock};
+use solmu_proto::routing::v1::{
+    CreateTeamRequest, ListQueuesRequest, ListTeamsRequest, Queue, Team, UpdateTeamRequest,
+};
 
-use crate::{connect::Session, output::table, views::TeamView, words};
+use crate::{
+    agent::meant_teams, connect::Session, output::table, roster::Roster, views::TeamView, words,
+};
 
 /// Teams of agents.
 #[derive(Debug, Subcommand)]
@@ -18,6 +26,22 @@ pub enum TeamCommand {
         #[arg(long)]
         default: bool,
     },
+    /// Change a team; what is not given stays
+    Set {
+        /// Name or id
+        team: String,
+        /// Order of choice: balanced, round_robin, spare or fewest_skills
+        #[arg(long)]
+        strategy: Option<String>,
+        /// Seconds after which backup agents and the teams of --overflow-to help
+        #[arg(long, value_name = "SECONDS")]
+        overflow_after: Option<i64>,
+        /// Team that then helps, by name or id; repeatable. When given, these are all
+        #[arg(long, value_name = "TEAM")]
+        overflow_to: Vec<String>,
+    },
+    /// What waits in each team, and for how long probably
+    Queues,
 }
 
 pub(crate) async fn run(session: &Session, command: TeamCommand) -> anyhow::Result<()> {
@@ -44,6 +68,13 @@ pub(crate) async fn run(session: &Session, command: TeamCommand) -> anyhow::Resu
                 "There is no team yet: make one with `solmu team create NAME --default`.",
             )
         }
+        TeamCommand::Set {
+            team,
+            strategy,
+            overflow_after,
+            overflow_to,
+        } => change(session, &team, strategy, overflow_after, &overflow_to).await,
+        TeamCommand::Queues => queues(session, &SystemClock).await,
         TeamCommand::Create { name, default } => {
             let team = Team {
                 display_name: name,
@@ -66,6 +97,119 @@ pub(crate) async fn run(session: &Session, command: TeamCommand) -> anyhow::Resu
     }
 }
 
+async fn change(
+    session: &Session,
+    team: &str,
+    strategy: Option<String>,
+    overflow_after: Option<i64>,
+    overflow_to: &[String],
+) -> anyhow::Result<()> {
+    let client = session.client()?;
+    let roster = Roster::fetch(session, &client).await?;
+    let mut team = roster.team(team)?.clone();
+    if let Some(strategy) = strategy {
+        team.strategy = strategy;
+    }
+    if let Some(seconds) = overflow_after {
+        team.overflow_after = Some(prost_types::Duration { seconds, nanos: 0 });
+    }
+    if !overflow_to.is_empty() {
+        team.overflow_team_ids = meant_teams(&roster, overflow_to)?;
+    }
+    let request = UpdateTeamRequest { team: Some(team) };
+    let team = client
+        .routing()
+        .update_team(request)
+        .await
+        .map_err(|status| session.explain(status))?
+        .into_inner();
+    let text = format!(
+        "Team '{}' is changed.",
+        words::short(&team.display_name, 40)
+    );
+    session.out.either(&TeamView::from(&team), text)
+}
+
+/// What waits in a team, for scripts.
+#[derive(Serialize)]
+struct QueueView {
+    team_id: String,
+    waiting: i32,
+    oldest_wait_time: Option<Timestamp>,
+    estimated_wait_seconds: Option<i64>,
+}
+
+impl From<&Queue> for QueueView {
+    fn from(queue: &Queue) -> Self {
+        Self {
+            team_id: queue.team_id.clone(),
+            waiting: queue.waiting,
+            oldest_wait_time: words::time(queue.oldest_wait_time.as_ref()),
+            estimated_wait_seconds: queue.estimated_wait.map(|it| it.seconds),
+        }
+    }
+}
+
+async fn queues(session: &Session, clock: &dyn Clock) -> anyhow::Result<()> {
+    let client = session.client()?;
+    let roster = Roster::fetch_or_empty(session, &client).await;
+    let answer = client
+        .routing()
+        .list_queues(ListQueuesRequest {})
+        .await
+        .map_err(|status| session.explain(status))?;
+    let queues = answer.into_inner().queues;
+    let views: Vec<QueueView> = queues.iter().map(QueueView::from).collect();
+    let rows = render_queues(&queues, &roster, clock.now());
+    session.out.rows(&views, &rows, "There is no team yet.")
+}
+
+fn render_queues(queues: &[Queue], roster: &Roster, now: Timestamp) -> Table {
+    let mut rows = table(&["Team", "Waiting", "Oldest", "A new one waits about"]);
+    for queue in queues {
+        let oldest = words::time(queue.oldest_wait_time.as_ref());
+        rows.add_row([
+            words::short(roster.team_name(&queue.team_id), 40),
+            queue.waiting.to_string(),
+            oldest.map_or_else(|| "-".to_owned(), |at| words::relative(now, at)),
+            queue
+                .estimated_wait
+                .map_or_else(|| "-".to_owned(), |it| format!("{} s", it.seconds)),
+        ]);
+    }
+    rows
+}
+
 pub(crate) fn yes(is: bool) -> String {
     if is { "yes" } else { "" }.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::flat;
+
+    #[test]
+    fn queues_are_shown_with_what_is_known() {
+        let queue = Queue {
+            team_id: "t".to_owned(),
+            waiting: 3,
+            oldest_wait_time: Some(prost_types::Timestamp {
+                seconds: 0,
+                nanos: 0,
+            }),
+            estimated_wait: Some(prost_types::Duration {
+                seconds: 240,
+                nanos: 0,
+            }),
+        };
+        let empty = Queue {
+            team_id: "u".to_owned(),
+            ..Queue::default()
+        };
+        let now = Timestamp::from_second(90).unwrap();
+        let text = flat(&render_queues(&[queue, empty], &Roster::default(), now).trim_fmt());
+        assert!(text.contains("t 3 1 min ago 240 s"), "{text}");
+        assert!(text.ends_with("u 0 - -"), "{text}");
+    }
 }

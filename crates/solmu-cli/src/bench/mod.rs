@@ -57,9 +57,9 @@ pub struct IngestArgs {
     /// Name of its e-mail account [default: the first one of the configuration]
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
-    /// SMTP connections
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1_000))]
-    connections: u16,
+    /// SMTP connections; several numbers (1,8,64) make a run each and a table of all
+    #[arg(long, default_value = "64", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    connections: Vec<u16>,
     /// Mails to send
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=2_000_000))]
     messages: u32,

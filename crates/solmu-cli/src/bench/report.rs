@@ -43,6 +43,8 @@ pub(crate) struct Report {
     pub(crate) limits: Option<Limits>,
     /// What reached how much of which limit.
     pub(crate) ratios: BTreeMap<String, f64>,
+    /// What the server said to the first mail that it refused for good.
+    pub(crate) first_refusal: Option<String>,
 }
 
 impl Report {
@@ -54,6 +56,22 @@ impl Report {
             && self
                 .expected_opened
                 .is_none_or(|expected| expected == self.opened)
+    }
+
+    /// Why the run proves nothing, if it does not.
+    pub(crate) fn fault(&self) -> Option<String> {
+        if let Some(refusal) = &self.first_refusal {
+            return Some(format!(
+                "{} mails were refused, the first with: {refusal}",
+                self.refused
+            ));
+        }
+        (!self.is_complete()).then(|| {
+            format!(
+                "not every mail had exactly its effect in time: accepted {}, filed {} of {}, tickets {}, assigned {}",
+                self.accepted, self.filed, self.expected_filed, self.opened, self.assigned
+            )
+        })
     }
 
     /// Takes the work of the engines, a mail.
@@ -237,6 +255,39 @@ impl Report {
     }
 }
 
+/// Several runs in one table, a row for each number of connections.
+pub(crate) fn render_all(reports: &[Report]) -> String {
+    let mut rows = figures_table(&[
+        "Connections",
+        "mails",
+        "accepted/s",
+        "assigned/s",
+        "250 p50 ms",
+        "250 p99 ms",
+        "assigned p50 ms",
+        "assigned p99 ms",
+        "CPU s per 1,000",
+    ]);
+    for report in reports {
+        let (accepted, assigned) = (&report.smtp_ms, &report.steady.accepted_to_assigned_ms);
+        rows.add_row([
+            report.connections.to_string(),
+            report.accepted.to_string(),
+            number(report.steady.accepted_per_second),
+            number(report.steady.done_per_second),
+            number(accepted.p50),
+            number(accepted.p99),
+            number(assigned.p50),
+            number(assigned.p99),
+            format!("{:.2}", report.cpu_seconds_per_1000_total),
+        ]);
+    }
+    let limits = reports.last().and_then(Report::beside_limits);
+    let tables = [Some(rows), limits].into_iter().flatten();
+    let tables: Vec<String> = tables.map(|table| table.trim_fmt()).collect();
+    tables.join("\n\n")
+}
+
 /// A table whose figures stand to the right.
 fn figures_table(header: &[&str]) -> Table {
     let mut rows = table(header);
@@ -301,7 +352,21 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}\nis not in\n{text}");
         }
+        let other = Report {
+            connections: 8,
+            accepted: 77,
+            ..Report::default()
+        };
+        let all = flat(&render_all(&[other, report.clone()]));
+        for part in [
+            "8 77 0.00 0.00",
+            "0 500 0.00 800",
+            "batched inserts of the same mails 8000",
+        ] {
+            assert!(all.contains(part), "{part}\nis not in\n{all}");
+        }
+        assert_eq!(report.fault(), None);
         report.assigned = 299;
-        assert!(!report.is_complete());
+        assert!(report.fault().unwrap().contains("assigned 299"));
     }
 }

@@ -132,7 +132,10 @@ async fn widen(
             capacity: agent.load.saturating_add(share).min(MOST),
             ..agent.clone()
         };
-        let request = UpdateAgentRequest { agent: Some(wider) };
+        let request = UpdateAgentRequest {
+            agent: Some(wider),
+            ..UpdateAgentRequest::default()
+        };
         client
             .routing()
             .update_agent(request)

@@ -248,7 +248,7 @@ impl<'a> Stage<'a> {
 
     /// What this run brought into the quarantine.
     async fn quarantined(&self, since: Timestamp) -> anyhow::Result<Vec<QuarantinedMessage>> {
-        let mut waiting = quarantine::fetch(self.session, &self.client, 5_000).await?;
+        let mut waiting = quarantine::fetch(self.session, &self.client, 5_000, false).await?;
         waiting.retain(|message| {
             let came = words::time(message.quarantine_time.as_ref());
             let is_new = came.is_some_and(|at| at.as_second() >= since.as_second() - 2);

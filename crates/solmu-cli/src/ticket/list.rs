@@ -126,6 +126,7 @@ mod tests {
             id: "t".to_owned(),
             display_name: "Support".to_owned(),
             default: true,
+            ..Team::default()
         };
         let roster = Roster {
             agents: vec![agent],

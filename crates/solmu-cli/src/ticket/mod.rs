@@ -1,7 +1,9 @@
 //! `solmu ticket`.
 
 mod change;
+mod forward;
 mod list;
+mod merge;
 mod show;
 mod watch;
 
@@ -66,6 +68,23 @@ pub enum TicketCommand {
         #[arg(required = true, num_args = 1..)]
         text: Vec<String>,
     },
+    /// Ask experts outside by mail; what they answer comes back as notes that the customer does not see
+    Forward {
+        /// Number (#1001) or id
+        ticket: String,
+        /// What they are asked
+        #[arg(required = true, num_args = 1..)]
+        text: Vec<String>,
+        /// Whom to ask: an address, or "Name <address>"; once for each
+        #[arg(long, required = true)]
+        to: Vec<String>,
+        /// Id of a message that goes along, once for each [default: the customer's last one]
+        #[arg(long)]
+        message: Vec<String>,
+        /// Status afterwards [default: unchanged]
+        #[arg(long)]
+        status: Option<StatusArg>,
+    },
     /// Give a ticket to an agent or a team
     Assign {
         /// Number (#1001) or id
@@ -76,6 +95,34 @@ pub enum TicketCommand {
         /// The new team, by name or id
         #[arg(long)]
         team: Option<String>,
+    },
+    /// Make tickets part of another one: their messages move there, and later mail follows
+    Merge {
+        /// Numbers (#1001) or ids of the tickets that move
+        #[arg(required = true, num_args = 1..)]
+        tickets: Vec<String>,
+        /// The ticket that goes on, by number or id
+        #[arg(long)]
+        into: String,
+        /// Why, for colleagues
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Take the merge of a ticket back
+    Unmerge {
+        /// Number (#1001) or id of the ticket that moved
+        ticket: String,
+        /// Why, for colleagues
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Give a customer's message a ticket of its own
+    Split {
+        /// Id of the message
+        message: String,
+        /// Why, for colleagues
+        #[arg(long, default_value = "")]
+        reason: String,
     },
     /// Move a ticket to another status
     Status {
@@ -176,11 +223,33 @@ pub(crate) async fn run(
         TicketCommand::Note { ticket, text } => {
             change::note(session, &ticket, &text.join(" ")).await
         }
+        TicketCommand::Forward {
+            ticket,
+            text,
+            to,
+            message,
+            status,
+        } => {
+            let question = forward::Question {
+                text: text.join(" "),
+                to,
+                messages: message,
+                status,
+            };
+            forward::run(session, &ticket, question).await
+        }
         TicketCommand::Assign {
             ticket,
             agent,
             team,
         } => change::assign(session, &ticket, agent, team).await,
+        TicketCommand::Merge {
+            tickets,
+            into,
+            reason,
+        } => merge::merge(session, &tickets, &into, reason).await,
+        TicketCommand::Unmerge { ticket, reason } => merge::unmerge(session, &ticket, reason).await,
+        TicketCommand::Split { message, reason } => merge::split(session, message, reason).await,
         TicketCommand::Status { ticket, status } => change::status(session, &ticket, status).await,
         TicketCommand::Priority { ticket, priority } => {
             change::priority(session, &ticket, priority).await

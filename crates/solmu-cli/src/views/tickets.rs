@@ -250,6 +250,9 @@ pub(crate) struct QuarantinedView {
     pub(crate) cause_code: String,
     pub(crate) automatic_class: String,
     pub(crate) quarantine_time: Option<Timestamp>,
+    pub(crate) reject_time: Option<Timestamp>,
+    pub(crate) rejected_by: String,
+    pub(crate) reject_reason: String,
 }
 
 impl From<&QuarantinedMessage> for QuarantinedView {
@@ -263,6 +266,9 @@ impl From<&QuarantinedMessage> for QuarantinedView {
             cause_code: message.cause_code.clone(),
             automatic_class: words::automatic(message.automatic_class),
             quarantine_time: words::time(message.quarantine_time.as_ref()),
+            reject_time: words::time(message.reject_time.as_ref()),
+            rejected_by: message.rejected_by.clone(),
+            reject_reason: message.reject_reason.clone(),
         }
     }
 }
