@@ -119,7 +119,7 @@ impl Floor {
                     considered: vec![self.considered(number, stands)],
                 });
             }
-            if shape.held_for == Some(former) && self.seats[number].reachable(stands.channel) {
+            if self.is_held(shape) {
                 return None;
             }
         }

@@ -61,9 +61,14 @@ impl Floor {
         true
     }
 
-    fn is_held(&self, shape: &Shape) -> bool {
+    /// Whether it waits for its former agent: one who is there and could take it, were they not full.
+    pub(crate) fn is_held(&self, shape: &Shape) -> bool {
         let holder = shape.held_for.and_then(|former| self.numbers.get(&former));
-        holder.is_some_and(|number| self.seats[*number].reachable(shape.channel))
+        holder.is_some_and(|number| {
+            self.seats[*number].reachable(shape.channel)
+                && self.is_member(*number, shape)
+                && !self.skill_lack(*number, shape)
+        })
     }
 
     /// The shortest path to somebody with room: the last full agent, which placement of theirs, who takes it.

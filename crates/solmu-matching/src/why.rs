@@ -114,13 +114,10 @@ impl Floor {
     pub fn why(&self, ticket: TicketId, limit: usize) -> Option<Why> {
         let stands = self.waiting.tickets.get(&ticket)?;
         let shape = &self.waiting.lines[stands.line].shape;
-        let mut why = Why::default();
-        if let Some(former) = shape.held_for
-            && let Some(number) = self.numbers.get(&former)
-            && self.seats[*number].reachable(stands.channel)
-        {
-            why.held_for = Some(former);
-        }
+        let mut why = Why {
+            held_for: shape.held_for.filter(|_| self.is_held(shape)),
+            ..Why::default()
+        };
         let everybody = Shape {
             needs: Vec::new(),
             ..shape.clone()

@@ -223,6 +223,8 @@ impl<'a> Batch<'a> {
             Moves::None => {}
             Moves::FromNowOn(set, events) => {
                 promise.name_policy();
+                // An edit of a policy may be dated later, and would win in a replay.
+                let at = at.max(promise.clocks.last_event_at());
                 let events = events.into_iter().map(|kind| ClockEvent::new(at, kind));
                 news.events.extend(events);
                 promise.policies = set;

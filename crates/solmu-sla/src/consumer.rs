@@ -6,7 +6,7 @@ use solmu_bus::{
     Bus, Cause, ConsumerSpec, Delivered, Family, Handler, Held, Lane, Verdict, streams,
 };
 use solmu_db::DbError;
-use solmu_domain::ids::TicketId;
+use solmu_domain::ids::EventId;
 use solmu_telemetry::TraceContext;
 
 use crate::{
@@ -77,7 +77,7 @@ impl Worker {
             match intake::read(&delivered.event) {
                 Ok(None) => {}
                 Ok(Some(arrival)) => {
-                    places.push((place, arrival.ticket));
+                    places.push((place, delivered.event.id));
                     todo.push(Todo {
                         id: delivered.event.id,
                         arrival,
@@ -90,8 +90,8 @@ impl Worker {
             }
         }
         let (failed, rest) = self.apply_but_for_failing(todo, held).await;
-        for (place, ticket) in places {
-            if let Some(cause) = failed.get(&ticket).or(rest.as_ref()) {
+        for (place, event) in places {
+            if let Some(cause) = failed.get(&event).or(rest.as_ref()) {
                 verdicts[place] = Verdict::Retry(cause.clone());
             }
         }
@@ -104,7 +104,7 @@ impl Worker {
         &self,
         mut todo: Vec<Todo>,
         held: &Held,
-    ) -> (BTreeMap<TicketId, Cause>, Option<Cause>) {
+    ) -> (BTreeMap<EventId, Cause>, Option<Cause>) {
         let mut failed = BTreeMap::new();
         while !todo.is_empty() {
             let work = Arc::new(todo);
@@ -115,9 +115,13 @@ impl Worker {
             let BatchError::Ticket { ticket, .. } = &error else {
                 return (failed, Some(cause_of(&error)));
             };
-            failed.insert(*ticket, Cause::new("clocks_refuse", &error));
-            let others = work.iter().filter(|todo| todo.arrival.ticket != *ticket);
-            todo = others.cloned().collect();
+            let cause = Cause::new("clocks_refuse", &error);
+            let (bad, others): (Vec<Todo>, Vec<Todo>) = work
+                .iter()
+                .cloned()
+                .partition(|todo| todo.arrival.concerns(*ticket));
+            failed.extend(bad.iter().map(|todo| (todo.id, cause.clone())));
+            todo = others;
         }
         (failed, None)
     }

@@ -44,6 +44,14 @@ pub(crate) enum What {
     },
 }
 
+impl Arrival {
+    /// Whether it changes the clocks of `ticket`: a merge changes those of two.
+    pub(crate) fn concerns(&self, ticket: TicketId) -> bool {
+        let source = matches!(self.what, What::Merged { source, .. } if source == ticket);
+        self.ticket == ticket || source
+    }
+}
+
 /// Fields that conditions of policies look at.
 const LOOKED_AT: [&str; 7] = [
     "priority",

@@ -321,7 +321,9 @@ impl Promise {
     fn forget_taken_back(&mut self) {
         let clocks = &self.clocks;
         self.announced.retain(|told| {
-            told.kind != InstantKind::Breach
+            // Steps after a deadline go with its breach.
+            let of_breach = told.kind == InstantKind::Breach || told.step.starts_with("after ");
+            !of_breach
                 || clocks.cycles().any(|cycle| {
                     cycle.metric == told.metric
                         && cycle.number == told.cycle

@@ -5,9 +5,9 @@ use std::{future::Future, time::Duration};
 /// Polls `condition` until it holds.
 ///
 /// # Panics
-/// With `what` after 30 seconds: long enough for a loaded machine, so that only a condition that will never hold fails.
+/// With `what` after two minutes: long enough for a loaded machine, so that only a condition that will never hold fails.
 pub async fn wait_for<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const PATIENCE: Duration = Duration::from_mins(2);
     let started = tokio::time::Instant::now();
     while !condition().await {
         assert!(

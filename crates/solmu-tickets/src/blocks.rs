@@ -116,7 +116,8 @@ pub async fn list(db: &Db, after: &str, limit: i64) -> Result<Vec<Block>, DbErro
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
-/// Those of `addresses` that are blocked: by a pattern, or as what a blocked contact writes from.
+/// Those of `addresses` that are blocked: by a pattern, or as what a blocked contact writes from. Who forged an address
+/// does not get its owner blocked.
 pub(crate) async fn among(
     tx: &mut PgConnection,
     addresses: &HashSet<String>,
@@ -130,7 +131,7 @@ pub(crate) async fn among(
             WHERE pattern IN (address, substring(address FROM '@[^@]*$')))
             OR EXISTS (SELECT 1 FROM tickets.identity JOIN tickets.contact ON contact.id = identity.contact_id
                 JOIN tickets.contact AS root ON root.id = coalesce(contact.root_id, contact.id)
-                WHERE identity.value = address AND root.blocked_at IS NOT NULL)",
+                WHERE identity.value = address AND identity.scope <> 'failed-checks' AND root.blocked_at IS NOT NULL)",
     )
     .bind(addresses.iter().map(String::as_str).collect::<Vec<_>>())
     .fetch_all(tx)

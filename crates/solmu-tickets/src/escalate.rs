@@ -85,6 +85,10 @@ fn reassign(
     now: Timestamp,
 ) -> Outcome {
     let id = |prefix: &str| -> Option<Uuid> { target.strip_prefix(prefix)?.parse().ok() };
+    // Nobody that we can read: the owner stays.
+    if !target.is_empty() && id("agent:").is_none() && id("team:").is_none() {
+        return Outcome::Nothing;
+    }
     let (agent, team) = (id("agent:"), id("team:").or(ticket.team_id));
     let before = (ticket.assignee_id, ticket.team_id);
     if (agent, team) == before {

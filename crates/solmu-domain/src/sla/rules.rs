@@ -142,6 +142,7 @@ impl ActionKind {
     /// Whether `target` is one that this kind can have.
     pub fn takes(self, target: &str) -> bool {
         let id = |text: &str| !text.is_empty() && text.len() <= 100;
+        let is_uuid = |text: &str| uuid::Uuid::parse_str(text).is_ok();
         match self {
             Self::Warn => target.is_empty(),
             Self::Notify | Self::AddFollower | Self::Webhook => id(target),
@@ -153,7 +154,7 @@ impl ActionKind {
                 target.is_empty()
                     || named
                         .iter()
-                        .any(|name| target.strip_prefix(name).is_some_and(id))
+                        .any(|name| target.strip_prefix(name).is_some_and(is_uuid))
             }
         }
     }

@@ -316,6 +316,13 @@ impl Ticket {
             && (facts.version > self.facts.version
                 || (rejected && facts.version == self.facts.version))
         {
+            // Taken away from them: not theirs before all others.
+            if facts.assignee.is_none()
+                && self.former.is_some()
+                && self.former == self.facts.assignee
+            {
+                self.former = None;
+            }
             self.notice_team(facts, &event.what);
             self.facts = facts.clone();
         }

@@ -372,7 +372,7 @@ pub(crate) async fn presence_set(
 ) -> Result<bool, DbError> {
     let changed = sqlx::query(
         "UPDATE routing.agent SET presence = $2, presence_at = $3, version = version + 1,
-            alive_until = CASE WHEN $2 = 'offline' THEN NULL ELSE alive_until END
+            alive_until = CASE WHEN $2 = 'offline' OR alive_until < $3 THEN NULL ELSE alive_until END
          WHERE id = $1 AND presence <> $2",
     )
     .bind(id.as_uuid())

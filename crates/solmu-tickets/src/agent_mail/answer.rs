@@ -105,6 +105,25 @@ async fn envelope(
         }
         Err(error) => return Err(error),
     };
+    let to = envelope
+        .recipient
+        .as_ref()
+        .map_or("", |it| it.value.as_str());
+    let mut named = work.message.to.iter().chain(&work.message.cc);
+    if envelope.channel() == Channel::Email
+        && named.any(|it| it.address.trim().eq_ignore_ascii_case(to))
+    {
+        // An illegal move leaves the status.
+        drop(move_status(
+            ticket,
+            Some(Status::WaitingOnCustomer),
+            work.now,
+            config,
+        ));
+        return Ok(Err(
+            "the agent wrote to the customer directly: not sent again".to_owned(),
+        ));
+    }
     match move_status(ticket, Some(Status::WaitingOnCustomer), work.now, config) {
         Ok(()) => Ok(Ok(envelope)),
         Err(error) => Ok(Err(format!("not sent to the customer: {error}"))),

@@ -4,7 +4,7 @@
 //! so that whatever was missed while a service was away is right again after the next question. While the router does
 //! not answer, what was known holds.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use solmu_domain::contact::EmailAddress;
 use solmu_proto::routing::v1::{
@@ -92,15 +92,13 @@ pub(crate) async fn store(context: &Context, agents: &[Agent]) -> Result<(), Tic
         Some((id, agent.display_name.replace('\0', ""), address))
     });
     let usable: Vec<_> = usable.collect();
-    let claims = |address: &EmailAddress| {
-        let same = usable
-            .iter()
-            .filter(|(_, _, other)| other.as_str() == address.as_str());
-        same.count()
-    };
+    let mut claims: HashMap<&str, usize> = HashMap::new();
+    for (_, _, address) in &usable {
+        *claims.entry(address.as_str()).or_default() += 1;
+    }
     let known: Vec<_> = usable
         .iter()
-        .filter(|(_, _, address)| claims(address) == 1)
+        .filter(|(_, _, address)| claims.get(address.as_str()) == Some(&1))
         .collect();
     let columns = Arc::new((
         known.iter().map(|(id, _, _)| *id).collect::<Vec<_>>(),

@@ -3,9 +3,14 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use prost::Message as _;
 use solmu_bus::envelope::to_proto_time;
 use solmu_db::{ToSqlx as _, outbox, outbox::Owner};
-use solmu_proto::{contact::v1 as proto, types::v1::Actor};
+use solmu_proto::{
+    contact::v1 as proto,
+    inbound::v1::{MessageReceived, raw_original::Place},
+    types::v1::Actor,
+};
 use solmu_telemetry::TraceContext;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -60,13 +65,14 @@ async fn erase_in(
         return Err(ContactError::invalid("confirm_display_name", why));
     }
     let contacts = graph::members(&mut *tx, &[root.id]).await?;
+    graph::refuse_guessed(&mut *tx, &contacts).await?;
     let values: Vec<String> =
         sqlx::query_scalar("SELECT value FROM tickets.identity WHERE contact_id = ANY($1)")
             .bind(&contacts)
             .fetch_all(&mut *tx)
             .await?;
     let messages = messages_of(tx, &contacts).await?;
-    let objects = free_objects(tx, &messages).await?;
+    let objects = free_objects(tx, &messages, &values).await?;
     sqlx::query(
         "UPDATE tickets.message SET author_name = '', address = '', author_address = '', subject = '', body_text = $2,
             body_html = '', attachments = '[]', fields = NULL, notices = '{}', quote_offset = NULL,
@@ -116,12 +122,20 @@ async fn erase_in(
     })
 }
 
-/// What they wrote, and everything on their tickets: answers quote them.
+/// What they wrote, and everything on their tickets: answers quote them. A message that a merge moved belongs to whose
+/// ticket it was on.
 async fn messages_of(tx: &mut PgConnection, contacts: &[Uuid]) -> Result<Vec<Uuid>, ContactError> {
     let ids = sqlx::query_scalar(
-        "SELECT id FROM tickets.message WHERE author_kind = 1 AND author_id = ANY($2::text[]) UNION
+        "WITH home AS (SELECT DISTINCT ON (moved.message_id) moved.message_id, source.contact_id
+            FROM tickets.merged_message AS moved
+            JOIN tickets.ticket_merge AS merge ON merge.id = moved.merge_id AND merge.unmerged_at IS NULL
+            JOIN tickets.ticket AS source ON source.id = merge.source_id
+            ORDER BY moved.message_id, merge.merged_at, merge.id)
+         SELECT id FROM tickets.message WHERE author_kind = 1 AND author_id = ANY($2::text[]) UNION
          SELECT message.id FROM tickets.ticket JOIN tickets.message ON message.ticket_id = ticket.id
-         WHERE ticket.contact_id = ANY($1)",
+            LEFT JOIN home ON home.message_id = message.id
+            WHERE ticket.contact_id = ANY($1) AND (home.contact_id IS NULL OR home.contact_id = ANY($1)) UNION
+         SELECT message_id FROM home WHERE contact_id = ANY($1)",
     )
     .bind(contacts)
     .bind(contacts.iter().map(Uuid::to_string).collect::<Vec<_>>())
@@ -130,11 +144,13 @@ async fn messages_of(tx: &mut PgConnection, contacts: &[Uuid]) -> Result<Vec<Uui
     Ok(ids)
 }
 
-/// Removes originals, and notes the objects that nothing of theirs needs any more. The bytes go by reference: whoever
-/// looks after the object store removes what stands in tickets.erased_object.
+/// Removes originals, and notes the objects that nobody needs any more: keys are made of the content, so others may
+/// have sent the same file. The bytes go by reference: whoever looks after the object store removes what stands in
+/// tickets.erased_object, after another look at who needs it.
 async fn free_objects(
     tx: &mut PgConnection,
     messages: &[Uuid],
+    values: &[String],
 ) -> Result<BTreeSet<String>, ContactError> {
     let attachments: Vec<serde_json::Value> = sqlx::query_scalar(
         "SELECT attachments FROM tickets.message WHERE id = ANY($1) AND attachments <> '[]'",
@@ -154,7 +170,18 @@ async fn free_objects(
     .fetch_all(&mut *tx)
     .await?;
     keys.extend(originals.into_iter().flatten());
+    keys.extend(waiting_objects(tx, values).await?);
     keys.remove("");
+    let used: Vec<String> = sqlx::query_scalar(
+        "SELECT key FROM (SELECT part->>'object_key' AS key FROM tickets.message,
+                jsonb_array_elements(attachments) AS part WHERE attachments <> '[]' AND NOT (message.id = ANY($2))
+            UNION SELECT object_key FROM tickets.raw_original) AS needed WHERE key = ANY($1)",
+    )
+    .bind(keys.iter().map(String::as_str).collect::<Vec<_>>())
+    .bind(messages)
+    .fetch_all(&mut *tx)
+    .await?;
+    keys.retain(|key| !used.contains(key));
     sqlx::query(
         "INSERT INTO tickets.erased_object (key) SELECT * FROM unnest($1::text[]) ON CONFLICT DO NOTHING",
     )
@@ -164,12 +191,38 @@ async fn free_objects(
     Ok(keys)
 }
 
+/// Files of theirs that wait in the quarantine.
+async fn waiting_objects(
+    tx: &mut PgConnection,
+    values: &[String],
+) -> Result<BTreeSet<String>, ContactError> {
+    let waiting: Vec<Vec<u8>> =
+        sqlx::query_scalar("SELECT message FROM tickets.quarantine WHERE sender = ANY($1)")
+            .bind(values)
+            .fetch_all(tx)
+            .await?;
+    let mut keys = BTreeSet::new();
+    for message in waiting {
+        let Ok(message) = MessageReceived::decode(message.as_slice()) else {
+            continue;
+        };
+        keys.extend(message.attachments.into_iter().map(|it| it.object_key));
+        if let Some(Place::ObjectKey(key)) = message.raw.and_then(|raw| raw.place) {
+            keys.insert(key);
+        }
+    }
+    Ok(keys)
+}
+
 /// Removes what leads to them: identities, evidence, their part in tickets, what waits of theirs.
 async fn forget(
     tx: &mut PgConnection,
     contacts: &[Uuid],
     values: &[String],
 ) -> Result<(), ContactError> {
+    // Under these a sender whose checks failed stands for themselves.
+    let failed = values.iter().map(|value| format!("failed:{value}"));
+    let values: Vec<String> = values.iter().cloned().chain(failed).collect();
     for statement in [
         "DELETE FROM tickets.identity WHERE contact_id = ANY($1)",
         "DELETE FROM tickets.sighting_value WHERE sighting_id IN
@@ -196,9 +249,15 @@ async fn forget(
         "DELETE FROM tickets.quarantine WHERE sender = ANY($1)",
         "DELETE FROM tickets.loop_budget WHERE address = ANY($1)",
         "DELETE FROM tickets.thread_claim WHERE party = ANY($1)",
+        "DELETE FROM tickets.participant WHERE address = ANY($1)",
+        "UPDATE tickets.ticket_merge SET participants =
+            ARRAY(SELECT it FROM unnest(participants) AS it WHERE it <> ALL($1)) WHERE participants && $1",
+        // Nobody's name, and not the empty one: that says that the mail itself is there.
+        "UPDATE tickets.thread_key SET named_by = ' erased' WHERE named_by = ANY($1)",
+        "DELETE FROM tickets.early_report WHERE address = ANY($1)",
     ] {
         sqlx::query(statement)
-            .bind(values)
+            .bind(&values)
             .execute(&mut *tx)
             .await?;
     }

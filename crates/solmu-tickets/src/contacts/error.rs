@@ -38,6 +38,9 @@ pub(crate) enum ContactError {
     /// The merge does not hold any more.
     #[error("merge '{0}' was taken back already")]
     Undone(Uuid),
+    /// The person is put together by a guess.
+    #[error("merge '{0}' was guessed: take it back, and merge by hand if it is right")]
+    Guessed(Uuid),
     /// The person would be made of more contacts than anybody has.
     #[error("a contact stands for at most {0} others: look for what they have in common")]
     TooLarge(usize),
@@ -86,6 +89,10 @@ impl From<ContactError> for ApiError {
             },
             error @ ContactError::Undone(_) => Self::FailedPrecondition {
                 reason: "MERGE_TAKEN_BACK",
+                message: error.to_string(),
+            },
+            error @ ContactError::Guessed(_) => Self::FailedPrecondition {
+                reason: "MERGE_GUESSED",
                 message: error.to_string(),
             },
             error @ ContactError::TooLarge(_) => Self::FailedPrecondition {

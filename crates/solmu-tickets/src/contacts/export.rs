@@ -28,6 +28,7 @@ pub(crate) async fn begin(db: &Db, contact: Uuid) -> Result<Export, ContactError
     let mut connection = db.pool().acquire().await?;
     let root = read::root(&mut connection, contact).await?.id;
     let members = graph::members(&mut connection, &[root]).await?;
+    graph::refuse_guessed(&mut connection, &members).await?;
     let mut head = Vec::new();
     for (kind, statement) in TABLES {
         head.extend(rows(&mut connection, kind, statement, &members).await?);
@@ -101,13 +102,22 @@ pub(crate) async fn next(
     }
     // What they wrote, and what was said to them in public. Notes of colleagues are not theirs.
     let rows: Vec<(Uuid, Value)> = sqlx::query_as(
-        "SELECT id, jsonb_build_object('id', id, 'ticket_id', ticket_id, 'sequence', sequence, 'channel', channel,
+        "WITH home AS (SELECT DISTINCT ON (moved.message_id) moved.message_id, source.contact_id
+            FROM tickets.merged_message AS moved
+            JOIN tickets.ticket_merge AS merge ON merge.id = moved.merge_id AND merge.unmerged_at IS NULL
+            JOIN tickets.ticket AS source ON source.id = merge.source_id
+            ORDER BY moved.message_id, merge.merged_at, merge.id)
+         SELECT id, jsonb_build_object('id', id, 'ticket_id', ticket_id, 'sequence', sequence, 'channel', channel,
             'account', account, 'author_kind', author_kind, 'author_name', author_name, 'address', address,
             'subject', subject, 'text', body_text, 'html', body_html, 'attachments', attachments, 'fields', fields,
             'created_at', created_at)
          FROM (SELECT * FROM tickets.message WHERE author_kind = $3 AND author_id = ANY($2::text[]) UNION
             SELECT message.* FROM tickets.ticket JOIN tickets.message ON message.ticket_id = ticket.id
-            WHERE ticket.contact_id = ANY($1) AND message.public AND message.author_kind <> $3) AS message
+            LEFT JOIN home ON home.message_id = message.id
+            WHERE ticket.contact_id = ANY($1) AND (home.contact_id IS NULL OR home.contact_id = ANY($1))
+                AND message.public AND message.author_kind <> $3 UNION
+            SELECT message.* FROM home JOIN tickets.message ON message.id = home.message_id
+            WHERE home.contact_id = ANY($1) AND message.public AND message.author_kind <> $3) AS message
          WHERE $4::uuid IS NULL OR id > $4 ORDER BY id LIMIT $5",
     )
     .bind(&at.members)

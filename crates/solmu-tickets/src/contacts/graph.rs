@@ -7,7 +7,7 @@
 //! One merge at a time in the whole deployment: a lock of the transaction. Merges are rare and short; locking the two
 //! trees in order was rejected, because who is in a tree is known only after it is locked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use solmu_bus::envelope::to_proto_time;
@@ -118,6 +118,28 @@ pub(crate) async fn edges(
             created_at: created_at.to_jiff(),
         });
     Ok(edges.collect())
+}
+
+/// Rules whose merges are certain enough to show or remove somebody's data by.
+const SURE: [&str; 5] = [
+    BY_HAND,
+    "same_account",
+    "same_platform_id",
+    "proven_address",
+    "proven_number",
+];
+
+/// Refuses a person who is put together by a guess: what was only claimed must neither show nor remove data of somebody
+/// else.
+pub(crate) async fn refuse_guessed(
+    tx: &mut PgConnection,
+    contacts: &[Uuid],
+) -> Result<(), ContactError> {
+    let edges = edges(tx, contacts).await?;
+    match edges.iter().find(|it| !SURE.contains(&it.rule.as_str())) {
+        Some(guess) => Err(ContactError::Guessed(guess.id)),
+        None => Ok(()),
+    }
 }
 
 /// Who stands for each of `contacts` by `edges`, which are in order.
@@ -320,20 +342,6 @@ pub(crate) async fn forget_apart(
     .execute(tx)
     .await?;
     Ok(())
-}
-
-/// Pairs among `contacts` that a person said are two people.
-pub(crate) async fn apart(
-    tx: &mut PgConnection,
-    contacts: &[Uuid],
-) -> Result<BTreeSet<(Uuid, Uuid)>, ContactError> {
-    let rows: Vec<(Uuid, Uuid)> = sqlx::query_as(
-        "SELECT first_id, second_id FROM tickets.contact_apart WHERE first_id = ANY($1) AND second_id = ANY($1)",
-    )
-    .bind(contacts)
-    .fetch_all(tx)
-    .await?;
-    Ok(rows.into_iter().collect())
 }
 
 #[cfg(test)]

@@ -4,11 +4,7 @@
 //! they should be by all that is known now. Which message came first does not matter to the outcome, only to who stands
 //! for both. What a person merged or took apart by hand is never touched.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use solmu_db::{SqlTimestamp, ToSqlx as _, outbox, outbox::Owner};
@@ -39,7 +35,9 @@ const BATCH: i64 = 50;
 pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken) {
     loop {
         match round(&context).await {
-            Ok(looked) if looked == usize::try_from(BATCH).unwrap_or(0) => continue,
+            Ok(looked) if looked == usize::try_from(BATCH).unwrap_or(0) && !stop.is_cancelled() => {
+                continue;
+            }
             Ok(_) => {}
             Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -78,13 +76,19 @@ async fn link_in(tx: &mut PgConnection, context: &Context) -> Result<usize, Cont
         return Ok(0);
     }
     let now = context.clock.now();
-    let seeds: Vec<Uuid> = sqlx::query_scalar(
+    let mut seeds: Vec<Uuid> = sqlx::query_scalar(
         "SELECT id FROM tickets.sighting WHERE pending ORDER BY seen_at, id LIMIT $1",
     )
     .bind(BATCH)
     .fetch_all(&mut *tx)
     .await?;
-    let around = neighbours::around(tx, &seeds).await?;
+    let found = seeds.len();
+    let mut around = neighbours::around(tx, &seeds).await?;
+    // One crowded sender must not hide what the others have in common: it is looked at alone.
+    while !around.complete && seeds.len() > 1 {
+        seeds.truncate(seeds.len() / 2);
+        around = neighbours::around(tx, &seeds).await?;
+    }
     let resolution = resolve(&around.sightings, &Limits::default());
     let mut events = EventSink::new(
         &context.bus,
@@ -101,7 +105,7 @@ async fn link_in(tx: &mut PgConnection, context: &Context) -> Result<usize, Cont
         .execute(&mut *tx)
         .await?;
     outbox::add(tx, Owner::Tickets, events.rows(), now).await?;
-    Ok(seeds.len())
+    Ok(found)
 }
 
 /// The resolver, as whom merges are made.
@@ -117,7 +121,6 @@ struct Linking<'a> {
     /// Who is older stands for both.
     created: BTreeMap<Uuid, Timestamp>,
     edges: Vec<Edge>,
-    apart: BTreeSet<(Uuid, Uuid)>,
 }
 
 impl<'a> Linking<'a> {
@@ -150,7 +153,6 @@ impl<'a> Linking<'a> {
                 .map(|(id, at)| (id, at.to_jiff()))
                 .collect(),
             edges: graph::edges(tx, &ids).await?,
-            apart: graph::apart(tx, &ids).await?,
         })
     }
 
@@ -260,19 +262,20 @@ impl<'a> Linking<'a> {
         a: Uuid,
         b: Uuid,
     ) -> Result<bool, ContactError> {
-        if self.apart.is_empty() {
-            return Ok(false);
-        }
         let roots = graph::roots(tx, &[a, b]).await?;
         let root = |id: Uuid| roots.get(&id).copied().unwrap_or(id);
         let (ours, theirs) = (
             graph::members(tx, &[root(a)]).await?,
             graph::members(tx, &[root(b)]).await?,
         );
-        let found = self.apart.iter().any(|(first, second)| {
-            ours.contains(first) && theirs.contains(second)
-                || ours.contains(second) && theirs.contains(first)
-        });
+        let found = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM tickets.contact_apart
+                WHERE (first_id = ANY($1) AND second_id = ANY($2)) OR (first_id = ANY($2) AND second_id = ANY($1)))",
+        )
+        .bind(&ours)
+        .bind(&theirs)
+        .fetch_one(tx)
+        .await?;
         Ok(found)
     }
 }

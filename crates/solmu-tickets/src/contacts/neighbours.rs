@@ -27,7 +27,7 @@ pub(super) const OF_CONTACTS: &str = "WITH roots AS (SELECT DISTINCT coalesce(ro
             people AS (SELECT id FROM roots UNION
                 SELECT contact.id FROM roots JOIN tickets.contact ON contact.root_id = roots.id)
          SELECT sighting.id FROM people CROSS JOIN LATERAL (
-            SELECT id FROM tickets.sighting WHERE sighting.contact_id = people.id LIMIT $2) AS sighting";
+            SELECT id FROM tickets.sighting WHERE sighting.contact_id = people.id ORDER BY seen_at, id LIMIT $2) AS sighting";
 
 /// Sightings that have to do with each other.
 #[derive(Debug, Default)]
@@ -83,6 +83,11 @@ pub(super) async fn around(
         next.retain(|id| !known.contains_key(id) && !wanted.contains(id));
         wanted = next;
     }
+    let mut of: BTreeMap<Uuid, i64> = BTreeMap::new();
+    for row in known.values() {
+        *of.entry(row.contact_id).or_default() += 1;
+    }
+    complete &= of.values().all(|count| *count < MAX_PER_VALUE);
     let mut neighbours = Neighbours {
         complete,
         ..Neighbours::default()

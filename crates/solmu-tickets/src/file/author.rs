@@ -90,6 +90,13 @@ fn standing(message: &MessageReceived) -> Standing {
         .as_ref()
         .map(solmu_proto::inbound::v1::Authenticity::verdict);
     match verdict {
+        // A list that names the author in a header of its own proves itself and not them.
+        Some(Verdict::Verified)
+            if message.channel() == Channel::Email
+                && crate::agent_mail::proven_address(message).is_none() =>
+        {
+            Standing::Claimed
+        }
         Some(Verdict::Verified) => Standing::Verified,
         Some(Verdict::Failed) if message.channel() == Channel::Email => Standing::Failed,
         _ => Standing::Claimed,

@@ -15,9 +15,9 @@ use uuid::Uuid;
 use super::{
     author::Author,
     budget::{Budgets, Kind},
-    load::load_filed,
+    load::{columns, load_filed},
     repeat::{Names, choose},
-    thread::{own_key, signed_tickets},
+    thread::{keys_of, own_key, signed_tickets},
     words::sender_address,
     work::Quarantined,
     write::{tell_quarantined, write_quarantine},
@@ -158,19 +158,36 @@ impl Work<'_, '_> {
                 Ok(Outcome::Filed(ticket.id))
             }
             Diversion::Agent(agent, AgentMail::OnTicket { ticket, addressed }) => {
+                let requester = contact_of(tx, *ticket).await?;
                 let Some(mut ticket) = lock_newest(tx, *ticket).await? else {
                     return Ok(Outcome::Ordinary);
                 };
+                if writes_as_customer(tx, &ticket, agent).await? {
+                    return Ok(Outcome::Ordinary);
+                }
+                // The ticket that it leads to now may be of somebody else, who must not get this answer.
+                let addressed = *addressed && requester == Some(ticket.contact_id);
                 let human = self.class().is_human();
                 let cap = human.then_some(Kind::AgentAnswer);
                 let Some(names) = self.admit(tx, ticket.id, cap).await? else {
                     return Ok(Outcome::Nothing);
                 };
                 let id = names.id;
-                agent_mail::answer::file(self, tx, agent, &mut ticket, *addressed, id).await?;
+                agent_mail::answer::file(self, tx, agent, &mut ticket, addressed, id).await?;
                 Ok(Outcome::Filed(ticket.id))
             }
             Diversion::Agent(agent, AgentMail::Opens(start)) => {
+                if let Some(known) = answered_ticket(tx, self.message).await?
+                    && let Some(mut ticket) = lock_newest(tx, known).await?
+                    && ticket.status.is_open()
+                {
+                    let Some(names) = self.admit(tx, ticket.id, None).await? else {
+                        return Ok(Outcome::Nothing);
+                    };
+                    agent_mail::answer::file(self, tx, agent, &mut ticket, false, names.id).await?;
+                    self.add_own_key(tx, &ticket).await?;
+                    return Ok(Outcome::Filed(ticket.id));
+                }
                 let Some(names) = self.admit(tx, Uuid::nil(), None).await? else {
                     return Ok(Outcome::Nothing);
                 };
@@ -285,6 +302,55 @@ impl Work<'_, '_> {
         let sent = self.message.sent_time.as_ref();
         sent.map(solmu_bus::envelope::from_proto_time)
     }
+}
+
+/// Whose ticket it is.
+async fn contact_of(tx: &mut PgConnection, ticket: Uuid) -> Result<Option<Uuid>, TicketError> {
+    let contact = sqlx::query_scalar("SELECT contact_id FROM tickets.ticket WHERE id = $1");
+    Ok(contact.bind(ticket).fetch_optional(tx).await?)
+}
+
+/// Whether the agent is the requester here: somebody of the desk who asks the desk.
+async fn writes_as_customer(
+    tx: &mut PgConnection,
+    ticket: &Ticket,
+    agent: &Agent,
+) -> Result<bool, TicketError> {
+    let theirs = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM tickets.message
+            WHERE ticket_id = $1 AND author_kind = 1 AND author_id = $2 AND address = $3)",
+    )
+    .bind(ticket.id)
+    .bind(ticket.contact_id.to_string())
+    .bind(&agent.address)
+    .fetch_one(tx)
+    .await?;
+    Ok(theirs)
+}
+
+/// The ticket of a message that `mail` answers: an agent's answer to all in a thread in which the desk was copied opens
+/// no further ticket.
+async fn answered_ticket(
+    tx: &mut PgConnection,
+    mail: &MessageReceived,
+) -> Result<Option<Uuid>, TicketError> {
+    let own = own_key(mail);
+    let answered = keys_of(mail)
+        .into_iter()
+        .filter(|key| own.as_ref() != Some(key))
+        .collect();
+    let (channels, accounts, names) = columns(answered);
+    let ticket = sqlx::query_scalar(
+        "SELECT thread.ticket_id FROM unnest($1::smallint[], $2::text[], $3::text[]) AS wanted (channel, account, key)
+         JOIN tickets.thread_key AS thread USING (channel, account, key)
+         WHERE thread.named_by = '' ORDER BY thread.ticket_id LIMIT 1",
+    )
+    .bind(channels)
+    .bind(accounts)
+    .bind(names)
+    .fetch_optional(tx)
+    .await?;
+    Ok(ticket)
 }
 
 /// Locks the ticket that `id` leads to: what it became part of, or what followed it.

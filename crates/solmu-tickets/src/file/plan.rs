@@ -128,7 +128,7 @@ impl<'a> Plan<'a> {
         let waits = !class.opens_ticket() && !self.released;
         match place {
             Place::Nowhere | Place::NamedBy(_) if waits => {
-                let awaits = place == Place::Nowhere;
+                let awaits = place == Place::Nowhere && !incoming.author.failed();
                 self.quarantine(incoming, quarantine_cause(class), awaits);
                 Ok(())
             }

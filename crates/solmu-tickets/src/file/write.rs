@@ -329,6 +329,7 @@ pub(super) async fn write_quarantine(
             $7::smallint[], $8::bytea[], $9::timestamptz[])
          ON CONFLICT (message_id) DO UPDATE SET released_at = NULL, rejected_at = NULL,
             cause_code = excluded.cause_code, sweep_at = excluded.sweep_at
+                + greatest(least((excluded.quarantined_at - known.quarantined_at) / 2, interval '1 hour'), interval '0')
          WHERE known.released_at IS NOT NULL",
     )
     .bind(column!(|it| it.id))

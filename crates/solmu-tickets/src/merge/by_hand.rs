@@ -114,7 +114,9 @@ async fn take_in(
 ) -> Result<Merge, TicketError> {
     let now = context.clock.now();
     // A customer who waits there waits here.
-    let waits = matches!(source.status, Status::New | Status::CustomerReplied);
+    // Work that goes on there goes on here: a ticket that is over has no owner.
+    let waits = matches!(source.status, Status::New | Status::CustomerReplied)
+        || (target.status == Status::Resolved && source.status.is_open());
     if waits && let ReplyEffect::Join(status) = target.status.customer_replied(true) {
         let changes = status != target.status;
         target.status = status;

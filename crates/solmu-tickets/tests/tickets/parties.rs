@@ -252,13 +252,18 @@ async fn a_forged_sender_is_not_who_they_say() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn less_proof_than_before_is_marked() {
     let world = World::new().await;
-    let mut proven = judged(mail(ROOT, AINO), Verdict::Verified);
-    proven.sender.as_mut().unwrap().identities[0].assurance =
-        solmu_proto::types::v1::Assurance::Proven.into();
-    let ticket = world.file(&proven).await.unwrap();
+    let ticket = world.file(&proven(mail(ROOT, AINO))).await.unwrap();
     let claimed = judged(answer("c@c.example", AINO, &[ROOT]), Verdict::Unverified);
     assert_eq!(world.file(&claimed).await.unwrap().id, ticket.id);
     assert!(world.notices(&claimed).await[0].contains("be careful"));
+}
+
+/// The same, by somebody whose address is proven.
+fn proven(message: MessageReceived) -> MessageReceived {
+    let mut message = judged(message, Verdict::Verified);
+    message.sender.as_mut().unwrap().identities[0].assurance =
+        solmu_proto::types::v1::Assurance::Proven.into();
+    message
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -270,7 +275,7 @@ async fn an_agent_may_write_everywhere_if_it_is_one_for_certain() {
     .await;
     let ticket = world.file(&mail(ROOT, AINO)).await.unwrap();
     let agent = |id: &str, root: &str| answer(id, "agent@desk.example", &[root]);
-    let verified = judged(agent("a1@desk.example", ROOT), Verdict::Verified);
+    let verified = proven(agent("a1@desk.example", ROOT));
     assert_eq!(world.file(&verified).await.unwrap().id, ticket.id);
     let other = world
         .file(&mail("other@d.example", "matti@d.example"))
@@ -278,6 +283,14 @@ async fn an_agent_may_write_everywhere_if_it_is_one_for_certain() {
         .unwrap();
     let claimed = agent("a2@desk.example", "other@d.example");
     assert_ne!(world.file(&claimed).await.unwrap().id, other.id);
+    // What a list proves of itself says nothing about the author whom it names.
+    let third = world
+        .file(&mail("third@e.example", "eeva@e.example"))
+        .await
+        .unwrap();
+    let listed = agent("a3@desk.example", "third@e.example");
+    let listed = judged(listed, Verdict::Verified);
+    assert_ne!(world.file(&listed).await.unwrap().id, third.id);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
