@@ -392,3 +392,42 @@ async fn the_owner_is_told_if_that_is_wanted() {
         0
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_to_a_ticket_of_one_customer_never_goes_to_another() {
+    let api = Api::configured(config()).await;
+    let world = &api.world;
+    with_agent(world, AGENT, VILLE).await;
+    let aino = opened(world).await;
+    let matti = world
+        .file(&mail("m@d.example", "matti@d.example"))
+        .await
+        .unwrap();
+    crate::merges::merge(&api, &[aino.id], matti.id)
+        .await
+        .unwrap();
+    let sent = proven(to_ticket("a1@desk.example", VILLE, aino.id));
+    assert_eq!(world.file(&sent).await.unwrap().id, matti.id);
+    assert!(world.told::<MessageQueued>().await.is_empty());
+    let (kind, public, text, notices) = stored(world, &sent).await;
+    assert_eq!(
+        (i32::from(kind), public, text.as_str()),
+        (Kind::Agent.into(), false, TEXT),
+        "a note"
+    );
+    assert_eq!(notices.len(), 1, "which says why");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_who_asks_the_desk_is_a_customer() {
+    let world = world().await;
+    let asked = world
+        .file(&proven(mail("q@desk.example", VILLE)))
+        .await
+        .unwrap();
+    let more = proven(to_ticket("q2@desk.example", VILLE, asked.id));
+    assert_eq!(world.file(&more).await.unwrap().id, asked.id);
+    assert!(world.told::<MessageQueued>().await.is_empty());
+    let (kind, public, _, _) = stored(&world, &more).await;
+    assert_eq!((i32::from(kind), public), (Kind::Customer.into(), true));
+}

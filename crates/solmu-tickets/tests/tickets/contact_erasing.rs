@@ -148,3 +148,65 @@ async fn nobody_any_more(api: &Api, erased: Uuid, other: Uuid) {
     assert_eq!(reason(&refused.unwrap_err()), "CONTACT_ERASED");
     assert_eq!(api.world.told::<ContactMerged>().await.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_need_or_wrote_outlives_an_erasure() {
+    let api = Api::new().await;
+    let world = &api.world;
+    let terms = || Attachment {
+        object_key: "attachments/te/rms".to_owned(),
+        filename: "terms.pdf".to_owned(),
+        ..Attachment::default()
+    };
+    let mut first = mail("1@a.example", "aino@a.example");
+    first.attachments = vec![terms()];
+    let aino = world.file(&first).await.unwrap();
+    let mut second = mail("2@b.example", "berta@b.example");
+    second.attachments = vec![terms()];
+    let berta = world.file(&second).await.unwrap();
+    crate::merges::merge(&api, &[aino.id], berta.id)
+        .await
+        .unwrap();
+    let name = get(&api, berta.contact_id).await.display_name;
+    let erased = erase(&api, berta.contact_id, &name).await.unwrap();
+    assert_eq!((erased.messages, erased.objects), (1, 0));
+    let text: String =
+        sqlx::query_scalar("SELECT body_text FROM tickets.message WHERE author_id = $1")
+            .bind(aino.contact_id.to_string())
+            .fetch_one(world.pool())
+            .await
+            .unwrap();
+    assert!(text.contains("words of 1@a.example"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_erased_or_told_by_a_guess() {
+    let api = Api::new().await;
+    let world = &api.world;
+    let one = world
+        .file(&mail("1@a.example", "aino@a.example"))
+        .await
+        .unwrap()
+        .contact_id;
+    let other = world
+        .file(&mail("2@b.example", "berta@b.example"))
+        .await
+        .unwrap()
+        .contact_id;
+    let merge = merge(&api, one, other).await.unwrap();
+    sqlx::query("UPDATE tickets.contact_merge SET rule = 'claimed_number'")
+        .execute(world.pool())
+        .await
+        .unwrap();
+    let refused = erase(&api, other, &merge.display_name).await.unwrap_err();
+    assert_eq!(reason(&refused), "MERGE_GUESSED");
+    let request = ExportContactRequest {
+        contact_id: other.to_string(),
+    };
+    let refused = api
+        .contacts()
+        .export_contact(api.admin(request))
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&refused), "MERGE_GUESSED");
+}
