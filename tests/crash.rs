@@ -34,7 +34,7 @@ const PROCESSES: [(&str, &str); 6] = [
     ("sla", "sla"),
 ];
 /// How long accepted mail may take to be filed, routed and timed once all is well.
-const SETTLE: Duration = Duration::from_secs(45);
+const SETTLE: Duration = Duration::from_mins(2);
 /// Open tickets of each agent at most: fewer in sum than tickets, so that some have to wait.
 const CAPACITY: i32 = 60;
 

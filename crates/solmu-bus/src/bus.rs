@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_nats::{ConnectOptions, ServerAddr, jetstream};
+use tokio::sync::watch;
 
 use crate::family::{Family, shard_of};
 
@@ -93,6 +94,7 @@ pub struct Bus {
     client: async_nats::Client,
     jetstream: jetstream::Context,
     config: BusConfig,
+    connections: watch::Receiver<u64>,
 }
 
 impl Bus {
@@ -107,8 +109,15 @@ impl Bus {
             return Err(BusError::BadNamespace(config.namespace));
         }
         let servers = parse_servers(url)?;
+        let (counter, connections) = watch::channel(0);
         let client = credentials_of(&servers)
             .name("solmu")
+            .event_callback(move |event| {
+                if matches!(event, async_nats::Event::Connected) {
+                    counter.send_modify(|made| *made += 1);
+                }
+                std::future::ready(())
+            })
             .retry_on_initial_connect()
             .connection_timeout(Duration::from_secs(5))
             .reconnect_delay_callback(|attempt| {
@@ -124,7 +133,13 @@ impl Bus {
             client,
             jetstream,
             config,
+            connections,
         })
+    }
+
+    /// Counts the connections made so far, the first included.
+    pub(crate) fn connections(&self) -> watch::Receiver<u64> {
+        self.connections.clone()
     }
 
     /// Whether the connection stands now.

@@ -52,6 +52,7 @@ pub async fn run(
             }
             continue;
         }
+        let reconnected = another_connection(consumer.bus.connections());
         let mut lanes = Lanes::new();
         match lanes
             .open(
@@ -65,7 +66,9 @@ pub async fn run(
             Ok(()) => {
                 failures = 0;
                 consumer.orders.clear();
-                consumer.consume(&mut lanes, &mut held, &stop).await;
+                consumer
+                    .consume(&mut lanes, &mut held, reconnected, &stop)
+                    .await;
             }
             Err(error) => {
                 failures = (failures + 1).min(5);
@@ -109,13 +112,17 @@ struct Origin {
 }
 
 impl Consumer {
-    /// Consumes until the leases change for the worse, a pull breaks, or `stop`.
+    /// Consumes until the leases change for the worse, a pull breaks, the connection is a new one, or `stop`. What was on
+    /// its way on the old connection is lost, and the server would send it again only after `ack_wait`: a minute on a
+    /// leased lane. Leased lanes that are opened anew get it at once; a shared one would only wait for more.
     async fn consume(
         &mut self,
         lanes: &mut Lanes,
         held: &mut watch::Receiver<Held>,
+        reconnected: impl Future<Output = ()>,
         stop: &CancellationToken,
     ) {
+        let mut reconnected = std::pin::pin!(reconnected);
         while lanes.is_open() {
             let mine = held.borrow_and_update().clone();
             if lanes.holds_more_than(&mine) {
@@ -137,6 +144,7 @@ impl Consumer {
                 biased;
                 () = stop.cancelled() => return,
                 changed = held.changed() => { if changed.is_err() { return } continue }
+                () = &mut reconnected, if lanes.are_leased() => return,
                 pull = lanes.next() => pull,
             };
             let Some(Pull::Message(first)) = first else {
@@ -400,6 +408,17 @@ impl Consumer {
         if let Some(oldest) = oldest {
             let age = self.clock.now().duration_since(oldest).as_secs_f64();
             self.metrics.oldest_age.set([name], age.max(0.0));
+        }
+    }
+}
+
+/// Ends when there is another connection than now. The first one is not another: whoever opens pulls waits for it.
+fn another_connection(mut connections: watch::Receiver<u64>) -> impl Future<Output = ()> {
+    let now = (*connections.borrow_and_update()).max(1);
+    async move {
+        if connections.wait_for(|made| *made > now).await.is_err() {
+            // The client is gone, and the pulls say so.
+            std::future::pending::<()>().await;
         }
     }
 }

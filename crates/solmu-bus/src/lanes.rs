@@ -42,6 +42,7 @@ type PullStream = Pin<Box<dyn Stream<Item = Pull> + Send>>;
 pub(crate) struct Lanes {
     streams: SelectAll<PullStream>,
     open: BTreeSet<i32>,
+    leased: bool,
 }
 
 impl Lanes {
@@ -49,6 +50,7 @@ impl Lanes {
         Self {
             streams: SelectAll::new(),
             open: BTreeSet::new(),
+            leased: false,
         }
     }
 
@@ -65,6 +67,7 @@ impl Lanes {
                 continue;
             }
             for (index, lane) in lanes(*shard).into_iter().enumerate() {
+                self.leased |= lane.leased;
                 self.streams
                     .push(pull(bus, *shard, index, &lane, prefetch).await?);
             }
@@ -75,6 +78,10 @@ impl Lanes {
 
     pub(crate) fn is_open(&self) -> bool {
         !self.open.is_empty()
+    }
+
+    pub(crate) fn are_leased(&self) -> bool {
+        self.leased
     }
 
     pub(crate) fn holds_more_than(&self, held: &Held) -> bool {

@@ -5,7 +5,10 @@ use std::{
     collections::BTreeMap,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,7 +20,11 @@ use solmu_domain::{clock::Clock as _, ids::EventId};
 use solmu_proto::inbound::v1::MessageReceived;
 use solmu_telemetry::Metrics;
 use solmu_testkit::{Harness, wait_for};
-use tokio::sync::watch;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::{Notify, watch},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Notes the subjects that it has done; fails those that it is told to.
@@ -292,6 +299,97 @@ async fn a_new_holder_goes_on_where_acknowledged_work_ends() {
     })
     .await;
     assert_eq!(first.done(), ["1"]);
+    stop.cancel();
+}
+
+/// A wire to the server that can go deaf, as one does in the moment when a server dies, and be cut.
+struct Wire {
+    url: String,
+    deaf: Arc<AtomicBool>,
+    cut: Arc<Notify>,
+}
+
+impl Wire {
+    async fn to(nats_url: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let here = listener.local_addr().unwrap().to_string();
+        let there = nats_url.rsplit(['/', '@']).next().unwrap().to_owned();
+        let wire = Self {
+            url: nats_url.replace(&there, &here),
+            deaf: Arc::default(),
+            cut: Arc::default(),
+        };
+        let (deaf, cut) = (wire.deaf.clone(), wire.cut.clone());
+        TaskTracker::new().spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                let far = TcpStream::connect(&there).await.unwrap();
+                let (mut near_reads, mut near_writes) = near.into_split();
+                let (mut far_reads, mut far_writes) = far.into_split();
+                let answers = async {
+                    let mut bytes = vec![0; 64 << 10];
+                    while let Ok(count @ 1..) = far_reads.read(&mut bytes).await {
+                        if !deaf.load(Ordering::SeqCst) {
+                            near_writes.write_all(&bytes[..count]).await.unwrap();
+                        }
+                    }
+                };
+                tokio::select! {
+                    _ = tokio::io::copy(&mut near_reads, &mut far_writes) => {}
+                    () = answers => {}
+                    () = cut.notified() => {}
+                }
+            }
+        });
+        wire
+    }
+}
+
+#[tokio::test]
+async fn what_was_on_a_lost_connection_comes_at_once_on_the_next_one() {
+    let harness = Harness::new().await;
+    let wire = Wire::to(&harness.nats_url).await;
+    let bus = Bus::connect(&wire.url, harness.bus.config().clone())
+        .await
+        .unwrap();
+    let stop = CancellationToken::new();
+    let recorder = Arc::new(Recorder::default());
+    let _held = start(&harness, &bus, recorder.clone(), &stop);
+    let publish = async |subject| {
+        let event = event(&harness, "k", subject);
+        harness.bus.publish(&[event]).await.unwrap();
+    };
+    publish("1").await;
+    wait_for("the first event is done", || async {
+        recorder.done() == ["1"]
+    })
+    .await;
+
+    let stream = async_nats::jetstream::new(harness.bus.client().clone())
+        .get_stream(harness.bus.stream_name("INBOUND"))
+        .await
+        .unwrap();
+    let key = event(&harness, "k", "1").partition_key;
+    let durable = format!("test-{}", harness.bus.shard(&key));
+    let before = stream.consumer_info(&durable).await.unwrap();
+    wire.deaf.store(true, Ordering::SeqCst);
+    publish("2").await;
+    wait_for("the second one was sent, and nobody heard", || async {
+        let now = stream.consumer_info(&durable).await.unwrap();
+        now.delivered.stream_sequence > before.delivered.stream_sequence
+    })
+    .await;
+    wire.deaf.store(false, Ordering::SeqCst);
+    wire.cut.notify_one();
+
+    wait_for("the second event is done", || async {
+        recorder.done() == ["1", "2"]
+    })
+    .await;
+    let after = stream.consumer_info(&durable).await.unwrap();
+    assert_ne!(
+        before.created, after.created,
+        "the lane was opened anew: nothing waited for the end of ack_wait"
+    );
     stop.cancel();
 }
 
