@@ -128,6 +128,10 @@ CREATE TABLE tickets.contact_attribute (
 -- All that a contact wrote and was answered, newest first.
 CREATE INDEX message_author ON tickets.message (author_id, created_at DESC, id DESC) WHERE author_kind = 1;
 
+-- Who else needs an object: keys are made of the content, and the same file comes from many.
+CREATE INDEX message_object ON tickets.message USING gin (attachments jsonb_path_ops) WHERE attachments <> '[]';
+CREATE INDEX raw_original_object ON tickets.raw_original (object_key) WHERE object_key IS NOT NULL;
+
 -- Objects of erased contacts, whose bytes are to be removed.
 CREATE TABLE tickets.erased_object (
     key text PRIMARY KEY

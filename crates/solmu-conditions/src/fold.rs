@@ -145,7 +145,13 @@ pub(crate) fn word_needles(text: &str, prefix: bool) -> Vec<String> {
     if prefix {
         needle.pop();
     }
-    let undotted: String = needle
+    spellings(needle)
+}
+
+/// Folded text as it is, and, where it has `å`, `ä` or `ö`, without the dots that people leave out: searches find both.
+#[must_use]
+pub fn spellings(folded: String) -> Vec<String> {
+    let undotted: String = folded
         .chars()
         .map(|letter| match letter {
             'å' | 'ä' => 'a',
@@ -153,10 +159,10 @@ pub(crate) fn word_needles(text: &str, prefix: bool) -> Vec<String> {
             other => other,
         })
         .collect();
-    if undotted == needle {
-        vec![needle]
+    if undotted == folded {
+        vec![folded]
     } else {
-        vec![needle, undotted]
+        vec![folded, undotted]
     }
 }
 

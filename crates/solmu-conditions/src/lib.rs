@@ -51,7 +51,7 @@ pub use condition::{Condition, Leaf, Operator, Value};
 pub use explain::{Explanation, Found, LeafExplanation, Part};
 pub use facts::{Fact, Facts};
 pub use filter::{FilterError, SyntaxProblem, parse};
-pub use fold::{SearchText, fold, fold_sql, words, words_sql};
+pub use fold::{SearchText, fold, fold_sql, spellings, words, words_sql};
 pub use limits::{Limits, MAX_DEPTH};
 pub use schema::{Field, FieldType, Schema};
 pub use sql::NoColumn;

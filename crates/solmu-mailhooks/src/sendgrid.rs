@@ -9,6 +9,7 @@ use std::{collections::HashMap, sync::Arc};
 use axum::{
     Router,
     body::Body,
+    body::Bytes,
     extract::{Path, State},
     http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
     routing::post,
@@ -25,6 +26,7 @@ use solmu_text::json;
 
 use crate::{
     Desk, HookMail, Hooks, Refused, Vendor, Verdicts,
+    budget::Share,
     build::{FilePart, Pieces, TextPart, encoded_words, header_fields},
     check::{Checked, Sendgrid},
     desk::SPAM_NOTICE,
@@ -112,6 +114,26 @@ impl<D: Desk> Shared<D> {
         self.hooks.answer(VENDOR, outcome)
     }
 
+    /// The body of a post that SendGrid signed, where a key is configured; else of one with our token or password, which
+    /// is looked at before the body is read.
+    async fn proven_body(
+        &self,
+        hook: &Checked<Sendgrid>,
+        key: Option<&SendgridKey>,
+        token: Option<&str>,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<(Bytes, Share<'_>), Refused> {
+        if key.is_none() {
+            proven(&hook.proof, token, headers)?;
+        }
+        let (body, share) = self.hooks.body(VENDOR, headers, body).await?;
+        if let Some(key) = key {
+            signed(key, headers, &body)?;
+        }
+        Ok((body, share))
+    }
+
     async fn take(
         &self,
         name: &str,
@@ -120,14 +142,9 @@ impl<D: Desk> Shared<D> {
         body: Body,
     ) -> Result<(), Refused> {
         let hook = self.accounts.get(name).ok_or(Refused::Unknown)?;
-        if hook.proof.parse_key.is_none() {
-            proven(&hook.proof, token, headers)?;
-        }
-        let (body, _share) = self.hooks.body(VENDOR, headers, body).await?;
-        if let Some(key) = &hook.proof.parse_key {
-            signed(key, headers, &body)?;
-        }
-        let is_signed = hook.proof.parse_key.is_some();
+        let key = hook.proof.parse_key.as_ref();
+        let (body, _share) = self.proven_body(hook, key, token, headers, body).await?;
+        let is_signed = key.is_some();
         let kind = header_text(headers, CONTENT_TYPE.as_str());
         let form = Form::read(kind, &body).await.map_err(|error| {
             tracing::debug!(error = &error as &dyn std::error::Error, "no form");
@@ -145,13 +162,8 @@ impl<D: Desk> Shared<D> {
         body: Body,
     ) -> Result<(), Refused> {
         let hook = self.accounts.get(name).ok_or(Refused::Unknown)?;
-        if hook.proof.event_key.is_none() {
-            proven(&hook.proof, token, headers)?;
-        }
-        let (body, _share) = self.hooks.body(VENDOR, headers, body).await?;
-        if let Some(key) = &hook.proof.event_key {
-            signed(key, headers, &body)?;
-        }
+        let key = hook.proof.event_key.as_ref();
+        let (body, _share) = self.proven_body(hook, key, token, headers, body).await?;
         let value = json::read(&body).ok_or(Refused::Malformed("not JSON"))?;
         let mut reports = Vec::new();
         for event in value.as_array().into_iter().flatten() {

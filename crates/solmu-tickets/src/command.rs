@@ -23,7 +23,7 @@ use crate::{
     context::Context,
     decide::close_time,
     error::TicketError,
-    events::{EventSink, change},
+    events::{EventSink, assigned, change},
     model::{self, Ticket, status_to_proto},
     recipient,
     row::NewMessage,
@@ -252,18 +252,8 @@ async fn alter_in(
                 "service"
             }
         );
-        let body = proto::TicketAssigned {
-            ticket: Some(ticket.state()),
-            previous_assignee_id: before
-                .assignee_id
-                .map(|id| id.to_string())
-                .unwrap_or_default(),
-            previous_team_id: before.team_id.map(|id| id.to_string()).unwrap_or_default(),
-            actor: Some(by.clone()),
-            reason: ticket.assign_reason.clone(),
-            decision_id: String::new(),
-            assign_time: Some(to_proto_time(now)),
-        };
+        let owner = (before.assignee_id, before.team_id);
+        let body = assigned(&ticket, owner, by.clone(), "", now);
         events.add(&body, trace.clone());
     }
     if !changes.is_empty() {

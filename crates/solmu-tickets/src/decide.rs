@@ -25,7 +25,7 @@ use crate::{
     due::{note_breach, set_due_times},
     error::TicketError,
     escalate::escalate,
-    events::{EventSink, actor, change},
+    events::{EventSink, actor, assigned, change},
     file::verdict_of,
     metrics::Tally,
     model::{self, Ticket},
@@ -296,7 +296,7 @@ fn assign(
             return Outcome::Rejected;
         }
     };
-    let (previous_team, previous_agent) = (ticket.team_id, ticket.assignee_id);
+    let before = (ticket.assignee_id, ticket.team_id);
     ticket.team_id = Uuid::parse_str(&decision.team_id).ok().or(ticket.team_id);
     ticket.assignee_id = Uuid::parse_str(&decision.agent_id).ok();
     ticket.assign_reason.clone_from(&decision.reason);
@@ -317,15 +317,8 @@ fn assign(
         }
     }
     ticket.touch(now, true);
-    let body = proto::TicketAssigned {
-        ticket: Some(ticket.state()),
-        previous_assignee_id: previous_agent.map(|id| id.to_string()).unwrap_or_default(),
-        previous_team_id: previous_team.map(|id| id.to_string()).unwrap_or_default(),
-        actor: Some(actor(Kind::Router, "router")),
-        reason: decision.reason.clone(),
-        decision_id: decision.decision_id.clone(),
-        assign_time: Some(solmu_bus::envelope::to_proto_time(now)),
-    };
+    let router = actor(Kind::Router, "router");
+    let body = assigned(ticket, before, router, &decision.decision_id, now);
     events.add(&body, trace.clone());
     if !changes.is_empty() {
         events.add(

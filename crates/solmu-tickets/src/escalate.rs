@@ -4,11 +4,9 @@
 //! passing is not undone by what somebody changed meanwhile. A ticket that is done is left alone.
 
 use jiff::Timestamp;
-use solmu_bus::envelope::to_proto_time;
 use solmu_domain::ticket::Priority;
 use solmu_proto::{
     sla::v1::{ActionKind, SlaEscalated},
-    ticket::v1 as proto,
     types::v1::actor::Kind,
 };
 use solmu_telemetry::TraceContext;
@@ -16,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     decide::{Outcome, changed_event},
-    events::{EventSink, actor, change},
+    events::{EventSink, actor, assigned, change},
     model::Ticket,
 };
 
@@ -97,16 +95,7 @@ fn reassign(
     (ticket.assignee_id, ticket.team_id) = (agent, team);
     REASON.clone_into(&mut ticket.assign_reason);
     ticket.touch(now, true);
-    let text = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
-    let body = proto::TicketAssigned {
-        ticket: Some(ticket.state()),
-        previous_assignee_id: text(before.0),
-        previous_team_id: text(before.1),
-        actor: Some(actor(Kind::Sla, "sla")),
-        reason: REASON.to_owned(),
-        decision_id: String::new(),
-        assign_time: Some(to_proto_time(now)),
-    };
+    let body = assigned(ticket, before, actor(Kind::Sla, "sla"), "", now);
     events.add(&body, trace.clone());
     Outcome::Applied
 }

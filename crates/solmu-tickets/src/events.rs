@@ -7,6 +7,9 @@ use solmu_db::outbox::OutboxEvent;
 use solmu_domain::{clock::Clock, ids::EventId, rng::Rng};
 use solmu_proto::{ticket::v1 as proto, types::v1 as types};
 use solmu_telemetry::TraceContext;
+use uuid::Uuid;
+
+use crate::model::Ticket;
 
 /// Makes the events of one transaction.
 pub(crate) struct EventSink<'a> {
@@ -51,6 +54,26 @@ impl<'a> EventSink<'a> {
 
     pub(crate) fn rows(self) -> Vec<OutboxEvent> {
         self.rows
+    }
+}
+
+/// Tells that a ticket, which was `before` with an agent and a team, is with others now; the reason is the ticket's.
+pub(crate) fn assigned(
+    ticket: &Ticket,
+    before: (Option<Uuid>, Option<Uuid>),
+    actor: types::Actor,
+    decision_id: &str,
+    now: Timestamp,
+) -> proto::TicketAssigned {
+    let text = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
+    proto::TicketAssigned {
+        ticket: Some(ticket.state()),
+        previous_assignee_id: text(before.0),
+        previous_team_id: text(before.1),
+        actor: Some(actor),
+        reason: ticket.assign_reason.clone(),
+        decision_id: decision_id.to_owned(),
+        assign_time: Some(to_proto_time(now)),
     }
 }
 

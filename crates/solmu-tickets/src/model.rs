@@ -185,6 +185,46 @@ impl TryFrom<Row> for Ticket {
 }
 
 impl Ticket {
+    /// A new one of nobody, about nothing yet.
+    pub(crate) fn blank(id: Uuid, channel: Channel, now: Timestamp) -> Self {
+        Self {
+            id,
+            number: 0,
+            subject: String::new(),
+            status: Status::New,
+            priority: Priority::Normal,
+            contact_id: Uuid::nil(),
+            channel,
+            account: String::new(),
+            recipient: String::new(),
+            conversation_key: String::new(),
+            team_id: None,
+            assignee_id: None,
+            assign_reason: String::new(),
+            tags: Vec::new(),
+            language: String::new(),
+            created_at: now,
+            updated_at: now,
+            close_at: None,
+            first_response_due: None,
+            next_response_due: None,
+            resolution_due: None,
+            next_due: None,
+            breached: false,
+            version: 1,
+            routing_version: 1,
+            sla_version: 0,
+            sla_decided_at: None,
+            message_count: 0,
+            channels: 0,
+            previous_ticket_id: None,
+            next_ticket_id: None,
+            merged_into: None,
+            moved_away: 0,
+            touched: false,
+        }
+    }
+
     /// Notes a change at `now`; `routed` when the router decides on what changed.
     pub(crate) fn touch(&mut self, now: Timestamp, routed: bool) {
         self.version += 1;
@@ -226,6 +266,9 @@ impl Ticket {
             create_time: Some(to_proto_time(self.created_at)),
             recipient: self.recipient.clone(),
             next_due_time: self.next_due.map(to_proto_time),
+            category: String::new(),
+            organization_ids: Vec::new(),
+            fields: Vec::new(),
         }
     }
 

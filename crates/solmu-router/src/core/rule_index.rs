@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use solmu_conditions::{Condition, Leaf, Operator, Value, fold, words};
+use solmu_conditions::{Condition, Leaf, Operator, Value, fold, spellings, words};
 
 use super::{
     rules::{Rule, Text},
@@ -183,23 +183,6 @@ fn first_word(text: &str) -> Option<(String, bool)> {
     let mut parts = words.split(' ').filter(|it| !it.is_empty());
     let first = parts.next()?.to_owned();
     Some((first, parts.next().is_none()))
-}
-
-/// A word as it is, and without the dots that people leave out: searches find both.
-fn spellings(word: String) -> Vec<String> {
-    let undotted: String = word
-        .chars()
-        .map(|letter| match letter {
-            'å' | 'ä' => 'a',
-            'ö' => 'o',
-            other => other,
-        })
-        .collect();
-    if undotted == word {
-        vec![word]
-    } else {
-        vec![word, undotted]
-    }
 }
 
 #[cfg(test)]

@@ -126,16 +126,15 @@ async fn erase_in(
 /// ticket it was on.
 async fn messages_of(tx: &mut PgConnection, contacts: &[Uuid]) -> Result<Vec<Uuid>, ContactError> {
     let ids = sqlx::query_scalar(
-        "WITH home AS (SELECT DISTINCT ON (moved.message_id) moved.message_id, source.contact_id
-            FROM tickets.merged_message AS moved
-            JOIN tickets.ticket_merge AS merge ON merge.id = moved.merge_id AND merge.unmerged_at IS NULL
-            JOIN tickets.ticket AS source ON source.id = merge.source_id
-            ORDER BY moved.message_id, merge.merged_at, merge.id)
-         SELECT id FROM tickets.message WHERE author_kind = 1 AND author_id = ANY($2::text[]) UNION
+        concat!(
+            "WITH ",
+            super::home!(),
+            " SELECT id FROM tickets.message WHERE author_kind = 1 AND author_id = ANY($2::text[]) UNION
          SELECT message.id FROM tickets.ticket JOIN tickets.message ON message.ticket_id = ticket.id
             LEFT JOIN home ON home.message_id = message.id
             WHERE ticket.contact_id = ANY($1) AND (home.contact_id IS NULL OR home.contact_id = ANY($1)) UNION
-         SELECT message_id FROM home WHERE contact_id = ANY($1)",
+         SELECT message_id FROM home WHERE contact_id = ANY($1)"
+        ),
     )
     .bind(contacts)
     .bind(contacts.iter().map(Uuid::to_string).collect::<Vec<_>>())
@@ -173,9 +172,10 @@ async fn free_objects(
     keys.extend(waiting_objects(tx, values).await?);
     keys.remove("");
     let used: Vec<String> = sqlx::query_scalar(
-        "SELECT key FROM (SELECT part->>'object_key' AS key FROM tickets.message,
-                jsonb_array_elements(attachments) AS part WHERE attachments <> '[]' AND NOT (message.id = ANY($2))
-            UNION SELECT object_key FROM tickets.raw_original) AS needed WHERE key = ANY($1)",
+        "SELECT key FROM unnest($1::text[]) AS wanted (key)
+         WHERE EXISTS (SELECT 1 FROM tickets.message WHERE attachments <> '[]' AND NOT (id = ANY($2))
+                AND attachments @> jsonb_build_array(jsonb_build_object('object_key', key)))
+            OR EXISTS (SELECT 1 FROM tickets.raw_original WHERE object_key = key)",
     )
     .bind(keys.iter().map(String::as_str).collect::<Vec<_>>())
     .bind(messages)

@@ -102,12 +102,10 @@ pub(crate) async fn next(
     }
     // What they wrote, and what was said to them in public. Notes of colleagues are not theirs.
     let rows: Vec<(Uuid, Value)> = sqlx::query_as(
-        "WITH home AS (SELECT DISTINCT ON (moved.message_id) moved.message_id, source.contact_id
-            FROM tickets.merged_message AS moved
-            JOIN tickets.ticket_merge AS merge ON merge.id = moved.merge_id AND merge.unmerged_at IS NULL
-            JOIN tickets.ticket AS source ON source.id = merge.source_id
-            ORDER BY moved.message_id, merge.merged_at, merge.id)
-         SELECT id, jsonb_build_object('id', id, 'ticket_id', ticket_id, 'sequence', sequence, 'channel', channel,
+        concat!(
+            "WITH ",
+            super::home!(),
+            " SELECT id, jsonb_build_object('id', id, 'ticket_id', ticket_id, 'sequence', sequence, 'channel', channel,
             'account', account, 'author_kind', author_kind, 'author_name', author_name, 'address', address,
             'subject', subject, 'text', body_text, 'html', body_html, 'attachments', attachments, 'fields', fields,
             'created_at', created_at)
@@ -118,7 +116,8 @@ pub(crate) async fn next(
                 AND message.public AND message.author_kind <> $3 UNION
             SELECT message.* FROM home JOIN tickets.message ON message.id = home.message_id
             WHERE home.contact_id = ANY($1) AND message.public AND message.author_kind <> $3) AS message
-         WHERE $4::uuid IS NULL OR id > $4 ORDER BY id LIMIT $5",
+         WHERE $4::uuid IS NULL OR id > $4 ORDER BY id LIMIT $5"
+        ),
     )
     .bind(&at.members)
     .bind(at.members.iter().map(Uuid::to_string).collect::<Vec<_>>())

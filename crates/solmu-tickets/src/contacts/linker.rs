@@ -234,7 +234,7 @@ impl<'a> Linking<'a> {
             } else {
                 (b, a)
             };
-            if self.said_apart(tx, winner, loser).await? {
+            if !may_join(tx, winner, loser).await? {
                 continue;
             }
             let joining = Joining {
@@ -254,30 +254,28 @@ impl<'a> Linking<'a> {
         }
         Ok(())
     }
+}
 
-    /// Whether somebody said that a contact of one side and one of the other are two people.
-    async fn said_apart(
-        &self,
-        tx: &mut PgConnection,
-        a: Uuid,
-        b: Uuid,
-    ) -> Result<bool, ContactError> {
-        let roots = graph::roots(tx, &[a, b]).await?;
-        let root = |id: Uuid| roots.get(&id).copied().unwrap_or(id);
-        let (ours, theirs) = (
-            graph::members(tx, &[root(a)]).await?,
-            graph::members(tx, &[root(b)]).await?,
-        );
-        let found = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM tickets.contact_apart
-                WHERE (first_id = ANY($1) AND second_id = ANY($2)) OR (first_id = ANY($2) AND second_id = ANY($1)))",
-        )
-        .bind(&ours)
-        .bind(&theirs)
-        .fetch_one(tx)
-        .await?;
-        Ok(found)
+/// Whether two contacts are not one person yet, and nobody said that somebody of one side and of the other are two.
+async fn may_join(tx: &mut PgConnection, a: Uuid, b: Uuid) -> Result<bool, ContactError> {
+    let roots = graph::roots(tx, &[a, b]).await?;
+    let root = |id: Uuid| roots.get(&id).copied().unwrap_or(id);
+    if root(a) == root(b) {
+        return Ok(false);
     }
+    let (ours, theirs) = (
+        graph::members(tx, &[root(a)]).await?,
+        graph::members(tx, &[root(b)]).await?,
+    );
+    let apart: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM tickets.contact_apart
+            WHERE (first_id = ANY($1) AND second_id = ANY($2)) OR (first_id = ANY($2) AND second_id = ANY($1)))",
+    )
+    .bind(&ours)
+    .bind(&theirs)
+    .fetch_one(tx)
+    .await?;
+    Ok(!apart)
 }
 
 /// The person that each contact is: that of its first sighting with proof, else of its first. Who typed the address of a

@@ -6,6 +6,25 @@
 //! nothing: what came in between stands where it came to. Rewriting the tickets of the loser was rejected: it cannot be
 //! taken back exactly.
 
+/// Messages that merges moved from or to tickets of the contacts `$1`, each with the contact whose ticket it was on first.
+macro_rules! home {
+    () => {
+        "concerned AS (
+            SELECT merge.id, merge.source_id, merge.merged_at FROM tickets.ticket
+            JOIN tickets.ticket_merge AS merge ON merge.source_id = ticket.id AND merge.unmerged_at IS NULL
+            WHERE ticket.contact_id = ANY($1)
+            UNION SELECT merge.id, merge.source_id, merge.merged_at FROM tickets.ticket
+            JOIN tickets.ticket_merge AS merge ON merge.target_id = ticket.id AND merge.unmerged_at IS NULL
+            WHERE ticket.contact_id = ANY($1)),
+        home AS (SELECT DISTINCT ON (moved.message_id) moved.message_id, source.contact_id
+            FROM concerned AS merge
+            JOIN tickets.merged_message AS moved ON moved.merge_id = merge.id
+            JOIN tickets.ticket AS source ON source.id = merge.source_id
+            ORDER BY moved.message_id, merge.merged_at, merge.id)"
+    };
+}
+use home;
+
 pub(crate) mod attributes;
 pub(crate) mod change;
 pub(crate) mod encounters;

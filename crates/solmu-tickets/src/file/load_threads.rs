@@ -122,6 +122,16 @@ async fn load_numbers<'a>(
     Ok(rows.into_iter().collect())
 }
 
+/// A claim as its table has it.
+type ClaimRow = (i16, String, String, String, Uuid);
+
+fn as_claims(rows: Vec<ClaimRow>) -> HashMap<ClaimKey, Uuid> {
+    let claims = rows
+        .into_iter()
+        .map(|(channel, account, key, party, ticket)| (((channel, account, key), party), ticket));
+    claims.collect()
+}
+
 async fn load_claims(
     tx: &mut PgConnection,
     wanted: HashSet<ClaimKey>,
@@ -130,7 +140,7 @@ async fn load_claims(
         return Ok(HashMap::new());
     }
     let wanted: Vec<ClaimKey> = wanted.into_iter().collect();
-    let rows: Vec<(i16, String, String, String, Uuid)> = sqlx::query_as(
+    let rows: Vec<ClaimRow> = sqlx::query_as(
         "SELECT claim.channel, claim.account, claim.key, claim.party, claim.ticket_id
          FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[]) AS wanted (channel, account, key, party)
          JOIN tickets.thread_claim AS claim USING (channel, account, key, party)",
@@ -141,10 +151,7 @@ async fn load_claims(
     .bind(wanted.iter().map(|(_, party)| party.as_str()).collect::<Vec<_>>())
     .fetch_all(tx)
     .await?;
-    let claims = rows
-        .into_iter()
-        .map(|(channel, account, key, party, ticket)| (((channel, account, key), party), ticket));
-    Ok(claims.collect())
+    Ok(as_claims(rows))
 }
 
 /// Colleagues who named a mail before it came, at most: more than so many tickets are not one thread.
@@ -157,7 +164,7 @@ async fn load_colleagues(
     if ends.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows: Vec<(i16, String, String, String, Uuid)> = sqlx::query_as(
+    let rows: Vec<ClaimRow> = sqlx::query_as(
         "SELECT wanted.channel, wanted.account, wanted.key, claim.party, claim.ticket_id
          FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[]) AS wanted (channel, account, key, domain)
          CROSS JOIN LATERAL (
@@ -174,10 +181,7 @@ async fn load_colleagues(
     .bind(MAX_COLLEAGUES)
     .fetch_all(tx)
     .await?;
-    let claims = rows
-        .into_iter()
-        .map(|(channel, account, key, party, ticket)| (((channel, account, key), party), ticket));
-    Ok(claims.collect())
+    Ok(as_claims(rows))
 }
 
 /// Locks `tickets` and what followed them. A closed ticket may have a successor or have become part of another one, and

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use solmu_bus::envelope::from_proto_time;
 use solmu_domain::{
     ids::new_uuid,
-    ticket::{AutomaticClass, Priority, ReplyEffect, Status},
+    ticket::{AutomaticClass, ReplyEffect, Status},
 };
 use solmu_proto::{inbound::v1::MessageReceived, types::v1::Channel};
 use solmu_telemetry::TraceContext;
@@ -341,39 +341,9 @@ impl<'a> Plan<'a> {
 /// A ticket that nobody has looked at.
 pub(super) fn new_ticket(id: Uuid, message: &MessageReceived, now: Timestamp) -> Ticket {
     Ticket {
-        id,
-        number: 0,
         subject: subject_of(message),
-        status: Status::New,
-        priority: Priority::Normal,
-        contact_id: Uuid::nil(),
-        channel: message.channel(),
         account: message.account.clone(),
-        recipient: String::new(),
         conversation_key: message.conversation_key.clone(),
-        team_id: None,
-        assignee_id: None,
-        assign_reason: String::new(),
-        tags: Vec::new(),
-        language: String::new(),
-        created_at: now,
-        updated_at: now,
-        close_at: None,
-        first_response_due: None,
-        next_response_due: None,
-        resolution_due: None,
-        next_due: None,
-        breached: false,
-        version: 1,
-        routing_version: 1,
-        sla_version: 0,
-        sla_decided_at: None,
-        message_count: 0,
-        channels: 0,
-        previous_ticket_id: None,
-        next_ticket_id: None,
-        merged_into: None,
-        moved_away: 0,
-        touched: false,
+        ..Ticket::blank(id, message.channel(), now)
     }
 }

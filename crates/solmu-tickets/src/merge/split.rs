@@ -7,10 +7,7 @@ use std::sync::Arc;
 
 use solmu_bus::envelope::to_proto_time;
 use solmu_db::{SqlTimestamp, ToSqlx as _, outbox, outbox::Owner};
-use solmu_domain::{
-    ids::new_uuid,
-    ticket::{Priority, Status},
-};
+use solmu_domain::ids::new_uuid;
 use solmu_proto::{
     ticket::v1 as proto,
     types::v1::{AutomaticClass, Channel, actor::Kind},
@@ -169,39 +166,19 @@ async fn insert(
     } else {
         &part.subject
     };
+    let id = new_uuid(context.clock.as_ref(), context.rng.as_ref());
     let ticket = Ticket {
-        id: new_uuid(context.clock.as_ref(), context.rng.as_ref()),
         number,
         subject: subject.clone(),
-        status: Status::New,
-        priority: Priority::Normal,
         contact_id: Uuid::parse_str(&part.author_id).unwrap_or(old.contact_id),
-        channel,
         account: part.account.clone(),
-        team_id: None,
-        assignee_id: None,
-        assign_reason: String::new(),
-        tags: Vec::new(),
-        created_at: now,
-        updated_at: now,
-        close_at: None,
-        first_response_due: None,
-        next_response_due: None,
-        resolution_due: None,
-        next_due: None,
-        breached: false,
-        version: 1,
-        routing_version: 1,
-        sla_version: 0,
-        sla_decided_at: None,
+        recipient: old.recipient.clone(),
+        conversation_key: old.conversation_key.clone(),
+        language: old.language.clone(),
         message_count: 1,
         channels: 1 << i32::from(part.channel),
-        previous_ticket_id: None,
-        next_ticket_id: None,
-        merged_into: None,
-        moved_away: 0,
         touched: true,
-        ..old.clone()
+        ..Ticket::blank(id, channel, now)
     };
     sqlx::query(
         "INSERT INTO tickets.ticket (id, number, subject, status, priority, contact_id, channel, account, recipient,

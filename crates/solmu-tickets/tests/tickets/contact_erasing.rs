@@ -167,6 +167,8 @@ async fn what_others_need_or_wrote_outlives_an_erasure() {
     crate::merges::merge(&api, &[aino.id], berta.id)
         .await
         .unwrap();
+    let told = serde_json::to_string(&export(&api, berta.contact_id).await).unwrap();
+    assert!(told.contains("words of 2@b.example") && !told.contains("words of 1@a.example"));
     let name = get(&api, berta.contact_id).await.display_name;
     let erased = erase(&api, berta.contact_id, &name).await.unwrap();
     assert_eq!((erased.messages, erased.objects), (1, 0));
