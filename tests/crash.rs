@@ -178,7 +178,7 @@ async fn hire(system: &System) -> i64 {
     let routing = system.api("router").client.routing();
     let first = routing
         .clone()
-        .list_agents(ListAgentsRequest {})
+        .list_agents(ListAgentsRequest::default())
         .await
         .unwrap()
         .into_inner()
@@ -234,7 +234,7 @@ async fn rampage(system: &mut System, load: &Load, seed: u64) -> BTreeMap<Target
     let mut killed = BTreeMap::new();
     for target in plan {
         let (before, begun) = (load.accepted(), Instant::now());
-        until("the target is there", Duration::from_secs(30), async || {
+        until("the target is there", Duration::from_mins(2), async || {
             system.kill(target).then_some(())
         })
         .await;
@@ -243,7 +243,7 @@ async fn rampage(system: &mut System, load: &Load, seed: u64) -> BTreeMap<Target
         let mails = if at_once { 0 } else { rng.random_range(5..100) };
         until(
             "customers get through",
-            Duration::from_secs(30),
+            Duration::from_mins(2),
             async || (load.accepted() >= before + mails).then_some(()),
         )
         .await;
@@ -310,11 +310,23 @@ async fn settled(pool: &PgPool, sent: &[Sent], capacity: i64) {
         if filed >= mails && due == tickets && owned == tickets.min(capacity) && adrift == 0 {
             return;
         }
-        assert!(
-            looked.elapsed() < SETTLE,
-            "{mails} mails, room for {capacity}; after {SETTLE:?}: {last:?}"
-        );
+        if looked.elapsed() > SETTLE {
+            tell_of_routing(pool).await;
+            panic!("{mails} mails, room for {capacity}; after {SETTLE:?}: {last:?}");
+        }
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// What the router thinks, for whoever has to find out why tickets do not move.
+async fn tell_of_routing(pool: &PgPool) {
+    for question in [
+        "SELECT concat_ws(' ', display_name, presence, load, 'of', capacity, alive_until) FROM routing.agent",
+        "SELECT concat_ws(' ', state, wait_reason, count(*)) FROM routing.ticket GROUP BY state, wait_reason",
+        "SELECT concat_ws(' ', outcome, outcome_cause, count(*)) FROM routing.decision GROUP BY outcome, outcome_cause",
+    ] {
+        let lines: Result<Vec<String>, _> = sqlx::query_scalar(question).fetch_all(pool).await;
+        eprintln!("{lines:#?}");
     }
 }
 

@@ -34,7 +34,7 @@ async fn a_fresh_directory_becomes_a_helpdesk_that_keeps_its_data() {
     let agents = admin
         .client
         .routing()
-        .list_agents(ListAgentsRequest {})
+        .list_agents(ListAgentsRequest::default())
         .await
         .unwrap()
         .into_inner()

@@ -131,7 +131,7 @@ async fn work(tickets: &Api, back: &Api, front: &Solmu) {
     // The first agent, who came with the first token, goes home.
     let first = routing
         .clone()
-        .list_agents(ListAgentsRequest {})
+        .list_agents(ListAgentsRequest::default())
         .await
         .unwrap()
         .into_inner()

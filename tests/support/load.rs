@@ -95,19 +95,22 @@ impl Load {
 }
 
 async fn send(shared: Arc<Shared>, sender: usize) -> Vec<Sent> {
-    let from = format!("sender{sender}@load{sender}.example");
     let mut sent = Vec::new();
     let mut connection = None;
-    let mut opening: Option<String> = None;
+    let mut opening: Option<(String, String)> = None;
     let mut pace = tokio::time::interval(shared.pace);
     for number in 0.. {
         pace.tick().await;
         if shared.stop.load(Ordering::SeqCst) {
             break;
         }
+        // Two mails of three open tickets, the third answers the last of them. Each ticket has a customer of its own:
+        // one who comes back would wait for the agent that they know.
+        let (parent, from) = match opening.clone().filter(|_| number % 3 == 2) {
+            Some((parent, customer)) => (Some(parent), customer),
+            None => (None, format!("customer{number}@load{sender}.example")),
+        };
         let mut letter = Letter::new(&from, &format!("load {sender} {number}"), "Please help me.");
-        // Two mails of three open tickets, the third answers the last of them.
-        let parent = opening.clone().filter(|_| number % 3 == 2);
         letter.in_reply_to.clone_from(&parent);
         letter.references = parent.iter().cloned().collect();
         let mut attempts = 0;
@@ -120,7 +123,7 @@ async fn send(shared: Arc<Shared>, sender: usize) -> Vec<Sent> {
             tokio::time::sleep(AGAIN).await;
         };
         if parent.is_none() && told == Told::Accepted {
-            opening = Some(letter.message_id.clone());
+            opening = Some((letter.message_id.clone(), from));
         }
         sent.push(Sent {
             id: letter.message_id,

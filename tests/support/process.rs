@@ -16,9 +16,9 @@ use nix::{
 use super::{Home, Ports, until};
 
 /// How long a start may take: initdb on a loaded machine, or crash recovery.
-const START: Duration = Duration::from_mins(1);
+const START: Duration = Duration::from_mins(2);
 /// How long an orderly end may take.
-const END: Duration = Duration::from_secs(40);
+const END: Duration = Duration::from_mins(2);
 /// Lines of its log that are shown when a test fails.
 const SHOWN: usize = 60;
 

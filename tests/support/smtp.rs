@@ -14,7 +14,7 @@ use tokio::{
 use super::Letter;
 
 /// How long a reply may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A reply of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(20);
 /// Long enough for a loaded machine, so that only a condition that will never hold fails.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Looks until there is something to see.
 pub(crate) async fn wait<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
