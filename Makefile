@@ -38,8 +38,8 @@ bench: build ## Measures ingest, beside what the engines alone can do
 	@exec $(SOLMU) bench ingest $(ARGS)
 
 .PHONY: test
-test: tools ## Runs all tests on private engines
-	@$(CARGO) xtask test
+test: tools ## Runs all tests on private engines: make test SEED=7 changes what chance does
+	@$(if $(SEED),SOLMU_SEED=$(SEED)) $(CARGO) xtask test
 
 .PHONY: check
 check: ## Runs every check that is no test: format, clippy, rules, proto, dependencies

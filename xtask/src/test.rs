@@ -14,6 +14,12 @@ use solmu_engines::{Durability, EngineConfig, Engines};
 
 use crate::process;
 
+/// What chance does in a run is the same each time, unless `SOLMU_SEED` says another number: a gate that tosses coins
+/// tells nobody whose change it was. `make test SEED=$RANDOM` looks further.
+const SEED: &str = "1";
+/// Who takes it: property tests, and the tests that kill processes.
+const SEED_VARIABLES: [&str; 2] = ["PROPTEST_RNG_SEED", "SOLMU_CRASH_SEED"];
+
 /// Connections for tests that run side by side, a pool each.
 const MAX_CONNECTIONS: u32 = 400;
 
@@ -28,12 +34,16 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<ExitCode> {
     } else {
         arguments
     };
+    let seed = std::env::var("SOLMU_SEED").unwrap_or_else(|_| SEED.to_owned());
+    let given = |name: &str| std::env::var_os(name).is_some();
+    let seeds = SEED_VARIABLES.into_iter().filter(|name| !given(name));
     with_engines(|postgres, nats| {
         let status = process::cargo(root)
             .args(["nextest", "run", "--no-fail-fast"])
             .args(arguments)
             .env("SOLMU_TEST_POSTGRES_URL", postgres)
             .env("SOLMU_TEST_NATS_URL", nats)
+            .envs(seeds.map(|name| (name, &seed)))
             .status()
             .context("cannot run cargo nextest: is cargo-nextest installed?")?;
         Ok(if status.success() {
