@@ -67,6 +67,11 @@ fuzz: ## Feeds hostile bytes to all readers of mail: make fuzz SECONDS=3600 SEED
 	@$(CARGO) build --quiet --profile quick -p solmu-fuzz
 	@$(TARGET)/quick/solmu-fuzz --seconds $(SECONDS_OF_FUZZ) --seed $(or $(SEED),1) $(ARGS)
 
+.PHONY: check-examples
+check-examples: tools ## Runs the Python and TypeScript examples from the published protos; needs pip and npm
+	@$(CARGO) build --quiet -p solmu
+	@python3 docs/examples/check.py $(TARGET)/debug/solmu
+
 .PHONY: check-deploy
 check-deploy: tools ## Checks chart, manifests, alerts and settings without a cluster, and dashboards on a real Prometheus
 	@scripts/tools.sh deploy
@@ -77,6 +82,15 @@ check-deploy: tools ## Checks chart, manifests, alerts and settings without a cl
 .PHONY: image
 image: ## Builds solmu:dev with buildah from Debian packages, without a registry; needs root, buildah and mmdebstrap
 	@deploy/checks/image.sh
+
+.PHONY: check-pods
+check-pods: image ## Runs that image from the rendered manifests with podman, probes and SIGTERM included; after check-deploy, needs root
+	@python3 deploy/checks/pods.py
+
+.PHONY: check-power
+check-power: tools ## Cuts the power of a running system by copying its disk; needs root and loop devices
+	@$(CARGO) build --quiet -p solmu
+	@python3 deploy/checks/power.py $(TARGET)/debug/solmu
 
 .PHONY: fix
 fix: ## Repairs what a program can: format, generated code, configuration docs

@@ -95,6 +95,7 @@ fn banner_says_what_a_person_needs(home: &Home, solmu: &Solmu) {
         http,
         grpc,
         admin,
+        ..
     } = solmu.ports;
     for address in [smtp, http, grpc, admin] {
         assert!(

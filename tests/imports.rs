@@ -46,10 +46,11 @@ enum Target {
 
 /// A running system and an import into it.
 struct System {
-    home: Home,
     server: Solmu,
     import: Option<Child>,
     runs: usize,
+    /// The last to go, after what lives in it.
+    home: Home,
 }
 
 impl System {
@@ -59,10 +60,10 @@ impl System {
         fs::create_dir_all(home.beside("mail")).unwrap();
         let (server, _) = Solmu::start(&home, "server", Ports::free(), &[]).await;
         Self {
-            home,
             server,
             import: None,
             runs: 0,
+            home,
         }
     }
 

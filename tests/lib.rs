@@ -25,10 +25,16 @@ mod first_run;
 #[cfg(test)]
 mod imports;
 #[cfg(test)]
+mod permissions;
+#[cfg(test)]
 mod roles;
+#[cfg(test)]
+mod rollout;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
 mod trace;
 #[cfg(test)]
 mod truth;
+#[cfg(test)]
+mod upgrade;

@@ -17,6 +17,7 @@ import tempfile
 
 import yaml
 
+import crds
 import helm_python
 import kubernetes_validate
 
@@ -25,10 +26,6 @@ CHART = ROOT / "deploy/helm/solmu"
 K8S = ROOT / "k8s"
 # The versions that `kubeVersion` of the chart begins with, and the newest that has a schema.
 OLDEST, NEWEST = "1.30", "1.37"
-# Kinds of operators, which kubernetes-validate has no schema for. Their shape is checked by the linter of xtask.
-CUSTOM = {
-    "ScaledObject", "ServiceMonitor", "PrometheusRule", "Cluster", "HTTPRoute", "GRPCRoute",
-}
 HEADER = "# Generated from deploy/helm/solmu by `cargo xtask deploy k8s`. Do not edit: change the chart, or patch in an overlay.\n"
 
 BASE = {"jobs": {"mode": "gitops"}, "nats": {"userPerRole": True}}
@@ -141,12 +138,14 @@ def refusals():
 def validate(name, objects):
     for it in objects:
         kind, title = name_of(it)
+        if crds.knows(it):
+            yield from (f"{name}: {kind}/{title}: {problem}" for problem in crds.problems(it))
+            continue
         for version in (OLDEST, NEWEST):
             try:
                 kubernetes_validate.validate(it, version, strict=True)
             except kubernetes_validate.SchemaNotFoundError:
-                if kind not in CUSTOM:
-                    yield f"{name}: {kind}/{title}: Kubernetes {version} has no {it['apiVersion']} {kind}"
+                yield f"{name}: {kind}/{title}: neither Kubernetes {version} nor deploy/checks/crds has {it['apiVersion']} {kind}"
             except kubernetes_validate.ValidationError as error:
                 path = ".".join(str(part) for part in error.path)
                 yield f"{name}: {kind}/{title}: Kubernetes {version}: {path}: {error.message[:200]}"
@@ -179,10 +178,13 @@ def check(out):
                 problems.append(str(error))
     else:
         print("not run: kustomize build of the overlays (neither kustomize nor kubectl is there)")
+    custom = {(it["apiVersion"], it["kind"]): it for objects in rendered.values() for it in objects if crds.knows(it)}
+    problems += crds.self_test(custom.values())
     for name, objects in rendered.items():
         problems += validate(name, objects)
         (out / f"{name}.json").write_text(json.dumps(objects, indent=1))
-    print(f"charts: {len(rendered)} renderings, {sum(map(len, rendered.values()))} objects, Kubernetes {OLDEST} and {NEWEST}")
+    print(f"charts: {len(rendered)} renderings, {sum(map(len, rendered.values()))} objects, Kubernetes {OLDEST} and {NEWEST}, "
+          f"{len(custom)} kinds of operators")
     return problems
 
 

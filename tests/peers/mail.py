@@ -123,6 +123,7 @@ partitions = 1
 grpc_address = "127.0.0.1:{port['grpc']}"
 http_address = "127.0.0.1:{port['http']}"
 admin_address = "127.0.0.1:{port['admin']}"
+api_address = ""
 
 [email]
 listen = "127.0.0.1:{port['smtp']}"

@@ -19,6 +19,7 @@ pub(crate) struct Ports {
     pub(crate) http: SocketAddr,
     pub(crate) grpc: SocketAddr,
     pub(crate) admin: SocketAddr,
+    pub(crate) api: SocketAddr,
 }
 
 impl Ports {
@@ -29,6 +30,7 @@ impl Ports {
             http: free_address(),
             grpc: free_address(),
             admin: free_address(),
+            api: free_address(),
         }
     }
 
@@ -39,12 +41,14 @@ impl Ports {
             http,
             grpc,
             admin,
+            api,
         } = self;
         [
             format!("email.listen={smtp}"),
             format!("server.http_address={http}"),
             format!("server.grpc_address={grpc}"),
             format!("server.admin_address={admin}"),
+            format!("server.api_address={api}"),
         ]
         .into_iter()
         .flat_map(|pair| ["--set".to_owned(), pair])
@@ -57,6 +61,10 @@ impl Ports {
 
     pub(crate) fn admin_url(&self, path: &str) -> String {
         format!("http://{}{path}", self.admin)
+    }
+
+    pub(crate) fn api_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.api)
     }
 
     pub(crate) fn grpc_url(&self) -> String {

@@ -75,6 +75,17 @@ pub(crate) struct Solmu {
 impl Solmu {
     /// Starts `solmu serve` with flags after the ports; does not wait.
     pub(crate) fn spawn(home: &Home, name: &'static str, ports: Ports, flags: &[String]) -> Self {
+        Self::spawn_other(&binary(), home, name, ports, flags)
+    }
+
+    /// As [`Self::spawn`], of another build of the program.
+    pub(crate) fn spawn_other(
+        program: &Path,
+        home: &Home,
+        name: &'static str,
+        ports: Ports,
+        flags: &[String],
+    ) -> Self {
         let log = home.beside(&format!("{name}.log"));
         let out = OpenOptions::new()
             .create(true)
@@ -82,7 +93,7 @@ impl Solmu {
             .open(&log)
             .unwrap();
         let begin = out.metadata().unwrap().len();
-        let child = command(&binary())
+        let child = command(program)
             .arg("--data")
             .arg(home.data())
             .arg("serve")

@@ -8,23 +8,17 @@ use std::{
 
 use anyhow::{Context, Result};
 use prost::Message as _;
+use protox::prost_reflect::prost_types::FileDescriptorSet;
 use walkdir::WalkDir;
+
+use crate::apidoc;
 
 /// Where the generated code stands.
 pub(crate) const OUT: &str = "crates/solmu-proto/src/gen";
 
 /// Writes the generated code of every file below `proto/` to `out`.
 pub(crate) fn generate(root: &Path, out: &Path) -> Result<()> {
-    let proto_dir = root.join("proto");
-    let files = proto_files(&proto_dir)?;
-    let descriptors = protox::Compiler::new([&proto_dir])
-        .context("cannot set up the protobuf compiler")?
-        .include_imports(true)
-        .include_source_info(true)
-        .open_files(&files)
-        .context("cannot compile the protobuf files")?
-        .file_descriptor_set();
-
+    let descriptors = descriptors(root)?;
     fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     tonic_prost_build::configure()
         .out_dir(out)
@@ -46,6 +40,29 @@ pub(crate) fn generate(root: &Path, out: &Path) -> Result<()> {
     fs::write(out.join("descriptor.bin"), without_comments.encode_to_vec())
         .context("cannot write the descriptor set")?;
     fs::write(out.join("mod.rs"), module_tree(&packages)).context("cannot write mod.rs")?;
+    Ok(())
+}
+
+/// The descriptors of every file below `proto/`, with comments.
+pub(crate) fn descriptors(root: &Path) -> Result<FileDescriptorSet> {
+    let proto_dir = root.join("proto");
+    let files = proto_files(&proto_dir)?;
+    Ok(protox::Compiler::new([&proto_dir])
+        .context("cannot set up the protobuf compiler")?
+        .include_imports(true)
+        .include_source_info(true)
+        .open_files(&files)
+        .context("cannot compile the protobuf files")?
+        .file_descriptor_set())
+}
+
+/// Writes the pages about the API to `docs/api`.
+pub(crate) fn pages(root: &Path) -> Result<()> {
+    let out = root.join(apidoc::OUT);
+    fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+    for (name, text) in apidoc::pages(&descriptors(root)?) {
+        fs::write(out.join(&name), text).with_context(|| format!("cannot write {name}"))?;
+    }
     Ok(())
 }
 

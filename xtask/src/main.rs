@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
+mod apidoc;
 mod buf;
 mod check;
 mod deny;
@@ -27,7 +28,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Generates the Rust code of proto/.
+    /// Generates the Rust code of proto/ and the pages about the API.
     Gen,
     /// Runs the tests on private engines; arguments go to cargo nextest run (default: the whole workspace).
     Test {
@@ -87,7 +88,8 @@ fn main() -> Result<ExitCode> {
     let root = workspace_root()?;
     match Arguments::parse().task {
         Task::Gen => {
-            generate::generate(&root, &root.join(generate::OUT)).map(|()| ExitCode::SUCCESS)
+            generate::generate(&root, &root.join(generate::OUT))?;
+            generate::pages(&root).map(|()| ExitCode::SUCCESS)
         }
         Task::Test { arguments } => test::run(&root, &arguments),
         Task::Check { fix, only } => check::run(&root, fix, &only),

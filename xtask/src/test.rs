@@ -34,7 +34,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<ExitCode> {
     } else {
         arguments
     };
-    let seed = std::env::var("SOLMU_SEED").unwrap_or_else(|_| SEED.to_owned());
+    let seed = std::env::var_os("SOLMU_SEED").unwrap_or_else(|| SEED.into());
     let given = |name: &str| std::env::var_os(name).is_some();
     let seeds = SEED_VARIABLES.into_iter().filter(|name| !given(name));
     with_engines(|postgres, nats| {

@@ -154,6 +154,14 @@ event!(
     ticket_id(it.ticket.as_ref())
 );
 event!(
+    ticket::TaskDue,
+    "solmu.ticket.task_due.v1",
+    "tickets",
+    |it| Family::Tickets,
+    ticket_id(it.ticket.as_ref()),
+    ticket_id(it.ticket.as_ref())
+);
+event!(
     contact::ContactMerged,
     "solmu.contact.merged.v1",
     "tickets",
@@ -182,6 +190,14 @@ event!(
     "solmu.routing.assignment_decided.v1",
     "router",
     |it| Family::Routing,
+    it.ticket_id.clone(),
+    it.ticket_id.clone()
+);
+event!(
+    routing::OfferChanged,
+    "solmu.routing.offer_changed.v1",
+    "router",
+    |it| Family::Roster,
     it.ticket_id.clone(),
     it.ticket_id.clone()
 );

@@ -25,27 +25,31 @@ use solmu_proto::{
 
 #[path = "golden/samples.rs"]
 mod samples;
+#[path = "golden/ticket_samples.rs"]
+mod ticket_samples;
 
 /// Every type with its bytes in this release. A type that gets fields is added again, with a higher number.
 fn current() -> Vec<Golden> {
     vec![
-        golden(3, &samples::message_received()),
+        golden(4, &samples::message_received()),
         golden(2, &samples::delivery_reported()),
-        golden(1, &samples::ticket_opened()),
-        golden(1, &samples::message_added()),
-        golden(1, &samples::ticket_changed()),
-        golden(1, &samples::ticket_assigned()),
-        golden(1, &samples::assignment_rejected()),
-        golden(1, &samples::delivery_updated()),
-        golden(2, &samples::message_quarantined()),
-        golden(1, &samples::ticket_merged()),
-        golden(1, &samples::ticket_unmerged()),
-        golden(1, &samples::message_split()),
+        golden(2, &ticket_samples::ticket_opened()),
+        golden(2, &ticket_samples::message_added()),
+        golden(2, &ticket_samples::ticket_changed()),
+        golden(2, &ticket_samples::ticket_assigned()),
+        golden(2, &ticket_samples::assignment_rejected()),
+        golden(2, &ticket_samples::delivery_updated()),
+        golden(2, &ticket_samples::message_quarantined()),
+        golden(2, &ticket_samples::ticket_merged()),
+        golden(2, &ticket_samples::ticket_unmerged()),
+        golden(2, &ticket_samples::message_split()),
+        golden(1, &ticket_samples::task_due()),
         golden(1, &samples::contact_merged()),
         golden(1, &samples::contact_unmerged()),
-        golden(1, &samples::contact_erased()),
-        golden(1, &samples::assignment_decided()),
+        golden(2, &samples::contact_erased()),
+        golden(2, &samples::assignment_decided()),
         golden(1, &samples::roster_changed()),
+        golden(1, &samples::offer_changed()),
         golden(2, &samples::due_times_decided()),
         golden(2, &samples::warned()),
         golden(2, &samples::breached()),
@@ -58,11 +62,11 @@ fn current() -> Vec<Golden> {
 fn envelopes() -> Vec<Golden> {
     vec![
         Golden {
-            file: format!("{BATCH}.1"),
+            file: format!("{BATCH}.2"),
             bytes: prost::Message::encode_to_vec(&samples::event_batch()),
         },
         Golden {
-            file: format!("{DEAD_LETTER}.1"),
+            file: format!("{DEAD_LETTER}.2"),
             bytes: prost::Message::encode_to_vec(&samples::dead_letter()),
         },
     ]
@@ -83,11 +87,13 @@ fn meaning(event_type: &str, bytes: &[u8]) -> Option<String> {
         ticket::TicketMerged::TYPE => text::<ticket::TicketMerged>(bytes),
         ticket::TicketUnmerged::TYPE => text::<ticket::TicketUnmerged>(bytes),
         ticket::MessageSplit::TYPE => text::<ticket::MessageSplit>(bytes),
+        ticket::TaskDue::TYPE => text::<ticket::TaskDue>(bytes),
         contact::ContactMerged::TYPE => text::<contact::ContactMerged>(bytes),
         contact::ContactUnmerged::TYPE => text::<contact::ContactUnmerged>(bytes),
         contact::ContactErased::TYPE => text::<contact::ContactErased>(bytes),
         routing::AssignmentDecided::TYPE => text::<routing::AssignmentDecided>(bytes),
         routing::RosterChanged::TYPE => text::<routing::RosterChanged>(bytes),
+        routing::OfferChanged::TYPE => text::<routing::OfferChanged>(bytes),
         sla::DueTimesDecided::TYPE => text::<sla::DueTimesDecided>(bytes),
         sla::SlaWarned::TYPE => text::<sla::SlaWarned>(bytes),
         sla::SlaBreached::TYPE => text::<sla::SlaBreached>(bytes),

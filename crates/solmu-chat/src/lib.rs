@@ -14,6 +14,7 @@
 
 pub mod config;
 mod event;
+mod forget;
 mod frame;
 mod hub;
 mod machine;
@@ -125,6 +126,7 @@ fn start_with(runtime: &Runtime, config: Config, intake: &Intake) -> Result<Arc<
         hub: hub.clone(),
         metrics: metrics.clone(),
     };
+    forget::start(runtime);
     outbound::start(runtime, intake, Channel::Chat, config.outbound, sender);
     let limits = config.limits;
     let seconds = |count: u32| Duration::from_secs(count.into());

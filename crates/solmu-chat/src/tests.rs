@@ -2,6 +2,7 @@
 
 mod conversation;
 mod edges;
+mod forgetting;
 
 use std::{net::SocketAddr, sync::Arc};
 

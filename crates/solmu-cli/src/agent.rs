@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use solmu_client::Client;
 use solmu_domain::clock::Clock;
 use solmu_proto::routing::v1::{
-    Agent, CreateAgentRequest, Presence, SetPresenceRequest, UpdateAgentRequest,
+    Agent, CreateAgentRequest, DeleteAgentRequest, Presence, SetPresenceRequest, UpdateAgentRequest,
 };
 
-use crate::{connect::Session, output::table, roster::Roster, views::AgentView, words};
+use crate::{connect::Session, offers, output::table, roster::Roster, views::AgentView, words};
 
 /// Agents: the people who answer.
 #[derive(Debug, Subcommand)]
@@ -53,6 +53,41 @@ pub enum AgentCommand {
         agent: String,
         /// online, busy, away or offline
         presence: PresenceArg,
+    },
+    /// What an agent is asked to take now
+    Offers {
+        /// Name, e-mail address or id
+        agent: String,
+    },
+    /// Take what is offered
+    Accept {
+        /// Name, e-mail address or id
+        agent: String,
+        /// Id of the offer
+        offer: String,
+    },
+    /// Leave what is offered to somebody else
+    Decline {
+        /// Name, e-mail address or id
+        agent: String,
+        /// Id of the offer
+        offer: String,
+        /// Why, for colleagues
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Give an agent the next ticket that they may do
+    Next {
+        /// Name, e-mail address or id
+        agent: String,
+        /// Only of this team, by name or id
+        #[arg(long)]
+        team: Option<String>,
+    },
+    /// Remove an agent: their open tickets go back, what was decided still names them
+    Remove {
+        /// Name, e-mail address or id
+        agent: String,
     },
 }
 
@@ -132,6 +167,12 @@ impl From<PresenceArg> for Presence {
     }
 }
 
+fn list(session: &Session, roster: &Roster, now: Timestamp) -> anyhow::Result<()> {
+    let views: Vec<AgentView> = roster.agents.iter().map(AgentView::from).collect();
+    let empty = "There is no agent yet: make one with `solmu agent create NAME --online`.";
+    session.out.rows(&views, &render(roster, now), empty)
+}
+
 pub(crate) async fn run(
     session: &Session,
     command: AgentCommand,
@@ -140,13 +181,7 @@ pub(crate) async fn run(
     let client = session.client()?;
     let roster = Roster::fetch(session, &client).await?;
     match command {
-        AgentCommand::List => {
-            let views: Vec<AgentView> = roster.agents.iter().map(AgentView::from).collect();
-            let empty = "There is no agent yet: make one with `solmu agent create NAME --online`.";
-            session
-                .out
-                .rows(&views, &render(&roster, clock.now()), empty)
-        }
+        AgentCommand::List => list(session, &roster, clock.now()),
         AgentCommand::Create {
             name,
             teams,
@@ -178,6 +213,33 @@ pub(crate) async fn run(
                 paths.push("capacity".to_owned());
             }
             change(session, &client, agent, paths).await
+        }
+        AgentCommand::Offers { agent } => {
+            offers::list(session, &client, &roster.agent(&agent)?.id, clock.now()).await
+        }
+        AgentCommand::Accept { agent, offer } => {
+            offers::accept(session, &client, &roster.agent(&agent)?.id, offer).await
+        }
+        AgentCommand::Decline {
+            agent,
+            offer,
+            reason,
+        } => offers::decline(session, &client, &roster.agent(&agent)?.id, offer, reason).await,
+        AgentCommand::Next { agent, team } => {
+            let team = team.map(|team| roster.team(&team)).transpose()?;
+            let team_id = team.map(|team| team.id.clone()).unwrap_or_default();
+            offers::next(session, &client, &roster.agent(&agent)?.id, team_id).await
+        }
+        AgentCommand::Remove { agent } => {
+            let id = roster.agent(&agent)?.id.clone();
+            let request = DeleteAgentRequest { id };
+            let removed = client.routing().delete_agent(request).await;
+            let agent = removed
+                .map_err(|status| session.explain(status))?
+                .into_inner();
+            let name = words::short(&agent.display_name, 40);
+            let text = format!("{name} is removed; their open tickets go back.");
+            session.out.either(&AgentView::from(&agent), text)
         }
         AgentCommand::Presence { agent, presence } => {
             let agent_id = &roster.agent(&agent)?.id;

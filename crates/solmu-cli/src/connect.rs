@@ -187,7 +187,7 @@ mod tests {
         options.endpoint = Some("http://127.0.0.1:1".to_owned());
         options.token = Some("t".to_owned());
         let session = Session::new(options);
-        let request = solmu_proto::routing::v1::ListTeamsRequest {};
+        let request = solmu_proto::routing::v1::ListTeamsRequest::default();
         let status = session
             .client()
             .unwrap()

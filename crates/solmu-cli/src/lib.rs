@@ -15,6 +15,7 @@ mod demo;
 mod email;
 mod http;
 mod local;
+mod offers;
 mod output;
 mod quarantine;
 mod roster;
@@ -32,7 +33,7 @@ use clap::Subcommand;
 use solmu_domain::clock::SystemClock;
 
 pub use agent::{AgentCommand, AgentDetails, PresenceArg};
-pub use bench::{BenchCommand, IngestArgs};
+pub use bench::{BenchCommand, DeskArgs, IngestArgs};
 pub use connect::ConnectOptions;
 pub use contact::ContactCommand;
 pub use demo::DemoArgs;
@@ -156,6 +157,9 @@ mod tests {
             "solmu route simulate day.jsonl --assignments --json",
             "solmu token create ci --role service",
             "solmu quarantine list",
+            "solmu ticket search tilaus* -maksettu --filter open=true --limit 5",
+            "solmu ticket list --view a --order create_time",
+            "solmu bench desk --tickets 10000 --messages 50000",
             "solmu contact eval --region SE",
             "solmu contact merge a b --reason same",
             "solmu contact erase a --confirm Aino",

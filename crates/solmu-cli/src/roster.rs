@@ -18,11 +18,11 @@ impl Roster {
     pub(crate) async fn fetch(session: &Session, client: &Client) -> anyhow::Result<Self> {
         let mut routing = client.routing();
         let agents = routing
-            .list_agents(ListAgentsRequest {})
+            .list_agents(ListAgentsRequest::default())
             .await
             .map_err(|status| session.explain(status))?;
         let teams = routing
-            .list_teams(ListTeamsRequest {})
+            .list_teams(ListTeamsRequest::default())
             .await
             .map_err(|status| session.explain(status))?;
         Ok(Self {

@@ -1,12 +1,13 @@
 //! `solmu team`.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use comfy_table::Table;
 use jiff::Timestamp;
 use serde::Serialize;
 use solmu_domain::clock::{Clock, SystemClock};
 use solmu_proto::routing::v1::{
-    CreateTeamRequest, ListQueuesRequest, ListTeamsRequest, Queue, Team, UpdateTeamRequest,
+    CreateTeamRequest, DeleteTeamRequest, ListQueuesRequest, ListTeamsRequest, Queue, Team,
+    UpdateTeamRequest,
 };
 
 use crate::{
@@ -39,9 +40,58 @@ pub enum TeamCommand {
         /// Team that then helps, by name or id; repeatable. When given, these are all
         #[arg(long, value_name = "TEAM")]
         overflow_to: Vec<String>,
+        /// How it hands out its work
+        #[command(flatten)]
+        care: TeamCare,
+    },
+    /// Remove a team: what waits in it is routed anew
+    Remove {
+        /// Name or id
+        team: String,
     },
     /// What waits in each team, and for how long probably
     Queues,
+}
+
+/// How a team hands out its work.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TeamCare {
+    /// direct gives tickets to agents, offer asks them first, pull leaves it to them
+    #[arg(long)]
+    mode: Option<String>,
+    /// Seconds that an offer stands
+    #[arg(long, value_name = "SECONDS")]
+    offer_timeout: Option<i64>,
+    /// Seconds in which a ticket is not offered again to who did not take it
+    #[arg(long, value_name = "SECONDS")]
+    decline_rest: Option<i64>,
+    /// What agents lose who are away for too long: never anything, untouched tickets or all
+    #[arg(long)]
+    take_back: Option<String>,
+    /// Seconds that are too long
+    #[arg(long, value_name = "SECONDS")]
+    take_back_after: Option<i64>,
+    /// Seconds before its due time at which a ticket moves to somebody who can begin
+    #[arg(long, value_name = "SECONDS")]
+    rebalance_before: Option<i64>,
+}
+
+impl TeamCare {
+    /// Puts what was given into a team.
+    fn apply(self, team: &mut Team) {
+        let seconds = |seconds| prost_types::Duration { seconds, nanos: 0 };
+        let set = |field: &mut Option<prost_types::Duration>, given: Option<i64>| {
+            *field = given.map(seconds).or(field.take());
+        };
+        team.mode = self.mode.unwrap_or(std::mem::take(&mut team.mode));
+        team.take_back = self
+            .take_back
+            .unwrap_or(std::mem::take(&mut team.take_back));
+        set(&mut team.offer_timeout, self.offer_timeout);
+        set(&mut team.decline_rest, self.decline_rest);
+        set(&mut team.take_back_after, self.take_back_after);
+        set(&mut team.rebalance_before, self.rebalance_before);
+    }
 }
 
 pub(crate) async fn run(session: &Session, command: TeamCommand) -> anyhow::Result<()> {
@@ -49,7 +99,7 @@ pub(crate) async fn run(session: &Session, command: TeamCommand) -> anyhow::Resu
     match command {
         TeamCommand::List => {
             let answer = routing
-                .list_teams(ListTeamsRequest {})
+                .list_teams(ListTeamsRequest::default())
                 .await
                 .map_err(|status| session.explain(status))?;
             let teams = answer.into_inner().teams;
@@ -73,7 +123,26 @@ pub(crate) async fn run(session: &Session, command: TeamCommand) -> anyhow::Resu
             strategy,
             overflow_after,
             overflow_to,
-        } => change(session, &team, strategy, overflow_after, &overflow_to).await,
+            care,
+        } => {
+            let set = |team: &mut Team| {
+                team.strategy = strategy.unwrap_or(std::mem::take(&mut team.strategy));
+                care.apply(team);
+            };
+            change(session, &team, set, overflow_after, &overflow_to).await
+        }
+        TeamCommand::Remove { team } => {
+            let roster = Roster::fetch(session, &session.client()?).await?;
+            let id = roster.team(&team)?.id.clone();
+            let removed = routing.delete_team(DeleteTeamRequest { id }).await;
+            let team = removed
+                .map_err(|status| session.explain(status))?
+                .into_inner();
+            let name = words::short(&team.display_name, 40);
+            session
+                .out
+                .either(&TeamView::from(&team), format!("Team '{name}' is removed."))
+        }
         TeamCommand::Queues => queues(session, &SystemClock).await,
         TeamCommand::Create { name, default } => {
             let team = Team {
@@ -100,16 +169,14 @@ pub(crate) async fn run(session: &Session, command: TeamCommand) -> anyhow::Resu
 async fn change(
     session: &Session,
     team: &str,
-    strategy: Option<String>,
+    set: impl FnOnce(&mut Team),
     overflow_after: Option<i64>,
     overflow_to: &[String],
 ) -> anyhow::Result<()> {
     let client = session.client()?;
     let roster = Roster::fetch(session, &client).await?;
     let mut team = roster.team(team)?.clone();
-    if let Some(strategy) = strategy {
-        team.strategy = strategy;
-    }
+    set(&mut team);
     if let Some(seconds) = overflow_after {
         team.overflow_after = Some(prost_types::Duration { seconds, nanos: 0 });
     }
@@ -188,6 +255,27 @@ pub(crate) fn yes(is: bool) -> String {
 mod tests {
     use super::*;
     use crate::output::flat;
+
+    #[test]
+    fn what_is_not_given_stays() {
+        let mut team = Team {
+            mode: "offer".to_owned(),
+            take_back: "all".to_owned(),
+            ..Team::default()
+        };
+        let care = TeamCare {
+            take_back: Some("never".to_owned()),
+            offer_timeout: Some(20),
+            ..TeamCare::default()
+        };
+        care.apply(&mut team);
+        assert_eq!(
+            (team.mode.as_str(), team.take_back.as_str()),
+            ("offer", "never")
+        );
+        assert_eq!(team.offer_timeout.map(|it| it.seconds), Some(20));
+        assert_eq!(team.decline_rest, None);
+    }
 
     #[test]
     fn queues_are_shown_with_what_is_known() {

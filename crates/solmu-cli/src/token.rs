@@ -1,6 +1,8 @@
 //! `solmu token`.
 
 use clap::{Subcommand, ValueEnum};
+use jiff::SignedDuration;
+use solmu_client::Client;
 use solmu_domain::clock::Clock;
 use solmu_proto::access::v1::{
     CreateTokenRequest, ListTokensRequest, RevokeTokenRequest, Role, Token,
@@ -21,6 +23,15 @@ pub enum TokenCommand {
         /// The agent that it speaks for, by name or id; needed for role agent
         #[arg(long, value_name = "AGENT", required_if_eq("role", "agent"))]
         agent: Option<String>,
+        /// It stops working by itself after so many days
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
+        days: Option<u16>,
+        /// It may do only this of what its role may, e.g. `tickets.read`; may be given more than once
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<String>,
+        /// For role agent: it sees the tickets of every team, where agents are bound to their teams
+        #[arg(long)]
+        all_teams: bool,
     },
     /// All tokens, without their secrets
     List,
@@ -52,6 +63,45 @@ impl From<RoleArg> for Role {
     }
 }
 
+/// So many days from now.
+fn end(clock: &dyn Clock, days: u16) -> anyhow::Result<prost_types::Timestamp> {
+    let lasting = SignedDuration::from_hours(24 * i64::from(days));
+    let end = clock.now().checked_add(lasting)?;
+    Ok(prost_types::Timestamp {
+        seconds: end.as_second(),
+        nanos: 0,
+    })
+}
+
+async fn list(session: &Session, client: &Client, clock: &dyn Clock) -> anyhow::Result<()> {
+    let answer = client
+        .access()
+        .list_tokens(ListTokensRequest {})
+        .await
+        .map_err(|status| session.explain(status))?;
+    let tokens = answer.into_inner().tokens;
+    let now = clock.now();
+    let when = |at: Option<&prost_types::Timestamp>| {
+        words::time(at).map_or_else(|| "-".to_owned(), |at| words::relative(now, at))
+    };
+    let mut rows = table(&[
+        "Token", "Role", "Scopes", "Made", "Expires", "Revoked", "Id",
+    ]);
+    for token in &tokens {
+        rows.add_row([
+            words::short(&token.display_name, 40),
+            words::role(token.role),
+            words::short(&token.scopes.join(" "), 40),
+            when(token.create_time.as_ref()),
+            when(token.expire_time.as_ref()),
+            when(token.revoke_time.as_ref()),
+            token.id.clone(),
+        ]);
+    }
+    let views: Vec<TokenView> = tokens.iter().map(TokenView::from).collect();
+    session.out.rows(&views, &rows, "There is no token.")
+}
+
 pub(crate) async fn run(
     session: &Session,
     command: TokenCommand,
@@ -60,7 +110,14 @@ pub(crate) async fn run(
     let client = session.client()?;
     let mut access = client.access();
     match command {
-        TokenCommand::Create { name, role, agent } => {
+        TokenCommand::Create {
+            name,
+            role,
+            agent,
+            days,
+            scopes,
+            all_teams,
+        } => {
             let agent_id = match agent {
                 Some(agent) => Roster::fetch(session, &client)
                     .await?
@@ -73,6 +130,9 @@ pub(crate) async fn run(
                 display_name: name,
                 role: Role::from(role).into(),
                 agent_id,
+                expire_time: days.map(|days| end(clock, days)).transpose()?,
+                scopes,
+                all_teams,
                 ..Token::default()
             };
             let request = CreateTokenRequest { token: Some(token) };
@@ -90,29 +150,7 @@ pub(crate) async fn run(
                 .progress("This is the only time that the secret is shown.");
             Ok(())
         }
-        TokenCommand::List => {
-            let answer = access
-                .list_tokens(ListTokensRequest {})
-                .await
-                .map_err(|status| session.explain(status))?;
-            let tokens = answer.into_inner().tokens;
-            let now = clock.now();
-            let when = |at: Option<&prost_types::Timestamp>| {
-                words::time(at).map_or_else(|| "-".to_owned(), |at| words::relative(now, at))
-            };
-            let mut rows = table(&["Token", "Role", "Made", "Revoked", "Id"]);
-            for token in &tokens {
-                rows.add_row([
-                    words::short(&token.display_name, 40),
-                    words::role(token.role),
-                    when(token.create_time.as_ref()),
-                    when(token.revoke_time.as_ref()),
-                    token.id.clone(),
-                ]);
-            }
-            let views: Vec<TokenView> = tokens.iter().map(TokenView::from).collect();
-            session.out.rows(&views, &rows, "There is no token.")
-        }
+        TokenCommand::List => list(session, &client, clock).await,
         TokenCommand::Revoke { id } => {
             let request = RevokeTokenRequest { id: id.clone() };
             access

@@ -29,7 +29,11 @@ use solmu_proto::{
     contact::v1::contact_service_client::ContactServiceClient,
     routing::v1::routing_service_client::RoutingServiceClient,
     sla::v1::sla_service_client::SlaServiceClient,
-    ticket::v1::ticket_service_client::TicketServiceClient,
+    ticket::v1::{
+        activity_service_client::ActivityServiceClient, desk_service_client::DeskServiceClient,
+        field_service_client::FieldServiceClient, search_service_client::SearchServiceClient,
+        ticket_service_client::TicketServiceClient, work_service_client::WorkServiceClient,
+    },
 };
 use tonic::{
     Request, Status,
@@ -127,6 +131,36 @@ impl Client {
     #[must_use]
     pub fn tickets(&self) -> TicketServiceClient<Service> {
         TicketServiceClient::new(self.service.clone())
+    }
+
+    /// Search, and saved views.
+    #[must_use]
+    pub fn search(&self) -> SearchServiceClient<Service> {
+        SearchServiceClient::new(self.service.clone())
+    }
+
+    /// What happened to tickets, as a chain that shows changes.
+    #[must_use]
+    pub fn activities(&self) -> ActivityServiceClient<Service> {
+        ActivityServiceClient::new(self.service.clone())
+    }
+
+    /// Who looks at a ticket, texts and macros, many tickets at once.
+    #[must_use]
+    pub fn desk(&self) -> DeskServiceClient<Service> {
+        DeskServiceClient::new(self.service.clone())
+    }
+
+    /// Fields of one's own on tickets.
+    #[must_use]
+    pub fn fields(&self) -> FieldServiceClient<Service> {
+        FieldServiceClient::new(self.service.clone())
+    }
+
+    /// Tasks, followers, snoozing and links of tickets.
+    #[must_use]
+    pub fn work(&self) -> WorkServiceClient<Service> {
+        WorkServiceClient::new(self.service.clone())
     }
 
     /// Contacts.

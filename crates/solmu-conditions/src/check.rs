@@ -202,6 +202,7 @@ impl Checker<'_> {
         match (LeafCompiler {
             resolved,
             leaf,
+            schema: self.schema,
             limits,
         })
         .compile()

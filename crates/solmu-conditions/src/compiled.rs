@@ -8,8 +8,8 @@ use uuid::Uuid;
 use crate::condition::{Leaf, Operator, Value};
 use crate::fold::{fold, word_needles};
 use crate::limits::Limits;
-use crate::scalar::{Scalar, duration, timestamp};
-use crate::schema::{Column, FieldType, Resolved};
+use crate::scalar::{Scalar, duration, moment};
+use crate::schema::{Column, FieldType, Resolved, Schema};
 use crate::violation::{Problem, nearest};
 
 /// A checked condition as it is evaluated.
@@ -44,6 +44,8 @@ pub(crate) enum Test {
     Integer(Compare, i64),
     IntegerIn(Vec<i64>),
     Timestamp(Compare, Timestamp),
+    /// Not before the first and before the second; or the opposite.
+    Period(bool, Timestamp, Timestamp),
     /// Microseconds.
     Duration(Compare, i64),
     Id(Compare, Uuid),
@@ -132,6 +134,7 @@ impl Compare {
 pub(crate) struct LeafCompiler<'a> {
     pub(crate) resolved: Resolved<'a>,
     pub(crate) leaf: &'a Leaf,
+    pub(crate) schema: &'a Schema,
     pub(crate) limits: &'a Limits,
 }
 
@@ -139,7 +142,7 @@ impl LeafCompiler<'_> {
     pub(crate) fn compile(self) -> Result<CompiledLeaf, Problem> {
         let kind = self.resolved.field.kind();
         let operator = self.leaf.operator;
-        let allowed = kind.operators();
+        let allowed = self.resolved.field.operators();
         if !allowed.contains(&operator) {
             let field = self.leaf.field.clone();
             return Err(Problem::OperatorNotAllowed {
@@ -169,7 +172,7 @@ impl LeafCompiler<'_> {
                 value: canonical,
             },
             field: field.name().to_owned(),
-            column: field.column,
+            column: field.column.clone(),
             is_collection: kind.is_collection(),
             key: self.resolved.key,
             test,
@@ -207,9 +210,13 @@ impl LeafCompiler<'_> {
             (FieldType::Bool, Value::Bool(truth)) => Some(Scalar::Bool(*truth)),
             (FieldType::Integer, Value::Integer(number)) => Some(Scalar::Integer(*number)),
             (FieldType::Bool | FieldType::Integer, _) => None,
-            (FieldType::Timestamp, Value::Text(text)) => timestamp(text).map(Scalar::Timestamp),
+            (FieldType::Timestamp, Value::Text(text)) => moment(text, self.schema.clock()),
             (FieldType::Duration, Value::Text(text)) => duration(text).map(Scalar::Duration),
-            (FieldType::Id, Value::Text(text)) => Uuid::try_parse(text).ok().map(Scalar::Id),
+            (FieldType::Id, Value::Text(text)) => {
+                let id = self.schema.named(text);
+                let read = Uuid::try_parse(id).ok();
+                read.map(|read| Scalar::Id(read, (id != text).then(|| text.clone())))
+            }
             (_, Value::Text(text)) => Some(Scalar::Text(self.text(text)?)),
             _ => None,
         };
@@ -358,7 +365,7 @@ fn typed_test(operator: Operator, values: &[Scalar]) -> Test {
             values
                 .iter()
                 .filter_map(|value| {
-                    if let Scalar::Id(id) = value {
+                    if let Scalar::Id(id, _) = value {
                         Some(*id)
                     } else {
                         None
@@ -368,9 +375,17 @@ fn typed_test(operator: Operator, values: &[Scalar]) -> Test {
         ),
         (_, [Scalar::Bool(truth)]) => Test::Bool(compare, *truth),
         (_, [Scalar::Integer(number)]) => Test::Integer(compare, *number),
-        (_, [Scalar::Timestamp(at)]) => Test::Timestamp(compare, *at),
+        (_, [Scalar::Timestamp(at, _)]) => Test::Timestamp(compare, *at),
+        (_, [Scalar::Period(from, to, _)]) => match compare {
+            Compare::Eq => Test::Period(true, *from, *to),
+            Compare::Ne => Test::Period(false, *from, *to),
+            Compare::Lt => Test::Timestamp(Compare::Lt, *from),
+            Compare::Le => Test::Timestamp(Compare::Lt, *to),
+            Compare::Gt => Test::Timestamp(Compare::Ge, *to),
+            Compare::Ge => Test::Timestamp(Compare::Ge, *from),
+        },
         (_, [Scalar::Duration(micros)]) => Test::Duration(compare, *micros),
-        (_, [Scalar::Id(id)]) => Test::Id(compare, *id),
+        (_, [Scalar::Id(id, _)]) => Test::Id(compare, *id),
         // No type reads other values; a test that nothing passes is the safe answer.
         _ => Test::IdIn(Vec::new()),
     }

@@ -44,6 +44,9 @@ impl Test {
             (Self::Timestamp(compare, asked), Fact::Timestamp(found)) => {
                 compare.holds(found.as_microsecond().cmp(&asked.as_microsecond()))
             }
+            (Self::Period(inside, from, to), Fact::Timestamp(found)) => {
+                (from..to).contains(&found) == *inside
+            }
             (Self::Duration(compare, asked), Fact::Duration(found)) => {
                 compare.holds(found.as_micros().cmp(&i128::from(*asked)))
             }
@@ -52,6 +55,7 @@ impl Test {
             (Self::Text(Form::Exact, test), Fact::Text(found)) => test.holds(found),
             (Self::Text(Form::Folded, test), Fact::Text(found)) => test.holds(&fold(found)),
             (Self::Text(Form::Folded, test), Fact::Search(found)) => test.holds(&found.folded),
+            (Self::Text(form, test), Fact::Set(found)) => test.holds_of_several(*form, found),
             (Self::SetHasAny(asked), Fact::Set(found)) => {
                 found.iter().any(|element| asked.contains(element))
             }
@@ -83,7 +87,7 @@ impl Presence {
             (Self::Text(Form::Exact), Fact::Text(found)) => !found.is_empty(),
             (Self::Text(Form::Folded), Fact::Text(found)) => !fold(found).is_empty(),
             (Self::Text(Form::Folded), Fact::Search(found)) => !found.folded.is_empty(),
-            (Self::Set, Fact::Set(found)) => !found.is_empty(),
+            (Self::Set | Self::Text(_), Fact::Set(found)) => !found.is_empty(),
             (Self::Words, Fact::Text(found)) => words(found) != " ",
             (Self::Words, Fact::Search(found)) => found.words != " ",
             _ => false,
@@ -92,6 +96,18 @@ impl Presence {
 }
 
 impl TextTest {
+    /// Of a text with several values (a custom field): whether it holds for any of them, and `!=` for all.
+    fn holds_of_several(&self, form: Form, found: &[String]) -> bool {
+        let mut answers = found.iter().map(|text| match form {
+            Form::Exact => self.holds(text),
+            Form::Folded => self.holds(&fold(text)),
+        });
+        match self {
+            Self::Ne(_) => !found.is_empty() && answers.all(|holds| holds),
+            _ => answers.any(|holds| holds),
+        }
+    }
+
     fn holds(&self, found: &str) -> bool {
         match self {
             Self::Eq(asked) => found == asked,

@@ -1,6 +1,6 @@
 //! Single values by type, and the one way each is written.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Span, Timestamp, civil::Date, tz::TimeZone};
 use uuid::Uuid;
 
 use crate::condition::Value;
@@ -12,9 +12,13 @@ const MAX_DURATION: SignedDuration = SignedDuration::from_hours(100 * 366 * 24);
 pub(crate) enum Scalar {
     Bool(bool),
     Integer(i64),
-    Timestamp(Timestamp),
+    /// An instant, and how it was written if that has to be kept: by its distance from now.
+    Timestamp(Timestamp, Option<String>),
+    /// From the first instant until before the second: a day, a month or a year as it was written.
+    Period(Timestamp, Timestamp, String),
     Duration(i64),
-    Id(Uuid),
+    /// An id, and the name that it was written as.
+    Id(Uuid, Option<String>),
     Text(String),
 }
 
@@ -31,9 +35,13 @@ impl Scalar {
         match self {
             Self::Bool(truth) => Value::Bool(*truth),
             Self::Integer(number) => Value::Integer(*number),
-            Self::Timestamp(at) => Value::Text(at.to_string()),
+            Self::Timestamp(_, Some(written)) | Self::Period(_, _, written) => {
+                Value::Text(written.clone())
+            }
+            Self::Timestamp(at, None) => Value::Text(at.to_string()),
             Self::Duration(micros) => Value::Text(seconds(*micros)),
-            Self::Id(id) => Value::Text(id.to_string()),
+            Self::Id(_, Some(name)) => Value::Text(name.clone()),
+            Self::Id(id, None) => Value::Text(id.to_string()),
             Self::Text(text) => Value::Text(text.clone()),
         }
     }
@@ -46,6 +54,45 @@ pub(crate) fn timestamp(text: &str) -> Option<Timestamp> {
     (1..=9999)
         .contains(&at.to_zoned(jiff::tz::TimeZone::UTC).year())
         .then_some(at)
+}
+
+/// An instant, a day, month or year of the clock's zone (UTC without a clock), or with a clock the distance from now.
+pub(crate) fn moment(text: &str, clock: Option<&(Timestamp, TimeZone)>) -> Option<Scalar> {
+    if let Some(at) = timestamp(text) {
+        return Some(Scalar::Timestamp(at, None));
+    }
+    let text = text.trim();
+    let zone = clock.map_or(TimeZone::UTC, |(_, zone)| zone.clone());
+    if let Some((first, next)) = days(text) {
+        let start = |day: Date| Some(day.to_zoned(zone.clone()).ok()?.timestamp());
+        return Some(Scalar::Period(start(first)?, start(next)?, text.to_owned()));
+    }
+    let (now, _) = clock?;
+    if !text.starts_with(['-', '+']) {
+        return None;
+    }
+    let span: Span = text.parse().ok()?;
+    let at = now.to_zoned(zone).checked_add(span).ok()?.timestamp();
+    let at = timestamp(&at.to_string())?;
+    Some(Scalar::Timestamp(at, Some(text.to_owned())))
+}
+
+/// The first day of what `2026`, `2026-04` or `2026-04-30` names, and the first one after it.
+fn days(text: &str) -> Option<(Date, Date)> {
+    let numeric = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'-');
+    if !numeric || text.starts_with("0000") || text.starts_with("9999") {
+        return None;
+    }
+    let (first, span) = match text.len() {
+        4 => (format!("{text}-01-01"), Span::new().years(1)),
+        7 => (format!("{text}-01"), Span::new().months(1)),
+        10 => (text.to_owned(), Span::new().days(1)),
+        _ => return None,
+    };
+    let first: Date = first.parse().ok()?;
+    Some((first, first.checked_add(span).ok()?))
 }
 
 /// A length of time in microseconds.
@@ -89,6 +136,39 @@ mod tests {
         }
         assert_eq!(duration("1000000h"), None);
         assert_eq!(duration("soon"), None);
+    }
+
+    #[test]
+    fn days_and_distances_are_of_the_clock() {
+        let helsinki = (
+            "2026-04-30T12:00:00Z".parse().unwrap(),
+            TimeZone::get("Europe/Helsinki").unwrap(),
+        );
+        let read = |text: &str| match moment(text, Some(&helsinki)) {
+            Some(Scalar::Period(from, to, _)) => format!("{from} {to}"),
+            Some(Scalar::Timestamp(at, _)) => at.to_string(),
+            _ => String::new(),
+        };
+        assert_eq!(read("2026-04"), "2026-03-31T21:00:00Z 2026-04-30T21:00:00Z");
+        assert_eq!(
+            read("2026-10-25"),
+            "2026-10-24T21:00:00Z 2026-10-25T22:00:00Z"
+        );
+        assert_eq!(read("2025"), "2024-12-31T22:00:00Z 2025-12-31T22:00:00Z");
+        assert_eq!(read("-7d"), "2026-04-23T12:00:00Z");
+        assert_eq!(read("-90m"), "2026-04-30T10:30:00Z");
+        for wrong in [
+            "2026-13",
+            "2026-02-30",
+            "26",
+            "7d",
+            "0000",
+            "+99999y",
+            "2026-4-1",
+        ] {
+            assert_eq!(read(wrong), "", "{wrong}");
+        }
+        assert!(moment("-7d", None).is_none());
     }
 
     #[test]

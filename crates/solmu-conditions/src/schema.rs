@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{Timestamp, tz::TimeZone};
+
 use crate::condition::Operator::{
     self, EndsWith, Eq, Ge, Gt, Has, In, Le, Lt, Ne, Present, StartsWith,
 };
@@ -75,7 +77,7 @@ impl FieldType {
             Self::Integer => "a whole number, such as 42",
             Self::Timestamp => {
                 "a time of the years 1 to 9999 with its offset, such as \"2026-01-31T08:00:00Z\" or \
-                 \"2026-01-31T10:00:00+02:00\""
+                 \"2026-01-31T10:00:00+02:00\", a day (2026-01-31), a month (2026-01) or a year (2026)"
             }
             Self::Duration => "a length of time up to 100 years, such as \"90s\" or \"2h 30m\"",
             Self::Id => "an id, such as \"0198c5d2-7a10-7bb2-8e4f-0242ac120002\"",
@@ -84,11 +86,32 @@ impl FieldType {
 }
 
 /// Where a field is found in SQL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Column {
     pub(crate) sql: &'static str,
     /// The column already holds what [`crate::fold_sql`] or [`crate::words_sql`] gives.
     pub(crate) prepared: bool,
+    /// A key that is bound after `sql`, and what follows it.
+    pub(crate) key: Option<(String, &'static str)>,
+    /// SQL around the comparison, for values that stand in other rows.
+    pub(crate) within: Option<(&'static str, &'static str)>,
+    /// A `jsonb` of arrays by key, whose index serves equality.
+    pub(crate) arrays: Option<&'static str>,
+    /// An array of ids, of which one has to fit.
+    pub(crate) id_set: bool,
+}
+
+impl Column {
+    const fn new(sql: &'static str) -> Self {
+        Self {
+            sql,
+            prepared: false,
+            key: None,
+            within: None,
+            arrays: None,
+            id_set: false,
+        }
+    }
 }
 
 /// A field that conditions may look at.
@@ -140,11 +163,65 @@ impl Field {
     /// The SQL expression of the type that [`FieldType`] names. It is pushed in parentheses, as it is.
     #[must_use]
     pub fn column(mut self, sql: &'static str) -> Self {
+        self.column = Some(Column::new(sql));
+        self
+    }
+
+    /// Like [`Field::column`], of an expression with a key in it, such as a custom field: `before`, the key as a bind,
+    /// `after`.
+    #[must_use]
+    pub fn keyed_column(
+        mut self,
+        before: &'static str,
+        key: impl Into<String>,
+        after: &'static str,
+    ) -> Self {
         self.column = Some(Column {
-            sql,
-            prepared: false,
+            key: Some((key.into(), after)),
+            ..Column::new(before)
         });
         self
+    }
+
+    /// For a [`FieldType::Keyword`] with a [`Field::keyed_column`]: `jsonb` holds an array of texts under the key, and
+    /// equality asks for that (`@>`), which an index on it can serve.
+    #[must_use]
+    pub fn in_arrays(mut self, jsonb: &'static str) -> Self {
+        if let Some(column) = &mut self.column {
+            column.arrays = Some(jsonb);
+        }
+        self
+    }
+
+    /// The column belongs to other rows: the comparison is put between `before` and `after`, which select whether one of
+    /// them fits (`id IN (SELECT ... WHERE` and `)`). `!=` would ask for another one that differs, so such a field has no
+    /// `!=`; write `NOT`.
+    #[must_use]
+    pub fn within(mut self, before: &'static str, after: &'static str) -> Self {
+        if let Some(column) = &mut self.column {
+            column.within = Some((before, after));
+        }
+        self
+    }
+
+    /// For a [`FieldType::Id`] whose column is a `uuid[]`: one of them has to fit. Like [`Field::within`] without `!=`.
+    #[must_use]
+    pub fn in_set(mut self) -> Self {
+        if let Some(column) = &mut self.column {
+            column.id_set = true;
+        }
+        self
+    }
+
+    /// The operators that conditions on this field may use.
+    pub(crate) fn operators(&self) -> &'static [Operator] {
+        let of_many = |column: &Column| column.within.is_some() || column.id_set;
+        match &self.kind {
+            kind if !self.column.as_ref().is_some_and(of_many) => kind.operators(),
+            FieldType::Text | FieldType::Keyword => &[Eq, Has, In, StartsWith, EndsWith, Present],
+            FieldType::Id | FieldType::OneOf(_) => &[Eq, In, Present],
+            kind => kind.operators(),
+        }
     }
 
     /// Like [`Field::column`], for a [`FieldType::Text`] or [`FieldType::Words`] whose column holds what
@@ -152,8 +229,8 @@ impl Field {
     #[must_use]
     pub fn prepared_column(mut self, sql: &'static str) -> Self {
         self.column = Some(Column {
-            sql,
             prepared: true,
+            ..Column::new(sql)
         });
         self
     }
@@ -183,6 +260,8 @@ pub struct Schema {
     fields: BTreeMap<String, Field>,
     search: Option<String>,
     limits: Limits,
+    clock: Option<(Timestamp, TimeZone)>,
+    names: BTreeMap<String, String>,
 }
 
 /// A declared field, and the key when it is a map.
@@ -216,6 +295,30 @@ impl Schema {
         );
         self.search = Some(field.to_owned());
         self
+    }
+
+    /// Says when and where the condition is read: days and months (`2026-04`) are those of `zone` (without this of UTC),
+    /// and a time may be written by its distance (`-7d`) from `now`. Not for conditions that are evaluated later.
+    #[must_use]
+    pub fn read_at(mut self, now: Timestamp, zone: TimeZone) -> Self {
+        self.clock = Some((now, zone));
+        self
+    }
+
+    /// Lets an id be written as `name`: `me` for the caller.
+    #[must_use]
+    pub fn naming(mut self, name: impl Into<String>, id: impl Into<String>) -> Self {
+        self.names.insert(name.into(), id.into());
+        self
+    }
+
+    /// The id that is written as `name`.
+    pub(crate) fn named<'a>(&'a self, name: &'a str) -> &'a str {
+        self.names.get(name).map_or(name, String::as_str)
+    }
+
+    pub(crate) const fn clock(&self) -> Option<&(Timestamp, TimeZone)> {
+        self.clock.as_ref()
     }
 
     /// Replaces the bounds.

@@ -6,9 +6,10 @@
 
 use sqlx::{Postgres, QueryBuilder};
 use thiserror::Error;
+use uuid::Uuid;
 
 use crate::check::Checked;
-use crate::compiled::{CompiledLeaf, Form, Node, Presence, Test, TextTest};
+use crate::compiled::{Compare, CompiledLeaf, Form, Node, Presence, Test, TextTest};
 use crate::fold::{Around, FOLD_SQL, WORDS_SQL};
 use crate::schema::Column;
 
@@ -54,7 +55,7 @@ fn push_node(node: &Node, query: &mut QueryBuilder<Postgres>) {
         }
         Node::Leaf(leaf) => {
             // Checked by `push_sql`; a leaf without a column selects nothing.
-            match leaf.column {
+            match &leaf.column {
                 Some(column) => LeafSql { leaf, column }.push(query),
                 None => {
                     query.push("FALSE");
@@ -78,16 +79,46 @@ fn push_group(parts: &[Node], link: &str, empty: &str, query: &mut QueryBuilder<
 
 struct LeafSql<'a> {
     leaf: &'a CompiledLeaf,
-    column: Column,
+    column: &'a Column,
 }
 
 impl LeafSql<'_> {
     fn push(&self, query: &mut QueryBuilder<Postgres>) {
         query.push("(");
+        if let Some((before, _)) = self.column.within {
+            query.push(before).push(" ");
+        }
+        self.push_test(query);
+        if let Some((_, after)) = self.column.within {
+            query.push(after);
+        }
+        query.push(")");
+    }
+
+    fn push_test(&self, query: &mut QueryBuilder<Postgres>) {
         match &self.leaf.test {
             Test::Present(presence) => self.push_presence(*presence, query),
+            // The column itself and no bind: the planner sees whether a partial index fits.
+            Test::Bool(Compare::Eq, true) | Test::Bool(Compare::Ne, false) => {
+                self.operand(query);
+            }
+            Test::Bool(Compare::Eq, false) | Test::Bool(Compare::Ne, true) => {
+                query.push("NOT ");
+                self.operand(query);
+            }
             Test::Bool(compare, truth) => {
                 self.operand(query).push(compare.sql()).push_bind(*truth);
+            }
+            Test::Period(inside, from, to) => {
+                query.push(if *inside { "(" } else { "NOT (" });
+                self.operand(query)
+                    .push(" >= ")
+                    .push_bind(from.to_string())
+                    .push("::timestamptz AND ");
+                self.operand(query)
+                    .push(" < ")
+                    .push_bind(to.to_string())
+                    .push("::timestamptz)");
             }
             Test::Integer(compare, number) => {
                 self.operand(query).push(compare.sql()).push_bind(*number);
@@ -111,6 +142,8 @@ impl LeafSql<'_> {
                     .push_bind(interval)
                     .push("::interval");
             }
+            Test::Id(_, id) if self.column.id_set => self.push_overlap(vec![*id], query),
+            Test::IdIn(ids) if self.column.id_set => self.push_overlap(ids.clone(), query),
             Test::Id(compare, id) => {
                 self.operand(query).push(compare.sql()).push_bind(*id);
             }
@@ -122,7 +155,11 @@ impl LeafSql<'_> {
             }
             Test::Text(form, test) => self.push_text(*form, test, query),
             Test::SetHasAny(elements) => {
-                self.operand(query).push(" && ").push_bind(elements.clone());
+                self.operand(query)
+                    .push(" && ")
+                    .push_bind(elements.clone())
+                    .push(" AND ");
+                self.operand(query).push(" <> '{}'");
             }
             Test::SetStartsWith(start) => {
                 query.push("EXISTS (SELECT 1 FROM unnest(");
@@ -138,11 +175,22 @@ impl LeafSql<'_> {
                 query.push(" LIKE ANY(").push_bind(patterns).push(")");
             }
         }
-        query.push(")");
+    }
+
+    /// That it is not empty is said besides, here and for texts, for indexes that leave empty ones out.
+    fn push_overlap(&self, ids: Vec<Uuid>, query: &mut QueryBuilder<Postgres>) {
+        self.operand(query)
+            .push(" && ")
+            .push_bind(ids)
+            .push(" AND ");
+        self.operand(query).push(" <> '{}'");
     }
 
     fn push_presence(&self, presence: Presence, query: &mut QueryBuilder<Postgres>) {
         match presence {
+            Presence::Value if self.column.id_set => {
+                self.operand(query).push(" <> '{}'");
+            }
             Presence::Value => {
                 self.operand(query).push(" IS NOT NULL");
             }
@@ -163,6 +211,20 @@ impl LeafSql<'_> {
     }
 
     fn push_text(&self, form: Form, test: &TextTest, query: &mut QueryBuilder<Postgres>) {
+        if let (Some(jsonb), Some((key, _)), TextTest::Eq(asked)) =
+            (self.column.arrays, &self.column.key, test)
+        {
+            query.push(jsonb).push(" @> jsonb_build_object(");
+            query
+                .push_bind(key.clone())
+                .push("::text, jsonb_build_array(");
+            query
+                .push_bind(asked.clone())
+                .push("::text)) AND ")
+                .push(jsonb);
+            query.push(" <> '{}'");
+            return;
+        }
         self.text_operand(form, query);
         match test {
             TextTest::Eq(asked) => query.push(" = ").push_bind(asked.clone()),
@@ -196,6 +258,9 @@ impl LeafSql<'_> {
     /// The column, or the text under a key of it.
     fn operand<'q>(&self, query: &'q mut QueryBuilder<Postgres>) -> &'q mut QueryBuilder<Postgres> {
         query.push("(").push(self.column.sql);
+        if let Some((key, after)) = &self.column.key {
+            query.push_bind(key.clone()).push(*after);
+        }
         if let Some(key) = &self.leaf.key {
             query.push(" ->> ").push_bind(key.clone());
         }

@@ -139,17 +139,7 @@ impl Fetcher {
         max_bytes: usize,
     ) -> Result<Bytes, HttpError> {
         let url = parse(url)?;
-        let client = if self
-            .trusted
-            .iter()
-            .any(|origin| origin.origin() == url.origin())
-        {
-            &self.trusting
-        } else {
-            refuse_literal(&url)?;
-            &self.guarded
-        };
-        let mut request = client.get(url);
+        let mut request = self.client_for(&url)?.get(url);
         if let Some(token) = bearer {
             request = request.bearer_auth(token);
         }
@@ -172,6 +162,38 @@ impl Fetcher {
             body.extend_from_slice(&chunk);
         }
         Ok(body.freeze())
+    }
+
+    /// Posts JSON; what is answered is not read.
+    ///
+    /// # Errors
+    /// No connection, no answer in time, an address that is not public, or an answer other than 2xx.
+    pub async fn post_json(
+        &self,
+        url: &str,
+        headers: &[(&'static str, String)],
+        body: String,
+    ) -> Result<(), HttpError> {
+        let url = parse(url)?;
+        let mut request = self.client_for(&url)?.post(url);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let request = request.header("content-type", "application/json");
+        let response = request.body(body).send().await.map_err(failed)?;
+        if !response.status().is_success() {
+            return Err(HttpError::Status(response.status().as_u16()));
+        }
+        Ok(())
+    }
+
+    fn client_for(&self, url: &Url) -> Result<&Client, HttpError> {
+        let mut trusted = self.trusted.iter();
+        if trusted.any(|origin| origin.origin() == url.origin()) {
+            return Ok(&self.trusting);
+        }
+        refuse_literal(url)?;
+        Ok(&self.guarded)
     }
 }
 

@@ -10,6 +10,7 @@
 use std::{os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use object_store::{
     ObjectStore as Backend, ObjectStoreExt as _, local::LocalFileSystem, path::Path as ObjectPath,
 };
@@ -153,6 +154,27 @@ impl ObjectStore {
         Ok(bytes)
     }
 
+    /// Removes `key` unless it was written after `newest`; false if it was. What is not there, and what is no key of this
+    /// store, counts as removed. A copy that is written between the look and the removal goes with it.
+    pub async fn remove(&self, key: &str, newest: Timestamp) -> Result<bool, ObjectStoreError> {
+        if sha256_of_key(key).is_none() {
+            return Ok(true);
+        }
+        let location = ObjectPath::from(key);
+        let found = match self.backend.head(&location).await {
+            Ok(found) => found,
+            Err(object_store::Error::NotFound { .. }) => return Ok(true),
+            Err(other) => return Err(ObjectStoreError::Backend(other)),
+        };
+        if found.last_modified.timestamp_micros() > newest.as_microsecond() {
+            return Ok(false);
+        }
+        match self.backend.delete(&location).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(true),
+            Err(other) => Err(ObjectStoreError::Backend(other)),
+        }
+    }
+
     /// Whether `key` is there; false for what is no key.
     pub async fn contains(&self, key: &str) -> Result<bool, ObjectStoreError> {
         if sha256_of_key(key).is_none() {
@@ -234,6 +256,20 @@ mod tests {
             .join(&object.sha256[..2])
             .join(&object.sha256[2..4]);
         assert_eq!(files(&folder), 1, "no temporary file may stay");
+    }
+
+    #[tokio::test]
+    async fn what_was_not_written_again_is_removed() {
+        let (_folder, store) = store();
+        let object = store.put("hei").await.unwrap();
+        let long_ago = Timestamp::UNIX_EPOCH;
+        assert!(!store.remove(&object.key, long_ago).await.unwrap());
+        assert!(store.contains(&object.key).await.unwrap());
+        assert!(store.remove(&object.key, Timestamp::MAX).await.unwrap());
+        assert!(!store.contains(&object.key).await.unwrap());
+        for gone in [object.key.as_str(), "../../etc/passwd"] {
+            assert!(store.remove(gone, Timestamp::MAX).await.unwrap(), "{gone}");
+        }
     }
 
     #[tokio::test]

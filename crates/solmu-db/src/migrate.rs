@@ -52,6 +52,13 @@ pub const HISTORY: &[MigrationFile] = &files![
     15 "0015_contacts",
     16 "0016_experts",
     17 "0017_hook_token",
+    18 "0018_erased_objects",
+    19 "0019_ticket_work",
+    20 "0020_desk",
+    21 "0021_search",
+    22 "0022_token_terms",
+    23 "0023_sla_steps",
+    24 "0024_offers",
 ];
 
 /// Brings the schema up to this build's version. A second call changes nothing.

@@ -81,7 +81,12 @@ impl Db {
     where
         E: HasDbError,
     {
-        let span = tracing::debug_span!("db.tx", otel.name = name, db.system.name = "postgresql");
+        let span = tracing::debug_span!(
+            "db.tx",
+            otel.name = name,
+            otel.kind = "client",
+            db.system.name = "postgresql"
+        );
         async {
             let mut attempt = 1;
             loop {

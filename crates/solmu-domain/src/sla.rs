@@ -32,7 +32,9 @@ mod terms;
 pub use calendar::{Calendar, Opening};
 pub use clocks::TicketClocks;
 pub use cycle::{Cycle, End, Outcome};
-pub use event::{ChangeKind, ClockChange, ClockEvent, ClockEventKind, sort_events};
+pub use event::{
+    ChangeKind, ClockChange, ClockEvent, ClockEventKind, drop_taken_back, sort_events,
+};
 pub use explain::{
     ExplainedStep, Explanation, MAX_SEGMENTS, Segment, SegmentKind, Timeline, explain,
 };

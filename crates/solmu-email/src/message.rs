@@ -11,10 +11,12 @@ use solmu_domain::{
 };
 use solmu_proto::{
     inbound::v1::{
-        ContentKind, DeliveryReported, MessageReceived, Protection as ProtoProtection, Sender,
-        Threading,
+        AttachedMail, ContentKind, DeliveryReported, MessageReceived,
+        Protection as ProtoProtection, Sender, Threading,
     },
-    types::v1::{Assurance, Channel, Identity, IdentityKind, Mailbox as ProtoMailbox},
+    types::v1::{
+        Assurance, AutomaticClass, Channel, Identity, IdentityKind, Mailbox as ProtoMailbox,
+    },
 };
 use solmu_text::language;
 
@@ -97,6 +99,7 @@ pub fn to_event(known: &Known<'_>, account: &Account, signer: &Signer) -> Messag
         quote_offset: offset(offsets.quote),
         signature_offset: offset(offsets.signature),
         protection: protection(mail.protection).into(),
+        attached_mail: attached_mail(known),
     }
 }
 
@@ -109,6 +112,17 @@ pub fn delivery_report(
     signer: &Signer,
 ) -> Option<DeliveryReported> {
     reports::of(known, account, signer)
+}
+
+/// People forward mail as a file; what machines attach is not meant to be read as somebody's words.
+fn attached_mail(known: &Known<'_>) -> Option<AttachedMail> {
+    let is_human = known.classified.class == AutomaticClass::Human;
+    let attached = known.mail.attached.as_ref().filter(|_| is_human)?;
+    Some(AttachedMail {
+        from: Some(to_proto(&attached.from)),
+        subject: attached.subject.clone(),
+        text: attached.text.clone(),
+    })
 }
 
 /// A text is far shorter than what a 32-bit number counts; were it not, nothing would be folded.

@@ -24,6 +24,8 @@ pub enum How {
     Best,
     /// Moved there in the same round, so that another ticket found somebody.
     Moved,
+    /// They asked for the next one.
+    Pulled,
 }
 
 /// An agent who could take the ticket, as they were before.

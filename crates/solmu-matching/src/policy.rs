@@ -134,4 +134,6 @@ pub struct TeamPolicy {
     pub overflow_to: Vec<TeamId>,
     /// Its own order of choice.
     pub strategy: Option<Strategy>,
+    /// Its tickets are given to nobody: agents take the next one themselves.
+    pub pull: bool,
 }

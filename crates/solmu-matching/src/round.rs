@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use solmu_domain::ids::{AgentId, TicketId};
+use solmu_domain::ids::{AgentId, TeamId, TicketId};
 
 use crate::{
     Micros,
@@ -65,6 +65,10 @@ impl Floor {
                 continue;
             };
             let shape = &self.waiting.lines[line].shape;
+            if self.is_pulled(shape.team) {
+                self.waiting.asked_in_vain(line);
+                continue;
+            }
             let (choice, shape) = (self.choose(stands, shape, round.top), shape.clone());
             if let Some(choice) = choice {
                 self.place(place, choice, shape, round, &mut placed);
@@ -77,6 +81,42 @@ impl Floor {
             heads.extend(next.map(|next| Reverse((*next, line))));
         }
         placed.into_iter().map(|placed| placed.placement).collect()
+    }
+
+    /// Gives an agent the next ticket that they may do, of one team or of all of theirs, whether it would be given out
+    /// or not. Nothing if there is none, or if they cannot take any.
+    pub fn take_next(
+        &mut self,
+        agent: AgentId,
+        team: Option<TeamId>,
+        round: &Round,
+    ) -> Option<Placement> {
+        self.pass_time(round.now);
+        let number = self.numbers.get(&agent).copied()?;
+        let lines = self.waiting.ripe.iter().chain(&self.waiting.stuck);
+        let next = lines.filter_map(|line| {
+            let line = &self.waiting.lines[*line];
+            let other = team.is_some_and(|team| team != line.shape.team);
+            let held = line.shape.held_for != Some(agent) && self.is_held(&line.shape);
+            let may = !other && !held && self.obstacle(number, &line.shape).is_none();
+            line.queue.first().copied().filter(|_| may)
+        });
+        let place = next.min()?;
+        let stands = self.waiting.tickets.get(&place.ticket)?;
+        let shape = self.waiting.lines[stands.line].shape.clone();
+        let choice = Choice {
+            number,
+            how: How::Pulled,
+            considered: vec![self.considered(number, stands)],
+        };
+        let mut placed = Vec::with_capacity(1);
+        self.place(place, choice, shape, round, &mut placed);
+        placed.pop().map(|placed| placed.placement)
+    }
+
+    /// Whether agents take the tickets of a team themselves.
+    pub(crate) fn is_pulled(&self, team: TeamId) -> bool {
+        self.teams.get(&team).is_some_and(|team| team.policy.pull)
     }
 
     pub(crate) fn place(

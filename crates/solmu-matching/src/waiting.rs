@@ -10,6 +10,7 @@ use solmu_domain::ids::{AgentId, TeamId, TicketId};
 
 use crate::{
     Micros,
+    choice::Considered,
     floor::{Floor, language},
     person::Location,
     ticket::{Kind, Place, Ticket},
@@ -163,6 +164,29 @@ impl Floor {
     /// A ticket begins to wait, or waits differently; one that waits just so keeps its place. It counts for nobody.
     pub fn wait(&mut self, ticket: &Ticket, now: Micros) {
         self.release(ticket.id);
+        let stands = self.stands_of(ticket);
+        let known = self.waiting.tickets.get(&ticket.id);
+        if known.is_some_and(|known| known.waits_like(&stands)) {
+            return;
+        }
+        self.waiting.remove(ticket.id);
+        self.stand(ticket.id, stands, now);
+    }
+
+    /// Who would get a ticket now if it waited, and the first `top` of those who could. Nothing changes.
+    pub fn best_for(
+        &mut self,
+        ticket: &Ticket,
+        now: Micros,
+        top: usize,
+    ) -> Option<(AgentId, Vec<Considered>)> {
+        let mut stands = self.stands_of(ticket);
+        let shape = self.shape_of(&mut stands, now);
+        let choice = self.choose(&stands, &shape, top)?;
+        Some((self.seats[choice.number].id, choice.considered))
+    }
+
+    fn stands_of(&mut self, ticket: &Ticket) -> Stands {
         let channel = self.channel(&ticket.channel);
         let asked = ticket.wants.iter().map(|want| Asked {
             skill: if want.language {
@@ -178,7 +202,7 @@ impl Floor {
         let mut excluded = ticket.excluded.clone();
         excluded.sort_unstable();
         excluded.dedup();
-        let stands = Stands {
+        Stands {
             team: ticket.team,
             channel,
             since: ticket.since,
@@ -189,13 +213,7 @@ impl Floor {
             place: ticket.place(&self.policy),
             line: 0,
             next: None,
-        };
-        let known = self.waiting.tickets.get(&ticket.id);
-        if known.is_some_and(|known| known.waits_like(&stands)) {
-            return;
         }
-        self.waiting.remove(ticket.id);
-        self.stand(ticket.id, stands, now);
     }
 
     /// A ticket does not wait any more.

@@ -84,6 +84,8 @@ impl Obstacle {
 pub struct Why {
     /// It waits for this agent, who knows it and is full.
     pub held_for: Option<AgentId>,
+    /// Agents take the tickets of its team themselves.
+    pub pulled: bool,
     /// How many agents of its teams each obstacle keeps from it.
     pub counts: BTreeMap<Obstacle, usize>,
     /// The first of them.
@@ -96,6 +98,9 @@ impl Why {
     pub fn sentence(&self) -> String {
         if self.held_for.is_some() {
             return "it waits for its former agent, who is full".to_owned();
+        }
+        if self.pulled {
+            return "it waits until somebody of the team takes the next one".to_owned();
         }
         if self.counts.is_empty() {
             return "the team has no agents".to_owned();
@@ -116,6 +121,7 @@ impl Floor {
         let shape = &self.waiting.lines[stands.line].shape;
         let mut why = Why {
             held_for: shape.held_for.filter(|_| self.is_held(shape)),
+            pulled: self.is_pulled(shape.team),
             ..Why::default()
         };
         let everybody = Shape {

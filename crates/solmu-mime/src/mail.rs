@@ -99,6 +99,17 @@ pub struct Report {
     pub text: String,
 }
 
+/// A mail inside another one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AttachedMail {
+    /// The first address of its From.
+    pub from: Mailbox,
+    /// Decoded.
+    pub subject: String,
+    /// The beginning of its plain text.
+    pub text: String,
+}
+
 /// A mail, taken apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ParsedMail {
@@ -138,6 +149,8 @@ pub struct ParsedMail {
     pub report_type: String,
     /// How the original is signed or encrypted.
     pub protection: Protection,
+    /// The first mail that is attached as a file.
+    pub attached: Option<AttachedMail>,
     /// What the reader must be told.
     pub notices: Vec<String>,
 }

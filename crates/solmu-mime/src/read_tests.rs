@@ -61,6 +61,7 @@ fn check_quotes(text: &str) {
 
 fn small_limits() -> ParseLimits {
     ParseLimits {
+        attached_text_bytes: 1_000,
         parts: 6,
         depth: 3,
         header_bytes: 300,

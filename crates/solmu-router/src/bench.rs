@@ -1,6 +1,6 @@
 //! The decision core alone, for `cargo bench -p solmu-router`: events in, decisions out, no database and no bus.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 use solmu_conditions::parse;
@@ -125,6 +125,9 @@ impl Core {
             created,
             next_due: None,
             contact: None,
+            category: String::new(),
+            organizations: Vec::new(),
+            fields: BTreeMap::new(),
         }
     }
 
@@ -135,6 +138,7 @@ impl Core {
             facts: Some(facts),
             what,
             time,
+            answered: false,
             trace: TraceContext::default(),
         };
         self.state.learn(&event);
@@ -183,6 +187,7 @@ impl Core {
                 decision: Some(decision.id),
             },
             time,
+            answered: false,
             trace: TraceContext::default(),
         });
     }
@@ -228,9 +233,11 @@ fn agent(number: u128) -> Agent {
         capacity: CAPACITY,
         skills: skills.into_iter().map(|it| (skill(it), 3)).collect(),
         languages: languages.iter().map(|it| (*it).to_owned()).collect(),
-        limits: std::collections::BTreeMap::new(),
+        limits: BTreeMap::new(),
         location: None,
         hours: Hours::default(),
+        since: Timestamp::UNIX_EPOCH,
+        archived: false,
         version: 1,
     }
 }

@@ -8,7 +8,8 @@ use std::{
     time::Instant,
 };
 
-use solmu_bus::{Bus, Event, Held};
+use jiff::Timestamp;
+use solmu_bus::{Bus, Event, EventBody, Held};
 use solmu_db::{
     Db, inbox, lease,
     outbox::{self, OutboxEvent, Owner},
@@ -19,13 +20,14 @@ use solmu_domain::{
     rng::SharedRng,
 };
 use solmu_runtime::Runtime;
+use solmu_telemetry::TraceContext;
 use sqlx::PgConnection;
 use tokio::sync::Notify;
 
 use crate::{
     config::Config,
     core::{
-        decision::{Decision, Outcome},
+        decision::{Decision, Kind, Outcome},
         event::{Heard, TicketEvent},
         matching::Round,
         rules::Text,
@@ -37,6 +39,7 @@ use crate::{
     store::{
         decision::{decisions_add, outcomes_note},
         desk::loads_save,
+        offer::{offers_save, said_answer, said_take},
         people::silent_go,
         ticket::tickets_save,
     },
@@ -89,6 +92,8 @@ pub(crate) struct Engine {
     turn: tokio::sync::Mutex<()>,
     /// Fired when a round left work for the next one.
     pub(crate) again: Notify,
+    /// Fired when an agent of this process answered an offer or asks for the next ticket.
+    pub(crate) asked: Arc<Notify>,
 }
 
 impl Engine {
@@ -105,6 +110,7 @@ impl Engine {
             known: Mutex::new(None),
             turn: tokio::sync::Mutex::new(()),
             again: Notify::new(),
+            asked: Arc::default(),
         }
     }
 
@@ -147,6 +153,7 @@ impl Engine {
         held.values().next() != Some(&known.epoch)
             || known.state.has_unrouted()
             || known.state.is_ripe(now)
+            || known.state.has_chores(now)
             || known.state.next_hold().is_some_and(|until| until <= now)
     }
 
@@ -275,18 +282,26 @@ impl Engine {
         let events = find_tickets(tx, &mut known.state, events).await?;
         let since = now.checked_sub(self.terms.returning).unwrap_or(now);
         find_formers(tx, &mut known.state, &events, since).await?;
+        let asked = known.stamp.asked > 0;
         let state = &mut known.state;
         for event in &events {
             state.learn(event);
         }
-        let routed_more = state.route(&work.texts, ROUTED_AT_ONCE);
-        let decisions = state.decide(&Round {
-            now,
-            epoch: work.epoch,
-            candidates: self.candidates,
-            most: DECIDED_AT_ONCE,
-            new_id: &|| DecisionId::generate(&*self.clock, &*self.rng),
-        });
+        let said = said_take(tx, &state.offers_due(now), asked, now).await?;
+        let (decisions, told, routed_more) = {
+            let round = Round {
+                now,
+                epoch: work.epoch,
+                candidates: self.candidates,
+                most: DECIDED_AT_ONCE,
+                new_id: &|| DecisionId::generate(&*self.clock, &*self.rng),
+            };
+            let routed_more = state.route(&work.texts, ROUTED_AT_ONCE);
+            let (mut decisions, told) = state.hear_agents(&said, &round);
+            decisions.extend(state.decide(&round));
+            (decisions, told, routed_more)
+        };
+        said_answer(tx, &told, now).await?;
         let more = routed_more || state.is_ripe(now);
         let changes = state.take_changes();
         let people = state.desk_mut().take_changed();
@@ -294,9 +309,13 @@ impl Engine {
         tickets_save(tx, tickets).await?;
         decisions_add(tx, &decisions).await?;
         outcomes_note(tx, &changes.outcomes).await?;
+        offers_save(tx, &changes.offers).await?;
         loads_save(tx, state.desk(), &people).await?;
-        let told = decisions.iter().map(|decision| self.tell(decision));
-        outbox::add(tx, Owner::Routing, told.collect(), now).await?;
+        let told = decisions.iter().filter(|it| it.kind != Kind::Offered);
+        let told = told.map(|it| self.tell(&it.to_proto(), it.time, &it.trace));
+        let offers = changes.offers.iter();
+        let offers = offers.map(|it| self.tell(&it.to_proto(), it.time, &it.trace));
+        outbox::add(tx, Owner::Routing, told.chain(offers).collect(), now).await?;
         Ok(Done {
             known,
             decisions,
@@ -326,15 +345,9 @@ impl Engine {
         Ok(events.collect())
     }
 
-    fn tell(&self, decision: &Decision) -> OutboxEvent {
+    fn tell<B: EventBody>(&self, body: &B, at: Timestamp, trace: &TraceContext) -> OutboxEvent {
         let id = EventId::generate(&*self.clock, &*self.rng);
-        let event = Event::traced(
-            id,
-            decision.time,
-            &decision.to_proto(),
-            decision.trace.clone(),
-        );
-        outbox_event(&self.bus, &event)
+        outbox_event(&self.bus, &Event::traced(id, at, body, trace.clone()))
     }
 
     /// After the commit: memory may follow.

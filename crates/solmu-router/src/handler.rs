@@ -97,9 +97,9 @@ impl Ears {
 }
 
 /// A round if there is something to do without an event.
-async fn look(engine: &Arc<Engine>, ours: &Held) -> Result<(), RoundError> {
+async fn look(engine: &Arc<Engine>, ours: &Held, asked: bool) -> Result<(), RoundError> {
     let somebody_left = engine.silence(ours).await?;
-    if somebody_left || engine.is_due(ours) {
+    if asked || somebody_left || engine.is_due(ours) {
         engine.round(Vec::new(), ours).await?;
     }
     Ok(())
@@ -111,16 +111,19 @@ pub(crate) async fn tick(
     mut held: watch::Receiver<Held>,
     stop: CancellationToken,
 ) {
+    let mut asked = false;
     loop {
         let ours = held.borrow_and_update().clone();
         if ours.is_empty() {
             engine.forget();
-        } else if let Err(error) = look(&engine, &ours).await {
+        } else if let Err(error) = look(&engine, &ours, asked).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "a round of routing failed; it is repeated");
         }
+        asked = false;
         tokio::select! {
             () = stop.cancelled() => return,
+            () = engine.asked.notified() => asked = true,
             changed = held.changed() => if changed.is_err() { return },
             () = engine.again.notified() => {}
             () = tokio::time::sleep(TICK) => {}

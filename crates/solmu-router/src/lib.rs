@@ -80,13 +80,14 @@ pub fn start_with(
         let _guard = consumer_guard;
         consuming.await;
     });
+    let nudge = Arc::clone(&engine.asked);
     runtime.spawn("router.tick", async move {
         let _guard = guard;
         handler::tick(engine, held, stop).await;
     });
     relay::start(runtime, Owner::Routing);
 
-    let service = service::Service::new(runtime, config, texts);
+    let service = service::Service::new(runtime, config, texts, nudge);
     Ok(Parts {
         grpc: Some(tonic::service::Routes::new(RoutingServiceServer::new(
             service,

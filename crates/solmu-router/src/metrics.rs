@@ -5,7 +5,10 @@ use solmu_telemetry::{
     metrics::{CALL_SECONDS, Counter, Gauge, Histogram, PIPELINE_SECONDS, Unit},
 };
 
-use crate::core::{decision::Decision, event::RejectCause};
+use crate::core::{
+    decision::{Decision, Kind},
+    event::RejectCause,
+};
 
 /// All metrics of the router.
 #[derive(Debug, Clone)]
@@ -57,12 +60,15 @@ impl RouterMetrics {
 
     pub(crate) fn decided(&self, decision: &Decision) {
         let reason = match (decision.agent, &decision.rule) {
+            _ if !matches!(decision.kind, Kind::Assigned | Kind::Queued) => decision.kind.name(),
             (None, _) => "queued",
             (Some(_), Some(_)) => "rule_least_loaded",
             (Some(_), None) => "least_loaded",
         };
         self.assignments.inc([reason]);
-        if let (Some(_), Some(since)) = (decision.agent, decision.waiting_since) {
+        if let (Some(_), Some(since)) = (decision.agent, decision.waiting_since)
+            && decision.kind != Kind::Offered
+        {
             let waited = decision.time.duration_since(since).as_secs_f64();
             self.wait.observe([], waited.max(0.0));
         }

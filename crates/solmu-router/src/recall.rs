@@ -48,7 +48,7 @@ pub(crate) async fn rebuild(
     let stamp = desk::stamp(tx).await?;
     let mut state = State::new(terms.policy.clone(), terms.language_relax_s);
     state.set_rules(rules_load(tx, stamp).await?.in_zone(terms.zone.clone()));
-    state.desk_mut().set_teams(teams_load(tx).await?);
+    state.set_teams(teams_load(tx).await?);
     for ticket in tickets_live(tx).await? {
         state.restore(ticket);
     }
@@ -73,7 +73,7 @@ pub(crate) async fn refresh(
     let stamp = desk::stamp(tx).await?;
     let state = &mut known.state;
     if !stamp.same_rules(known.stamp) {
-        state.desk_mut().set_teams(teams_load(tx).await?);
+        state.set_teams(teams_load(tx).await?);
         state.set_rules(rules_load(tx, stamp).await?.in_zone(terms.zone.clone()));
     }
     if !stamp.same_agents(known.stamp) {

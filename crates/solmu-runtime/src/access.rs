@@ -6,11 +6,21 @@
 //! takes effect at once; where a notification gets lost with its connection, the cache forgets within 30 seconds.
 
 mod cache;
+mod config;
+mod expiry;
+mod jwks;
+mod oidc;
+#[cfg(test)]
+mod oidc_tests;
+pub mod permissions;
+mod roster;
+mod scopes;
 mod service;
 mod store;
 #[cfg(test)]
 mod tests;
 mod token;
+mod visibility;
 
 use std::{fmt, str::FromStr};
 
@@ -19,10 +29,15 @@ use solmu_proto::access::v1 as proto;
 use tonic::{Request, Status};
 
 use crate::api_error::ApiError;
+use permissions::Row;
 
 pub use cache::Access;
+pub use config::AccessConfig;
+pub use oidc::{OidcConfig, OidcError, SigningAlgorithm};
+pub use scopes::{Scope, Scopes, UnknownScope};
 pub use store::{bootstrap, issue};
 pub use token::NewToken;
+pub use visibility::Visibility;
 
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,31 +110,79 @@ pub struct Caller {
     pub role: Role,
     /// Whose it is; for role agent and only then.
     pub agent_id: Option<AgentId>,
+    scopes: Scopes,
+    all_teams: bool,
+    visibility: Visibility,
+    /// The row of the permission table that let the call in; none for a service that is called past the server.
+    row: Option<&'static Row>,
 }
 
 impl Caller {
-    /// Fails with PERMISSION_DENIED unless the caller has one of the roles.
-    pub fn require(&self, roles: &[Role]) -> Result<(), ApiError> {
-        if roles.contains(&self.role) {
-            return Ok(());
+    /// A caller who may do all that the role may and sees every ticket.
+    #[must_use]
+    pub fn new(token_id: impl Into<String>, role: Role, agent_id: Option<AgentId>) -> Self {
+        Self {
+            token_id: token_id.into(),
+            role,
+            agent_id,
+            scopes: Scopes::Unrestricted,
+            all_teams: false,
+            visibility: Visibility::Everything,
+            row: None,
         }
-        let wanted = roles
-            .iter()
-            .map(|role| role.as_str())
-            .collect::<Vec<_>>()
-            .join(" or ");
-        Err(ApiError::PermissionDenied {
-            reason: "ROLE_REQUIRED",
-            message: format!("this call needs a token of role {wanted}"),
-        })
+    }
+
+    /// What the caller may do of what the role may.
+    #[must_use]
+    pub fn scopes(&self) -> &Scopes {
+        &self.scopes
+    }
+
+    /// Which tickets the caller sees.
+    #[must_use]
+    pub fn visibility(&self) -> &Visibility {
+        &self.visibility
+    }
+
+    /// The same caller with another sight, for tests of what callers see.
+    #[must_use]
+    pub fn seeing(mut self, visibility: Visibility) -> Self {
+        self.visibility = visibility;
+        self
+    }
+
+    /// The caller of a method with this row; PERMISSION_DENIED if it is not for them.
+    pub(crate) fn allowed_by(mut self, row: &'static Row) -> Result<Self, ApiError> {
+        row.check(&self)?;
+        self.row = Some(row);
+        Ok(self)
+    }
+
+    /// Restates for which roles a handler is written. The permission table has decided before; where the two differ, the
+    /// call fails as a fault of ours. A service that is called past the server (in its own tests) has only this.
+    pub fn require(&self, roles: &[Role]) -> Result<(), ApiError> {
+        match self.row {
+            Some(row) if !same_roles(row.roles, roles) => Err(ApiError::internal(format!(
+                "the handler of {} names other roles than its row in access/permissions.rs",
+                row.method
+            ))),
+            None if !roles.contains(&self.role) => Err(permissions::wrong_role(roles)),
+            _ => Ok(()),
+        }
     }
 
     /// The agent who calls; PERMISSION_DENIED for a token that is no agent's.
     pub fn require_agent(&self) -> Result<AgentId, ApiError> {
-        self.require(&[Role::Agent])?;
+        if self.role != Role::Agent {
+            return Err(permissions::wrong_role(&[Role::Agent]));
+        }
         self.agent_id
             .ok_or_else(|| ApiError::internal("a token of role agent has no agent"))
     }
+}
+
+fn same_roles(some: &[Role], others: &[Role]) -> bool {
+    some.iter().all(|role| others.contains(role)) && others.iter().all(|role| some.contains(role))
 }
 
 /// The caller of a gRPC request, put there by the server. UNAUTHENTICATED when there is none, which only happens to a
@@ -135,6 +198,9 @@ pub fn caller<T>(request: &Request<T>) -> Result<&Caller, Status> {
 pub(crate) fn unauthenticated(reason: &'static str) -> ApiError {
     let message = match reason {
         "TOKEN_MISSING" => "this call needs an authorization header with a bearer token",
+        "TOKEN_EXPIRED" => {
+            "the bearer token has expired: ask an admin for another one, or sign in again"
+        }
         _ => "the bearer token is not valid",
     };
     ApiError::Unauthenticated { reason, message }

@@ -10,10 +10,11 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
+use prost::Message as _;
 use serde_json::json;
 use solmu_db::{DbError, HasDbError};
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _, pb};
 
 /// The domain of `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "solmu";
@@ -114,6 +115,15 @@ pub enum ApiError {
     /// The call took too long.
     #[error("the call took too long")]
     DeadlineExceeded,
+    /// Another failure, with a message of ours that tells clients more (one of the details of the answer over gRPC).
+    #[error("{error}")]
+    Detailed {
+        /// What failed.
+        #[source]
+        error: Box<Self>,
+        /// The message, with its type.
+        detail: prost_types::Any,
+    },
     /// The database failed: unavailable, aborted or internal, depending on how.
     #[error("database operation failed")]
     Database(#[source] DbError),
@@ -132,6 +142,7 @@ impl HasDbError for ApiError {
     fn db_error(&self) -> Option<&DbError> {
         match self {
             Self::Database(error) => Some(error),
+            Self::Detailed { error, .. } => error.db_error(),
             _ => None,
         }
     }
@@ -167,9 +178,29 @@ impl ApiError {
         Self::Unavailable(source.into())
     }
 
+    /// The stable reason.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        self.parts().1
+    }
+
+    /// The same, with `detail`, whose full name is `name`, as one more detail.
+    #[must_use]
+    pub fn with_detail(self, name: &str, detail: &impl prost::Message) -> Self {
+        let detail = prost_types::Any {
+            type_url: format!("type.googleapis.com/{name}"),
+            value: detail.encode_to_vec(),
+        };
+        Self::Detailed {
+            error: Box::new(self),
+            detail,
+        }
+    }
+
     /// Code, reason and the sentence for the caller: the one table that both wires use.
     fn parts(&self) -> (Code, &'static str, String) {
         let (code, reason) = match self {
+            Self::Detailed { error, .. } => return error.parts(),
             Self::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
             Self::AlreadyExists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS"),
             Self::InvalidArgument { .. } => (Code::InvalidArgument, "INVALID_ARGUMENT"),
@@ -206,6 +237,7 @@ impl ApiError {
     fn details(&self, reason: &str) -> ErrorDetails {
         let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
         match self {
+            Self::Detailed { error, .. } => return error.details(reason),
             Self::NotFound { resource, id } | Self::AlreadyExists { resource, id } => {
                 details.set_resource_info(*resource, id, "", "");
             }
@@ -235,7 +267,19 @@ impl From<ApiError> for Status {
     fn from(error: ApiError) -> Self {
         let (code, reason, sentence) = error.parts();
         error.log(code);
-        Status::with_error_details(code, sentence, error.details(reason))
+        let status = Status::with_error_details(code, sentence, error.details(reason));
+        let mut details = Vec::new();
+        let mut inner = error;
+        while let ApiError::Detailed { error, detail } = inner {
+            details.push(detail);
+            inner = *error;
+        }
+        if details.is_empty() {
+            return status;
+        }
+        let mut wire = pb::Status::decode(status.details()).unwrap_or_default();
+        wire.details.extend(details);
+        Status::with_details(code, status.message(), wire.encode_to_vec().into())
     }
 }
 
@@ -279,7 +323,8 @@ impl IntoResponse for ApiError {
 }
 
 /// The HTTP status of a code, as google.rpc.Code gives it.
-fn http_status(code: Code) -> StatusCode {
+#[must_use]
+pub fn http_status(code: Code) -> StatusCode {
     match code {
         Code::Ok => StatusCode::OK,
         Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => {

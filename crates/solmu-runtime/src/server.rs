@@ -7,6 +7,8 @@ mod grpc;
 mod http;
 mod methods;
 #[cfg(test)]
+mod permission_tests;
+#[cfg(test)]
 mod tests;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -70,12 +72,26 @@ pub async fn serve(
         grpc: None,
     };
     if let Some(router) = parts.http {
-        bound.http = Some(http::serve(runtime, config, router).await?);
+        bound.http =
+            Some(http::serve(runtime, config, ("HTTP", config.http_address), router).await?);
     }
     if let Some(routes) = parts.grpc {
         bound.grpc = Some(grpc::serve(runtime, config, access.clone(), routes).await?);
     }
     Ok(bound)
+}
+
+/// Binds and serves the JSON API on its own address until the drain; `None` when it is switched off.
+pub async fn serve_api(
+    runtime: &Runtime,
+    config: &ServerConfig,
+    router: axum::Router,
+) -> Result<Option<SocketAddr>, ServeError> {
+    let Some(address) = config.api_address else {
+        return Ok(None);
+    };
+    let bound = http::serve(runtime, config, ("the JSON API", address), router).await?;
+    Ok(Some(bound))
 }
 
 pub(crate) async fn bind(

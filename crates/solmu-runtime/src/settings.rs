@@ -6,7 +6,7 @@ use std::{
 };
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use solmu_bus::BusConfig;
 use solmu_db::DbConfig;
 
@@ -101,6 +101,13 @@ pub struct ServerConfig {
     pub http_address: SocketAddr,
     /// Where the gRPC API is served.
     pub grpc_address: SocketAddr,
+    /// Where the same API is served as JSON over HTTP, for the roles of this process. Empty text: nowhere.
+    #[serde(deserialize_with = "address_or_nothing")]
+    #[schemars(with = "String")]
+    pub api_address: Option<SocketAddr>,
+    /// The largest request of the JSON API, in bytes. The gRPC API takes 4 MiB.
+    #[schemars(range(min = 1024))]
+    pub api_max_bytes: usize,
     /// Where probes and metrics are served. Not for the outside.
     pub admin_address: SocketAddr,
     /// How long a call may take, in milliseconds. A gRPC caller may ask for less.
@@ -118,12 +125,24 @@ impl Default for ServerConfig {
         Self {
             http_address: local(7311),
             grpc_address: local(7310),
+            api_address: Some(local(7313)),
+            api_max_bytes: 4 * 1024 * 1024,
             admin_address: local(7312),
             request_timeout_ms: 30_000,
             concurrency: 512,
             connection_age_seconds: None,
         }
     }
+}
+
+fn address_or_nothing<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -95,6 +95,17 @@ impl WebhookSecrets {
             .into()
     }
 
+    /// The `webhook-signature` of what we send by Standard Webhooks 1.0: one for each secret, so that the receiver can
+    /// change over at any time.
+    #[must_use]
+    pub fn sign_standard(&self, id: &str, at: Timestamp, body: &[u8]) -> String {
+        let seconds = at.as_second().to_string();
+        let parts = [id.as_bytes(), b".", seconds.as_bytes(), b".", body];
+        let tags = self.0.iter().map(|key| hmac_sha256_base64(key, &parts));
+        let signatures: Vec<String> = tags.map(|tag| format!("v1,{tag}")).collect();
+        signatures.join(" ")
+    }
+
     /// Whether `tag` is the HMAC-SHA256 of the joined `parts` under one of the secrets.
     #[must_use]
     pub fn verify_hmac_sha256(&self, parts: &[&[u8]], tag: &[u8]) -> bool {

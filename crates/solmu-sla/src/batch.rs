@@ -21,6 +21,7 @@ use crate::{
     policy_set::PolicySet,
     store::clocks,
     tracked::{Decided, Promise, Tracked},
+    unpromised::{Unpromised, start_of},
     worker::{Todo, Worker},
 };
 
@@ -60,6 +61,15 @@ pub(crate) fn group<'a>(work: impl Iterator<Item = &'a Todo>) -> BTreeMap<Ticket
                 source.events.push(merged);
                 source.trace = todo.trace.clone();
             }
+            What::Unmerged { source, at } => {
+                let from = source.to_string();
+                let kind = ClockEventKind::Unabsorbed { from };
+                group.events.push(ClockEvent::new(*at, kind));
+                let unmerged = ClockEvent::new(*at, ClockEventKind::Unmerged);
+                let source = groups.entry(*source).or_default();
+                source.events.push(unmerged);
+                source.trace = todo.trace.clone();
+            }
         }
     }
     groups
@@ -74,7 +84,11 @@ pub(crate) fn absorptions(
         for (source, at) in std::mem::take(&mut group.sources) {
             let promise = known.get(&source).and_then(|it| it.promise.as_ref());
             let unanswered_since = promise.and_then(|promise| promise.clocks.unanswered_since(at));
-            let kind = ClockEventKind::Absorbed { unanswered_since };
+            let from = Some(source.to_string());
+            let kind = ClockEventKind::Absorbed {
+                from,
+                unanswered_since,
+            };
             group.events.push(ClockEvent::new(at, kind));
         }
     }
@@ -92,7 +106,8 @@ pub(crate) async fn past_of(
             let promise = tracked.promise.as_ref();
             // Another policy may want all to be computed anew.
             let moves = group.facts.is_some();
-            promise.is_some_and(|promise| moves || promise.is_late(&group.events))
+            let waits = tracked.unpromised.is_some();
+            waits || promise.is_some_and(|promise| moves || promise.is_late(&group.events))
         }
     };
     let tickets: Vec<TicketId> = groups.iter().filter(needs).map(|(id, _)| *id).collect();
@@ -170,23 +185,21 @@ impl<'a> Batch<'a> {
             ticket,
             version,
             promise: None,
-            channel: opening.facts.channel.to_owned(),
+            unpromised: None,
+            channel: opening.facts.channel.clone(),
             booked: Vec::new(),
             decided: Decided::default(),
         };
         let Some(choice) = self.catalogue.choose(&opening.facts) else {
+            tracked.unpromised = Some(Box::new(Unpromised::new(opening, &events)));
             self.changes.settle_without_promise(tracked);
             return Ok(());
         };
         let start = TicketStart {
-            at: opening.at,
-            status: opening.status,
-            priority: opening.facts.priority.to_owned(),
             calendar: choice.calendars.key,
-            outbound: opening.outbound,
             calendars: choice.calendars.metrics,
             policy: choice.policies.to_string(),
-            team: opening.facts.team.map(|team| team.to_string()),
+            ..start_of(opening)
         };
         let terms = self.catalogue.terms(&choice.policies)?;
         let mut promise = Promise::open(choice.policies, start, events, &terms)?;
@@ -204,7 +217,7 @@ impl<'a> Batch<'a> {
         past: Option<Vec<ClockEvent>>,
     ) -> Result<(), FoldError> {
         let Some(promise) = &mut tracked.promise else {
-            return Ok(());
+            return self.go_on_without(tracked, news, past.unwrap_or_default());
         };
         // What an older event says of the ticket is not so any more.
         let facts = news
@@ -257,6 +270,41 @@ impl<'a> Batch<'a> {
             .settle(tracked, notices, self.catalogue, &news.trace, maker)
     }
 
+    /// A ticket without a policy: it may get its first one now.
+    fn go_on_without(
+        &mut self,
+        mut tracked: Tracked,
+        news: News,
+        mut history: Vec<ClockEvent>,
+    ) -> Result<(), FoldError> {
+        let Some(mut kept) = tracked.unpromised.take() else {
+            return Ok(());
+        };
+        self.changes.remember(tracked.ticket, &news.events);
+        history.extend(news.events);
+        kept.note_status(&history);
+        let facts = news.facts.filter(|_| news.version >= tracked.version);
+        tracked.version = tracked.version.max(news.version);
+        let moved_at = facts.as_ref().map(|(at, _)| *at);
+        kept.facts = facts.map_or_else(|| kept.facts.clone(), |(_, facts)| *facts);
+        let choice = self.catalogue.choose(&kept.facts);
+        let (Some(at), Some(choice), true) = (moved_at, choice, kept.open) else {
+            tracked.unpromised = Some(kept);
+            self.changes.settle_without_promise(tracked);
+            return Ok(());
+        };
+        let from_now_on = self.catalogue.on_edit(&choice.policies) == OnEdit::FromNowOn;
+        let adopted = kept.adopt(choice, history, at, from_now_on, self.catalogue)?;
+        self.changes.remember(tracked.ticket, &adopted.moves);
+        let mut promise = adopted.promise;
+        let terms = self.catalogue.terms(&promise.policies)?;
+        let notices = promise.tell_breaches(self.now, false, &terms)?;
+        tracked.promise = Some(promise);
+        let maker = &self.worker.maker;
+        self.changes
+            .settle(tracked, notices, self.catalogue, &news.trace, maker)
+    }
+
     /// What a ticket that has changed does with its policies and calendars.
     fn moves(&self, promise: &Promise, facts: &TicketFacts) -> Moves {
         let catalogue = self.catalogue;
@@ -268,9 +316,7 @@ impl<'a> Batch<'a> {
         let chosen = catalogue.choose(facts).filter(|_| !sticky);
         let other = chosen.filter(|it| !it.policies.is_same_but_for_versions(&promise.policies));
         if let Some(choice) = other {
-            let first = catalogue.versions(&choice.policies);
-            let rules = first.first().map(|it| it.row.terms.rules.on_edit);
-            if rules == Some(OnEdit::Recompute) {
+            if catalogue.on_edit(&choice.policies) == OnEdit::Recompute {
                 return Moves::Recompute(choice);
             }
             let to = choice.policies.to_string();

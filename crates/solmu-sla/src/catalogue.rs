@@ -12,7 +12,9 @@ use solmu_conditions::Checked;
 use solmu_db::DbError;
 use solmu_domain::{
     ids::{CalendarId, PolicyId},
-    sla::{Calendar, CalendarFrom, CalendarSpec, Calendars, Metric, Policies, Policy, Terms},
+    sla::{
+        Calendar, CalendarFrom, CalendarSpec, Calendars, Metric, OnEdit, Policies, Policy, Terms,
+    },
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -24,6 +26,8 @@ use crate::{
     store::catalogue::{self as store, CalendarRow, PolicyRow},
 };
 
+/// Key of what holds for a ticket before its first policy does: no clock begins under it.
+pub(crate) const NO_POLICY: &str = "none";
 /// Policies that hold for one ticket at most.
 const MAX_COMBINED: usize = 6;
 
@@ -165,6 +169,13 @@ impl Catalogue {
         self.versions(set).iter().any(follows)
     }
 
+    /// What the first policy of a set says of tickets that come to it later.
+    pub(crate) fn on_edit(&self, set: &PolicySet) -> OnEdit {
+        let versions = self.versions(set);
+        let first = versions.first().map(|first| first.row.terms.rules.on_edit);
+        first.unwrap_or_default()
+    }
+
     /// Those of the set that are known, in order.
     pub(crate) fn versions(&self, set: &PolicySet) -> Vec<&PolicyVersion> {
         let known = |key| self.policies.get(key).map(AsRef::as_ref);
@@ -221,7 +232,12 @@ impl Policies for Catalogue {
         if let Some(policy) = composed.get(key) {
             return Some(Arc::clone(policy));
         }
-        let policy = Arc::new(self.composed(&key.parse().ok()?)?);
+        let policy = if key == NO_POLICY {
+            Policy::new(BTreeMap::new())
+        } else {
+            self.composed(&key.parse().ok()?)?
+        };
+        let policy = Arc::new(policy);
         composed.insert(key.to_owned(), Arc::clone(&policy));
         Some(policy)
     }

@@ -1,5 +1,7 @@
 //! What a transaction has decided, gathered while it works and written in one go at its end.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use jiff::Timestamp;
 use solmu_bus::{Bus, Event, EventBody, envelope::to_proto_time};
 use solmu_db::{
@@ -22,8 +24,10 @@ use crate::{
     store::{
         clocks,
         cycles::{self, Booking, CycleKey, CycleRow},
+        webhooks::{self, CallRow},
     },
     tracked::{Notice, Tracked},
+    webhooks::body_of,
 };
 
 /// What new events are made with. Cheap to clone.
@@ -32,6 +36,8 @@ pub(crate) struct Maker {
     pub(crate) bus: Bus,
     pub(crate) clock: SharedClock,
     pub(crate) rng: SharedRng,
+    /// Names of the webhooks that can be called.
+    pub(crate) webhooks: Arc<BTreeSet<String>>,
 }
 
 /// Rows and events of one transaction.
@@ -46,6 +52,7 @@ pub(crate) struct Changes {
     unbooked: Vec<CycleKey>,
     events: Vec<Event>,
     notices: Vec<Notice>,
+    calls: Vec<CallRow>,
 }
 
 /// What is known once it is written.
@@ -54,6 +61,8 @@ pub(crate) struct Written {
     pub(crate) notices: Vec<Notice>,
     /// The earliest timer of the tickets that were written.
     pub(crate) wake_at: Option<Timestamp>,
+    /// Whether a webhook is to be called.
+    pub(crate) calls: bool,
 }
 
 impl Changes {
@@ -67,6 +76,7 @@ impl Changes {
             unbooked: Vec::new(),
             events: Vec::new(),
             notices: Vec::new(),
+            calls: Vec::new(),
         }
     }
 
@@ -114,8 +124,15 @@ impl Changes {
         let policy_id = promise.policies.first().id.to_string();
         self.book(&ticket, catalogue);
         for notice in &notices {
-            self.events
-                .push(notice_event(ticket.ticket, notice, self.now, trace));
+            let event = notice_event(ticket.ticket, notice, self.now, trace);
+            if notice.action == ActionKind::Webhook && maker.webhooks.contains(&notice.target) {
+                self.calls.push(CallRow {
+                    id: event.id.as_uuid(),
+                    name: notice.target.clone(),
+                    body: body_of(ticket.ticket, notice),
+                });
+            }
+            self.events.push(event);
         }
         self.notices.extend(notices);
         if decided != ticket.decided {
@@ -164,7 +181,9 @@ impl Changes {
         cycles::cycle_delete(tx, &self.unbooked).await?;
         cycles::cycle_upsert(tx, &self.cycles).await?;
         clocks::event_insert(tx, &self.history).await?;
+        webhooks::call_insert(tx, &self.calls, self.now).await?;
         let written = Written {
+            calls: !self.calls.is_empty(),
             wake_at: self.rows.iter().filter_map(|(_, wake_at)| *wake_at).min(),
             notices: self.notices,
         };

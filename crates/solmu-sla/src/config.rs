@@ -1,9 +1,10 @@
 //! What an operator may say about the SLA service.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use solmu_secret::Secret;
 
 use crate::Error;
 
@@ -24,6 +25,25 @@ pub struct Config {
     /// How long a new leader waits at most to have read what happened while nobody worked before it fires timers, in
     /// milliseconds. Without that, an answer given during the outage would be called a breach.
     pub catch_up_ms: u64,
+    /// Webhooks that steps of policies may call, by the name that the steps give. A step whose name is not here is only
+    /// an event.
+    pub webhooks: BTreeMap<String, Webhook>,
+    /// How long one call of a webhook may take, in milliseconds, 100 to 60,000.
+    pub webhook_timeout_ms: u64,
+}
+
+/// A webhook of ours: what it posts is signed by Standard Webhooks 1.0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// Where to post, `https://...`. Redirects are not followed.
+    pub url: String,
+    /// Secrets of the signature, newest first: `whsec_` and base64. Each of them signs.
+    pub secrets: Vec<Secret>,
+    /// Whether the address may lie in a private network. If not, it is refused when the name resolves to none that is
+    /// public.
+    #[serde(default)]
+    pub private: bool,
 }
 
 impl Default for Config {
@@ -34,6 +54,8 @@ impl Default for Config {
             timer_batch: 500,
             clock_poll_ms: 200,
             catch_up_ms: 30_000,
+            webhooks: BTreeMap::new(),
+            webhook_timeout_ms: 10_000,
         }
     }
 }
@@ -57,6 +79,11 @@ impl Config {
         if !(1..=500).contains(&self.clock_poll_ms) {
             return refuse("clock_poll_ms", "1 to 500");
         }
+        if !(100..=60_000).contains(&self.webhook_timeout_ms) {
+            return refuse("webhook_timeout_ms", "100 to 60000");
+        }
+        // Each with what it needs, or the role does not start.
+        crate::webhooks::Targets::new(self)?;
         Ok(())
     }
 
@@ -66,6 +93,10 @@ impl Config {
 
     pub(crate) const fn clock_poll(&self) -> Duration {
         Duration::from_millis(self.clock_poll_ms)
+    }
+
+    pub(crate) const fn webhook_timeout(&self) -> Duration {
+        Duration::from_millis(self.webhook_timeout_ms)
     }
 
     pub(crate) const fn catch_up(&self) -> Duration {
@@ -86,6 +117,35 @@ mod tests {
         };
         let error = config.check().unwrap_err().to_string();
         assert_eq!(error, "sla.clock_poll_ms: expected 1 to 500");
+    }
+
+    #[test]
+    fn a_webhook_needs_an_address_and_a_secret() {
+        let webhook = |json: &str| {
+            let json = format!(r#"{{"webhooks": {{"pager": {json}}}}}"#);
+            let config: Config = serde_json::from_str(&json).unwrap();
+            config.check().map_err(|error| error.to_string())
+        };
+        let good = r#"{"url": "https://example.com/x", "secrets": ["whsec_c2VjcmV0"]}"#;
+        webhook(good).unwrap();
+        for (bad, wanted) in [
+            (
+                r#"{"url": "ftp://example.com", "secrets": ["whsec_c2VjcmV0"]}"#,
+                "url",
+            ),
+            (
+                r#"{"url": "https://example.com", "secrets": []}"#,
+                "secrets",
+            ),
+            (
+                r#"{"url": "https://example.com", "secrets": ["?"]}"#,
+                "secrets",
+            ),
+        ] {
+            let error = webhook(bad).unwrap_err();
+            assert!(error.starts_with("sla.webhooks.pager"), "{error}");
+            assert!(error.contains(wanted), "{error}");
+        }
     }
 
     #[test]

@@ -4,7 +4,10 @@ use solmu_db::{
     DbError,
     lease::{self, Held},
 };
-use solmu_domain::sla::{ClockEvent, ClockEventKind};
+use solmu_domain::{
+    ids::TicketId,
+    sla::{ClockEvent, ClockEventKind},
+};
 use solmu_telemetry::TraceContext;
 use sqlx::PgConnection;
 
@@ -58,11 +61,11 @@ impl Worker {
         let keys: Vec<String> = versions.map(|key| key.to_string()).collect();
         let tickets = edits::edit_tickets(tx, &edit, &keys, limit).await?;
         let known = clocks::clock_lock(tx, tickets.iter().copied()).await?;
-        let mut past = if edit.recompute {
-            clocks::event_list(tx, &tickets).await?
-        } else {
-            std::collections::BTreeMap::new()
+        let needs_past = |ticket: &TicketId| {
+            edit.recompute || known.get(ticket).is_some_and(|it| it.promise.is_none())
         };
+        let with_past: Vec<TicketId> = tickets.iter().copied().filter(needs_past).collect();
+        let mut past = clocks::event_list(tx, &with_past).await?;
         let now = self.maker.clock.now();
         let mut changes = Changes::new(now);
         for (ticket, tracked) in known {
@@ -89,7 +92,7 @@ impl Worker {
         changes: &mut Changes,
     ) -> Result<(), FoldError> {
         let Some(promise) = &mut tracked.promise else {
-            return Ok(());
+            return self.give_first(tracked, edit, history, catalogue, changes);
         };
         let now = self.maker.clock.now();
         let set = promise.policies.with_version(newest);
@@ -130,6 +133,32 @@ impl Worker {
         }
         let terms = catalogue.terms(&promise.policies)?;
         let notices = promise.tell_breaches(now, false, &terms)?;
+        let trace = TraceContext::current();
+        changes.settle(tracked, notices, catalogue, &trace, &self.maker)
+    }
+
+    /// A ticket to which nothing is promised gets the policy, if it fits now.
+    fn give_first(
+        &self,
+        mut tracked: Tracked,
+        edit: &EditRow,
+        history: Vec<ClockEvent>,
+        catalogue: &Catalogue,
+        changes: &mut Changes,
+    ) -> Result<(), FoldError> {
+        let kept = tracked.unpromised.as_ref();
+        let Some((kept, choice)) = kept.and_then(|it| Some((it, catalogue.choose(&it.facts)?)))
+        else {
+            return Ok(());
+        };
+        let now = self.maker.clock.now();
+        let adopted = kept.adopt(choice, history, now, !edit.recompute, catalogue)?;
+        changes.remember(tracked.ticket, &adopted.moves);
+        let mut promise = adopted.promise;
+        let terms = catalogue.terms(&promise.policies)?;
+        let notices = promise.tell_breaches(now, false, &terms)?;
+        tracked.promise = Some(promise);
+        tracked.unpromised = None;
         let trace = TraceContext::current();
         changes.settle(tracked, notices, catalogue, &trace, &self.maker)
     }

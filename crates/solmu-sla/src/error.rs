@@ -17,6 +17,17 @@ pub enum Error {
         /// Its range.
         expected: &'static str,
     },
+    /// A webhook that cannot be called.
+    #[error("sla.webhooks.{name}: {problem}")]
+    Webhook {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The client of the webhooks cannot be made.
+    #[error("cannot make the client of the webhooks")]
+    Client(#[from] solmu_connector::http::HttpError),
     /// The database failed.
     #[error("cannot set up the SLA service")]
     Db(#[from] DbError),

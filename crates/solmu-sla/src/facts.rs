@@ -1,7 +1,8 @@
 //! What the conditions of policies may look at, declared here and nowhere else.
 
-use std::sync::LazyLock;
+use std::{collections::BTreeMap, sync::LazyLock};
 
+use serde::{Deserialize, Serialize};
 use solmu_conditions::{Fact, Facts, Field, FieldType, Schema};
 use solmu_domain::ticket::Priority;
 use solmu_proto::{
@@ -27,33 +28,49 @@ pub(crate) static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
         .with(Field::new("language", FieldType::Keyword))
         .with(Field::new("team", FieldType::Id))
         .with(Field::new("contact", FieldType::Id))
+        .with(Field::new("category", FieldType::Text))
+        .with(Field::new("organizations", FieldType::TextSet))
+        .with(Field::new("fields", FieldType::TextMap))
 });
 
 /// A ticket as policies see it: when it is opened, and after each change of what they look at.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct TicketFacts {
-    pub(crate) channel: &'static str,
+    pub(crate) channel: String,
     pub(crate) account: String,
     pub(crate) recipient: String,
-    pub(crate) priority: &'static str,
+    pub(crate) priority: String,
     pub(crate) tags: Vec<String>,
     pub(crate) language: String,
     pub(crate) team: Option<Uuid>,
     pub(crate) contact: Option<Uuid>,
+    pub(crate) category: String,
+    /// Ids as texts.
+    pub(crate) organizations: Vec<String>,
+    /// Custom fields by key in lower case.
+    pub(crate) fields: BTreeMap<String, Vec<String>>,
 }
 
 impl TicketFacts {
     /// Takes what it needs out of an event.
     pub(crate) fn of(state: TicketState) -> Self {
         Self {
-            channel: channel_name(state.channel()),
-            priority: priority_name(state.priority()),
+            channel: channel_name(state.channel()).to_owned(),
+            priority: priority_name(state.priority()).to_owned(),
             team: state.team_id.parse().ok(),
             contact: state.contact_id.parse().ok(),
             account: state.account,
             recipient: state.recipient,
             tags: state.tags,
             language: state.language,
+            category: state.category,
+            organizations: state.organization_ids,
+            fields: state
+                .fields
+                .into_iter()
+                .map(|field| (field.key.to_ascii_lowercase(), field.values))
+                .collect(),
         }
     }
 }
@@ -64,14 +81,27 @@ impl Facts for TicketFacts {
             "tags" => return Some(self.tags.as_slice().into()),
             "team" => return self.team.map(Fact::from),
             "contact" => return self.contact.map(Fact::from),
-            "channel" => self.channel,
-            "priority" => self.priority,
+            "organizations" => return Some(self.organizations.as_slice().into()),
+            "category" => self.category.as_str(),
+            "channel" => self.channel.as_str(),
+            "priority" => self.priority.as_str(),
             "account" => self.account.as_str(),
             "recipient" => self.recipient.as_str(),
             "language" => self.language.as_str(),
-            _ => return None,
+            _ => return self.field(field),
         };
         (!text.is_empty()).then(|| text.into())
+    }
+}
+
+impl TicketFacts {
+    /// A custom field, `fields.<key>`. One with several values is asked about as a set.
+    fn field(&self, name: &str) -> Option<Fact<'_>> {
+        match self.fields.get(name.strip_prefix("fields.")?)?.as_slice() {
+            [] => None,
+            [one] => Some(one.into()),
+            several => Some(several.into()),
+        }
     }
 }
 
@@ -99,6 +129,7 @@ const fn channel_name(channel: Channel) -> &'static str {
 #[cfg(test)]
 mod tests {
     use solmu_conditions::parse;
+    use solmu_proto::ticket::v1::FieldValue;
 
     use super::*;
 
@@ -111,6 +142,9 @@ mod tests {
             language: "fi".to_owned(),
             team_id: "0198c5d2-7a10-7bb2-8e4f-0242ac120002".to_owned(),
             contact_id: "0198c5d2-7a10-7bb2-8e4f-0242ac120003".to_owned(),
+            category: "billing/refund".to_owned(),
+            organization_ids: vec!["0198c5d2-7a10-7bb2-8e4f-0242ac120004".to_owned()],
+            fields: vec![field("tier", &["Gold"]), field("products", &["a", "b"])],
             ..TicketState::default()
         });
         parse(condition, &SCHEMA).unwrap().evaluate(&facts)
@@ -128,6 +162,29 @@ mod tests {
         assert!(holds("contact = \"0198c5d2-7a10-7bb2-8e4f-0242ac120003\""));
         assert!(!holds("channel = email"));
         assert!(!holds("recipient:*"), "nobody wrote to an address");
+    }
+
+    fn field(key: &str, values: &[&str]) -> FieldValue {
+        FieldValue {
+            key: key.to_owned(),
+            values: values.iter().map(|value| (*value).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn conditions_see_category_organisations_and_custom_fields() {
+        assert!(holds("category = billing/refund"));
+        assert!(holds("category = \"billing/*\" AND NOT category = sales*"));
+        assert!(holds(
+            "organizations:\"0198c5d2-7a10-7bb2-8e4f-0242ac120004\""
+        ));
+        assert!(!holds(
+            "organizations:\"0198c5d2-7a10-7bb2-8e4f-0242ac120005\""
+        ));
+        assert!(holds("fields.tier = gold AND NOT fields.region:*"));
+        // Any of several values; != asks that none is equal.
+        assert!(holds("fields.products = b AND fields.products:*"));
+        assert!(holds("fields.products != c AND NOT fields.products != a"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use solmu_domain::{
 use solmu_proto::{
     ticket::v1::{
         MessageFact, TicketAssigned, TicketChanged, TicketMerged, TicketMessageAdded, TicketOpened,
-        TicketState,
+        TicketState, TicketUnmerged,
     },
     types::v1::{Actor, AutomaticClass, TicketStatus, actor},
 };
@@ -42,18 +42,29 @@ pub(crate) enum What {
         source: TicketId,
         at: Timestamp,
     },
+    /// The other ticket, which was part of this one, stands for itself again.
+    Unmerged {
+        source: TicketId,
+        at: Timestamp,
+    },
 }
 
 impl Arrival {
-    /// Whether it changes the clocks of `ticket`: a merge changes those of two.
+    /// Whether it changes the clocks of `ticket`: a merge changes those of two, and so does its undoing.
     pub(crate) fn concerns(&self, ticket: TicketId) -> bool {
-        let source = matches!(self.what, What::Merged { source, .. } if source == ticket);
+        let source = matches!(self.what,
+            What::Merged { source, .. } | What::Unmerged { source, .. } if source == ticket);
         self.ticket == ticket || source
     }
 }
 
 /// Fields that conditions of policies look at.
-const LOOKED_AT: [&str; 7] = [
+const LOOKED_AT: [&str; 12] = [
+    "category",
+    "organizations",
+    "organization_ids",
+    "organization",
+    "fields",
     "priority",
     "tags",
     "team",
@@ -80,6 +91,7 @@ pub(crate) fn read(event: &ReceivedEvent) -> Result<Option<Arrival>, Malformed> 
         TicketChanged::TYPE => changed(event.decode()?, event.time),
         TicketAssigned::TYPE => assigned(event.decode()?, event.time),
         TicketMerged::TYPE => merged(event.decode()?, event.time).map(Some),
+        TicketUnmerged::TYPE => unmerged(event.decode()?, event.time).map(Some),
         _ => Ok(None),
     }
 }
@@ -143,7 +155,11 @@ fn changed(event: TicketChanged, fallback: Timestamp) -> Result<Option<Arrival>,
     if has("status") {
         kinds.extend(status_change(&state));
     }
-    let looked_at = LOOKED_AT.iter().any(|field| has(field));
+    let is_looked_at = |field: &str| {
+        let field = field.split_once('.').map_or(field, |(map, _)| map);
+        LOOKED_AT.contains(&field)
+    };
+    let looked_at = event.changes.iter().any(|it| is_looked_at(&it.field));
     arrival(state, at, kinds, looked_at)
 }
 
@@ -165,6 +181,21 @@ fn merged(event: TicketMerged, fallback: Timestamp) -> Result<Arrival, Malformed
         what: What::Merged {
             source: event.source_ticket_id.parse()?,
             at: event.merge_time.as_ref().map_or(fallback, from_proto_time),
+        },
+    })
+}
+
+fn unmerged(event: TicketUnmerged, fallback: Timestamp) -> Result<Arrival, Malformed> {
+    let state = event.ticket.ok_or(Malformed::Missing("ticket"))?;
+    Ok(Arrival {
+        ticket: state.ticket_id.parse()?,
+        version: state.version,
+        what: What::Unmerged {
+            source: event.source_ticket_id.parse()?,
+            at: event
+                .unmerge_time
+                .as_ref()
+                .map_or(fallback, from_proto_time),
         },
     })
 }
@@ -313,6 +344,11 @@ mod tests {
         let tagged = changed(event.clone(), Timestamp::UNIX_EPOCH).unwrap();
         let what = tagged.unwrap().what;
         assert!(matches!(what, What::Clock(events, Some(_)) if events.is_empty()));
+        for field in ["category", "fields", "fields.tier", "organization_ids"] {
+            event.changes = vec![change(field)];
+            let looked_at = changed(event.clone(), Timestamp::UNIX_EPOCH).unwrap();
+            assert!(looked_at.is_some(), "{field}");
+        }
         event.changes = vec![change("status"), change("priority")];
         assert_eq!(
             kinds(changed(event, Timestamp::UNIX_EPOCH).unwrap()).len(),

@@ -24,7 +24,9 @@ mod service;
 mod store;
 mod timers;
 mod tracked;
+mod unpromised;
 mod wanted;
+mod webhooks;
 mod worker;
 
 use std::sync::Arc;
@@ -37,13 +39,19 @@ use solmu_db::{
 use solmu_runtime::{Parts, Runtime, relay};
 
 pub use bootstrap::bootstrap;
-pub use config::Config;
+pub use config::{Config, Webhook};
 pub use error::Error;
 pub use eval::{EvalLineError, eval_line};
 
 use crate::{
-    alarm::Alarm, catalogue::CatalogueCache, changes::Maker, metrics::SlaMetrics,
-    service::SlaServer, timers::Timers, worker::Worker,
+    alarm::Alarm,
+    catalogue::CatalogueCache,
+    changes::Maker,
+    metrics::SlaMetrics,
+    service::SlaServer,
+    timers::Timers,
+    webhooks::{Caller, Targets},
+    worker::Worker,
 };
 
 /// Starts the role: the consumer, the timers, the relay of its outbox, and the gRPC service.
@@ -62,10 +70,12 @@ pub async fn start(runtime: &Runtime, config: Config) -> Result<Parts, Error> {
             bus: runtime.bus.clone(),
             clock: Arc::clone(&runtime.clock),
             rng: Arc::clone(&runtime.rng),
+            webhooks: Arc::new(config.webhooks.keys().cloned().collect()),
         },
         catalogue: CatalogueCache::default(),
         metrics: SlaMetrics::register(&runtime.metrics),
         alarm: Arc::new(Alarm::default()),
+        called: Arc::default(),
     };
     let group = LeaseGroup::new(worker::NAME, consumer::SHARDS, &runtime.instance);
     let stop = runtime.shutdown.stop.clone();
@@ -81,6 +91,11 @@ pub async fn start(runtime: &Runtime, config: Config) -> Result<Parts, Error> {
         runtime.shutdown.drain.clone(),
     );
     runtime.spawn("sla.consumer", consuming);
+    let targets = Targets::new(&config)?;
+    if !targets.is_empty() {
+        let caller = Caller::new(worker.clone(), targets, runtime.shutdown.drain.clone());
+        runtime.spawn("sla.webhooks", caller.run());
+    }
     let timers = Timers {
         worker: worker.clone(),
         config,

@@ -20,6 +20,7 @@ pub(crate) struct SlaMetrics {
     warnings: Counter<2>,
     breaches: Counter<2>,
     escalations: Counter<2>,
+    pub(crate) webhook_calls: Counter<1>,
     pub(crate) late_events: Counter<0>,
     pub(crate) waiting_events: Counter<0>,
     pub(crate) stuck_tickets: Counter<0>,
@@ -52,6 +53,12 @@ impl SlaMetrics {
                 "Steps of escalation chains that were taken",
                 Unit::Count,
                 ["metric", "action"],
+            ),
+            webhook_calls: metrics.counter(
+                "solmu_sla_webhook_calls_total",
+                "Calls of webhooks of escalation steps",
+                Unit::Count,
+                ["outcome"],
             ),
             late_events: metrics.counter(
                 "solmu_sla_late_events_total",

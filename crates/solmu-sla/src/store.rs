@@ -4,3 +4,4 @@ pub(crate) mod catalogue;
 pub(crate) mod clocks;
 pub(crate) mod cycles;
 pub(crate) mod edits;
+pub(crate) mod webhooks;

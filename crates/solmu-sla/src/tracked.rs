@@ -11,11 +11,12 @@ use solmu_domain::{
     ids::TicketId,
     sla::{
         ActionKind, ClockError, ClockEvent, ClockEventKind, DueTimes, Instant, InstantKind, Metric,
-        Outcome, Step, Terms, TicketClocks, TicketStart, reminder_rearms, sort_events,
+        Outcome, Step, Terms, TicketClocks, TicketStart, drop_taken_back, reminder_rearms,
+        sort_events,
     },
 };
 
-use crate::{policy_set::PolicySet, store::cycles::Booking};
+use crate::{policy_set::PolicySet, store::cycles::Booking, unpromised::Unpromised};
 
 /// What is told later than this after its time is marked as late.
 const ON_TIME: SignedDuration = SignedDuration::from_secs(1);
@@ -76,10 +77,21 @@ pub(crate) struct Tracked {
     pub(crate) version: i64,
     /// None when no policy fits the ticket.
     pub(crate) promise: Option<Promise>,
+    /// What is kept until one does; None beside a promise, and in rows of the release before.
+    pub(crate) unpromised: Option<Box<Unpromised>>,
     pub(crate) channel: String,
     /// The cycles that are booked for attainment.
     pub(crate) booked: Vec<Booking>,
     pub(crate) decided: Decided,
+}
+
+impl Tracked {
+    /// Whether the ticket is neither resolved nor closed.
+    pub(crate) fn is_open(&self) -> bool {
+        let kept = || self.unpromised.as_ref().is_some_and(|kept| kept.open);
+        let promise = self.promise.as_ref();
+        promise.map_or_else(kept, |it| !it.clocks.status().is_done())
+    }
 }
 
 /// The clocks of a ticket to which something is promised.
@@ -117,12 +129,14 @@ impl Promise {
     }
 
     /// Whether one of the events is not newer than what the clocks know, so that [`Promise::replay`] is needed. Events
-    /// of one instant have an order of their own (see [`sort_events`]), which only a replay can keep.
+    /// of one instant have an order of their own (see [`sort_events`]), which only a replay can keep; and a merge that is
+    /// taken back leaves the past without what it had brought.
     pub(crate) fn is_late(&self, events: &[ClockEvent]) -> bool {
         let last = self.clocks.last_event_at();
-        events
-            .iter()
-            .any(|event| truncate_to_micros(event.at) <= last)
+        events.iter().any(|event| {
+            let undoes = matches!(event.kind, ClockEventKind::Unabsorbed { .. });
+            undoes || truncate_to_micros(event.at) <= last
+        })
     }
 
     /// Applies events of which none is late.
@@ -375,15 +389,21 @@ impl Announced {
 
 fn replay(
     start: &TicketStart,
-    events: &mut [ClockEvent],
+    events: &mut Vec<ClockEvent>,
     terms: &Terms<'_>,
 ) -> Result<TicketClocks, ClockError> {
+    in_order(start, events);
+    TicketClocks::replay(start, events, terms)
+}
+
+/// Puts a ticket's history into the order in which it happened, without what was taken back.
+pub(crate) fn in_order(start: &TicketStart, events: &mut Vec<ClockEvent>) {
     // What is dated before the ticket happened on it all the same: its sender's clock is wrong.
     for event in events.iter_mut() {
         event.at = event.at.max(start.at);
     }
     sort_events(events);
-    TicketClocks::replay(start, events, terms)
+    drop_taken_back(events);
 }
 
 const fn tick(at: Timestamp) -> ClockEvent {

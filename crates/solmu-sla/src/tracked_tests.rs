@@ -322,6 +322,15 @@ fn any_event() -> impl Strategy<Value = ClockEvent> {
     let kind = prop_oneof![
         Just(ClockEventKind::AgentReply),
         Just(ClockEventKind::CustomerMessage),
+        Just(ClockEventKind::Merged),
+        Just(ClockEventKind::Unmerged),
+        (0_i64..400).prop_map(|minutes| ClockEventKind::Absorbed {
+            from: Some("a".to_owned()),
+            unanswered_since: Some(at(minutes)),
+        }),
+        Just(ClockEventKind::Unabsorbed {
+            from: "a".to_owned()
+        }),
         prop_oneof![
             Just(ClockStatus::Open),
             Just(ClockStatus::WaitingOnCustomer),

@@ -14,6 +14,7 @@ use solmu_db::{
 use solmu_domain::ids::EventId;
 use solmu_telemetry::TraceContext;
 use sqlx::PgConnection;
+use tokio::sync::Notify;
 
 use crate::{
     alarm::Alarm,
@@ -40,6 +41,8 @@ pub(crate) struct Worker {
     pub(crate) catalogue: CatalogueCache,
     pub(crate) metrics: SlaMetrics,
     pub(crate) alarm: Arc<Alarm>,
+    /// Wakes who calls webhooks.
+    pub(crate) called: Arc<Notify>,
 }
 
 /// An event to apply.
@@ -89,6 +92,9 @@ impl Worker {
 
     pub(crate) fn committed(&self, written: &Written) {
         self.metrics.told(&written.notices);
+        if written.calls {
+            self.called.notify_one();
+        }
         if let Some(at) = written.wake_at {
             self.alarm.set(at);
         }

@@ -11,9 +11,13 @@ use opentelemetry_sdk::{
     Resource,
     trace::{Sampler, SdkTracerProvider},
 };
-use tracing::{Dispatch, Level, Metadata};
+use tracing::{Dispatch, Level, Metadata, Subscriber, subscriber::Interest};
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, filter::filter_fn, layer::SubscriberExt, reload,
+    EnvFilter, Layer, Registry,
+    filter::LevelFilter,
+    layer::{Context, Filter, SubscriberExt},
+    registry::LookupSpan,
+    reload,
 };
 
 use crate::{
@@ -121,7 +125,7 @@ pub fn build(
         .with_location(false)
         .with_threads(false)
         .with_target(false)
-        .with_filter(filter_fn(is_traced));
+        .with_filter(Traced);
     // Not as a Vec of layers: it does not tell its layers which dispatcher they serve, and log lines would have no ids.
     let dispatch = Dispatch::new(tracing_subscriber::registry().with(logs).with(spans));
     Ok((
@@ -142,6 +146,37 @@ fn is_traced(metadata: &Metadata<'_>) -> bool {
         Level::WARN
     };
     *metadata.level() <= least
+}
+
+/// A transaction: traced as a part of something, and not when a loop looks whether there is work.
+fn is_detail(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() && metadata.name().starts_with("db.")
+}
+
+/// What becomes a span of a trace: [`is_traced`], and [`is_detail`] inside of another span.
+struct Traced;
+
+impl<S> Filter<S> for Traced
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    fn enabled(&self, metadata: &Metadata<'_>, context: &Context<'_, S>) -> bool {
+        is_traced(metadata) || (is_detail(metadata) && context.lookup_current().is_some())
+    }
+
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if is_traced(metadata) {
+            Interest::always()
+        } else if is_detail(metadata) {
+            Interest::sometimes()
+        } else {
+            Interest::never()
+        }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::DEBUG)
+    }
 }
 
 fn parse_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {

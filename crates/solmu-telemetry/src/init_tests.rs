@@ -68,8 +68,11 @@ async fn spans_reach_the_collector_at_shutdown() {
     let seen = Arc::default();
     let (dispatch, guard) = exporting(collector(Arc::clone(&seen)).await, 1.0);
     tracing::dispatcher::with_default(&dispatch, || {
-        tracing::info_span!("ticket.checked", ticket.id = "t-1").in_scope(|| {});
-        tracing::debug_span!("ticket.detail").in_scope(|| {});
+        tracing::info_span!("ticket.checked", ticket.id = "t-1").in_scope(|| {
+            tracing::debug_span!("ticket.detail").in_scope(|| {});
+            tracing::debug_span!("db.inside").in_scope(|| {});
+        });
+        tracing::debug_span!("db.poll").in_scope(|| {});
     });
     guard.shutdown().await;
     let seen = seen.lock().expect("lock");
@@ -79,12 +82,53 @@ async fn spans_reach_the_collector_at_shutdown() {
         "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
     );
     let text = String::from_utf8_lossy(body);
-    for part in ["ticket.checked", "ticket.id", "service.version", VERSION] {
+    for part in [
+        "ticket.checked",
+        "ticket.id",
+        "db.inside",
+        "service.version",
+        VERSION,
+    ] {
         assert!(text.contains(part), "{part} is not in the export");
     }
+    for part in ["ticket.detail", "db.poll"] {
+        assert!(!text.contains(part), "{part} is exported");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_histogram_names_a_trace_that_can_be_looked_up() {
+    let observed = |sample_ratio: f64| {
+        let (dispatch, guard) = exporting("http://127.0.0.1:1".to_owned(), sample_ratio);
+        let metrics = crate::Metrics::new();
+        let trace_id = tracing::dispatcher::with_default(&dispatch, || {
+            let took = metrics.histogram(
+                "solmu_call_duration_seconds",
+                "Calls",
+                crate::metrics::Unit::Seconds,
+                [],
+                crate::metrics::CALL_SECONDS,
+            );
+            let span = tracing::info_span!("call");
+            span.in_scope(|| took.observe([], 0.2));
+            took.observe([], 20.0);
+            crate::TraceContext::of(&span).trace_id()
+        });
+        drop(guard);
+        (metrics.encode(), trace_id.expect("spans have ids"))
+    };
+    let (text, trace_id) = observed(1.0);
+    let exemplar = format!("le=\"0.25\"}} 1 # {{trace_id=\"{trace_id}\"}} 0.2");
+    assert!(text.contains(&exemplar), "{exemplar} is not in\n{text}");
+    assert_eq!(
+        text.matches("trace_id").count(),
+        1,
+        "outside of a span there is none"
+    );
+    let (text, _) = observed(0.0);
     assert!(
-        !text.contains("ticket.detail"),
-        "debug spans are not traced"
+        !text.contains("trace_id"),
+        "what is not exported cannot be looked up"
     );
 }
 

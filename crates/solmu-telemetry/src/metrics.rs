@@ -16,15 +16,15 @@ use prometheus_client::{
     collector::Collector,
     encoding::text::encode,
     metrics::{
-        counter::Counter as RawCounter, family::Family, gauge::Gauge as RawGauge,
-        histogram::Histogram as RawHistogram,
+        counter::Counter as RawCounter, exemplar::HistogramWithExemplars, family::Family,
+        gauge::Gauge as RawGauge,
     },
     registry::{Metric, Registry},
 };
 
 mod names;
 
-use crate::process::ProcessCollector;
+use crate::{process::ProcessCollector, trace_context};
 
 use names::base_name;
 pub use names::intern;
@@ -83,6 +83,9 @@ pub struct MetricInfo {
 pub type Values<const N: usize> = [&'static str; N];
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 type FloatGauge = RawGauge<f64, AtomicU64>;
+/// The trace of an observation, as an exemplar names it.
+type Exemplar = [(&'static str, String); 1];
+type RawHistogram = HistogramWithExemplars<Exemplar>;
 
 /// Counters, one per combination of label values.
 #[derive(Debug, Clone)]
@@ -99,6 +102,9 @@ pub struct Gauge<const N: usize = 0> {
 }
 
 /// Histograms, one per combination of label values.
+///
+/// Each bucket names the last traced call that fell into it (an exemplar), so that a slow one can be looked at: if the observation
+/// is made inside of a span that is exported.
 #[derive(Debug, Clone)]
 pub struct Histogram<const N: usize = 0> {
     keys: [&'static str; N],
@@ -167,11 +173,12 @@ impl<const N: usize> Gauge<N> {
 }
 
 impl<const N: usize> Histogram<N> {
-    /// Counts a value.
+    /// Counts a value, with the trace of the current span.
     pub fn observe(&self, values: Values<N>, value: f64) {
+        let exemplar = trace_context::exported_trace_id().map(|trace_id| [("trace_id", trace_id)]);
         self.family
             .get_or_create(&labels(self.keys, values))
-            .observe(value);
+            .observe(value, exemplar, None);
     }
 }
 

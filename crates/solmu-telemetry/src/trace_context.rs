@@ -131,6 +131,18 @@ impl TraceContext {
     }
 }
 
+/// The id of the trace that the current span belongs to, if that trace is exported: what others can look up.
+pub(crate) fn exported_trace_id() -> Option<String> {
+    let span = Span::current();
+    if span.is_disabled() {
+        return None;
+    }
+    let context = span.context();
+    let span = context.span();
+    let found = span.span_context();
+    (found.is_valid() && found.is_sampled()).then(|| found.trace_id().to_string())
+}
+
 /// Makes `span` a child of `parent`, so that one trace goes on across processes.
 ///
 /// It must come before the span is entered. A span that is filtered out, or a parent that is no trace context, is left

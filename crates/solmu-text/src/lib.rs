@@ -4,11 +4,13 @@
 //! character in two makes text that cannot be stored. Each has one function here, so that no connector does it in its
 //! own way.
 
+mod depth;
 pub mod json;
 
 use std::{borrow::Cow, sync::LazyLock};
 
 use ammonia::Builder;
+use depth::is_too_deep;
 use whatlang::{Detector, Info, Lang};
 
 /// Width at which plain text made from HTML is broken; wide, so that paragraphs stay whole.
@@ -26,10 +28,6 @@ const REMOTE_MARK: &str = "x-solmu-remote:";
 
 /// Longest HTML that is looked at, in bytes; the rest is left out. Callers who care compare the length and say so.
 pub const MAX_HTML_BYTES: usize = 1024 * 1024;
-
-/// Deepest nesting that is laid out. The HTML parser's time grows with the square of the depth: twenty thousand open
-/// tags would hold a core for half a minute. Newsletters stay below a hundred.
-const MAX_HTML_DEPTH: usize = 400;
 
 /// Bytes that the HTML writer may look at for characters that it escapes. For each `&` and no-break space it searches
 /// the rest of that text (html5ever 0.40): half a megabyte of nothing else would take a minute in a debug build.
@@ -132,37 +130,6 @@ fn is_too_costly(html: &str) -> bool {
         cost = cost.saturating_add(escaped.saturating_mul(part.len()));
     }
     cost > MAX_ESCAPE_COST
-}
-
-/// Whether tags that can nest are open deeper than [`MAX_HTML_DEPTH`], counted without parsing.
-fn is_too_deep(html: &str) -> bool {
-    /// Tags that have no content, or that the next one of their kind closes.
-    const FLAT: [&str; 24] = [
-        "p", "br", "img", "hr", "li", "tr", "td", "th", "dt", "dd", "tbody", "thead", "tfoot",
-        "meta", "link", "input", "col", "area", "base", "wbr", "option", "source", "param",
-        "embed",
-    ];
-    let mut depth = 0_usize;
-    for tag in html.split('<').skip(1) {
-        let (name, closes) = tag
-            .strip_prefix('/')
-            .map_or((tag, false), |name| (name, true));
-        let name = &name[..name
-            .find(|char: char| !char.is_ascii_alphanumeric())
-            .unwrap_or(name.len())];
-        if name.is_empty() || FLAT.iter().any(|flat| flat.eq_ignore_ascii_case(name)) {
-            continue;
-        }
-        depth = if closes {
-            depth.saturating_sub(1)
-        } else {
-            depth + 1
-        };
-        if depth > MAX_HTML_DEPTH {
-            return true;
-        }
-    }
-    false
 }
 
 /// Everything between tags, without layout and in one pass, for HTML that no parser should see.

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use solmu_db::{ToSqlx as _, outbox, outbox::Owner};
+use solmu_db::ToSqlx as _;
 use solmu_domain::ticket::Status;
 use solmu_proto::types::v1::actor::Kind;
 use solmu_telemetry::TraceContext;
@@ -14,18 +14,21 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    activity,
     context::Context,
     decide::changed_event,
     delivery,
     error::TicketError,
     events::{EventSink, change},
     file::{awaited, budget},
-    model, quarantine,
+    hierarchy, model, quarantine,
 };
 
 /// Closing is counted in days; a minute more does not matter.
 const ROUND: Duration = Duration::from_secs(30);
 const BATCH: i64 = 200;
+/// When a ticket with open sub-tickets is looked at again.
+const WAIT_FOR_PARTS: SignedDuration = SignedDuration::from_hours(1);
 /// Sweeps of the quarantine in one round at most.
 const SWEEPS: usize = 20;
 /// How often old rows are removed.
@@ -34,6 +37,8 @@ const TIDY: Duration = Duration::from_hours(1);
 const KEEP_REPORTS: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// A bucket that nobody spent from for so long is full, whatever its cap.
 const KEEP_BUDGETS: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// How long a request id is known.
+const KEEP_REQUESTS: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// How long the bus keeps inbound events after they were filed, so that they can be looked at.
 const KEEP_FILED: SignedDuration = SignedDuration::from_hours(72);
 
@@ -90,6 +95,11 @@ async fn tidy(context: &Context) -> Result<(), TicketError> {
         .bind(before.to_sqlx())
         .execute(context.db.pool())
         .await?;
+    let before = now.saturating_sub(KEEP_REQUESTS).unwrap_or(Timestamp::MIN);
+    sqlx::query("DELETE FROM tickets.change_request WHERE created_at < $1")
+        .bind(before.to_sqlx())
+        .execute(context.db.pool())
+        .await?;
     let full = now.saturating_sub(KEEP_BUDGETS).unwrap_or(Timestamp::MIN);
     context
         .db
@@ -133,6 +143,15 @@ pub(crate) async fn close_due(context: &Arc<Context>) -> Result<usize, TicketErr
                 .bind(Status::Resolved.name())
                 .fetch_all(&mut *tx)
                 .await?;
+                let waiting = hierarchy::children(tx, &due, false, i64::MAX).await?;
+                let heads: Vec<Uuid> = waiting.iter().map(|child| child.head).collect();
+                let later = now.saturating_add(WAIT_FOR_PARTS).unwrap_or(now);
+                sqlx::query("UPDATE tickets.ticket SET close_at = $2 WHERE id = ANY($1)")
+                    .bind(&heads)
+                    .bind(later.to_sqlx())
+                    .execute(&mut *tx)
+                    .await?;
+                let due: Vec<Uuid> = due.into_iter().filter(|id| !heads.contains(id)).collect();
                 let mut tickets = model::lock(tx, &due).await?;
                 let mut events = EventSink::new(&context.bus, context.clock.as_ref(), context.rng.as_ref(), now);
                 for ticket in &mut tickets {
@@ -144,7 +163,7 @@ pub(crate) async fn close_due(context: &Arc<Context>) -> Result<usize, TicketErr
                     events.add(&changed_event(ticket, changes, Kind::Timer, "resolved for long enough", now), TraceContext::current());
                 }
                 model::update(tx, &tickets.iter().collect::<Vec<_>>()).await?;
-                outbox::add(tx, Owner::Tickets, events.rows(), now).await?;
+                activity::commit(tx, events.rows(), context.rng.as_ref(), now).await?;
                 Ok::<_, TicketError>(tickets.len())
             })
         })

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use solmu_bus::envelope::to_proto_time;
-use solmu_db::{outbox, outbox::Owner};
 use solmu_domain::{
     ids::new_uuid,
     ticket::{Priority, Status},
@@ -12,18 +11,21 @@ use solmu_domain::{
 use solmu_proto::{
     outbound::v1::{MessageQueued, Purpose},
     ticket::v1 as proto,
-    types::v1::{Actor, DeliveryState, actor::Kind},
+    types::v1::{Actor, DeliveryState},
 };
 use solmu_telemetry::TraceContext;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
+    activity,
     config::Config,
     context::Context,
     decide::close_time,
+    desk::missed,
+    edit::{self, Update, check_finish},
     error::TicketError,
-    events::{EventSink, assigned, change},
+    events::EventSink,
     model::{self, Ticket, status_to_proto},
     recipient,
     row::NewMessage,
@@ -38,8 +40,10 @@ pub(crate) struct Writing {
     pub(crate) author: Actor,
     /// Where the ticket stands afterwards; `None` for an internal note.
     pub(crate) answer: Option<Status>,
-    /// An answer goes out although mail to that address came back.
+    /// An answer goes out although mail to that address came back, or although there are messages after `seen`.
     pub(crate) forced: bool,
+    /// The newest message that the author of an answer has seen.
+    pub(crate) seen: Option<i64>,
 }
 
 /// A change of fields.
@@ -66,7 +70,7 @@ pub(crate) async fn write(context: &Arc<Context>, writing: Writing) -> Result<Uu
     Ok(id)
 }
 
-async fn write_in(
+pub(crate) async fn write_in(
     tx: &mut PgConnection,
     context: &Context,
     writing: &Writing,
@@ -91,6 +95,9 @@ async fn write_in(
             };
         }
     }
+    if let (Some(_), Some(seen), false) = (writing.answer, writing.seen, writing.forced) {
+        missed::check(tx, &ticket, seen, &writing.author).await?;
+    }
     let id = new_uuid(context.clock.as_ref(), context.rng.as_ref());
     let mut events = EventSink::new(
         &context.bus,
@@ -100,7 +107,7 @@ async fn write_in(
     );
     let trace = TraceContext::current();
     let status_before = ticket.status;
-    move_status(&mut ticket, writing.answer, now, &context.config)?;
+    move_status(tx, &mut ticket, writing.answer, now, &context.config).await?;
     ticket.message_count += 1;
     ticket.touched = true;
     ticket.touch(now, ticket.status != status_before);
@@ -129,7 +136,7 @@ async fn write_in(
     };
     events.add(&body, trace);
     model::update(tx, &[&ticket]).await?;
-    outbox::add(tx, Owner::Tickets, events.rows(), now).await?;
+    activity::commit(tx, events.rows(), context.rng.as_ref(), now).await?;
     Ok(id)
 }
 
@@ -158,14 +165,17 @@ fn message_of<'a>(
 }
 
 /// Moves the ticket to another status, if one is asked for.
-pub(crate) fn move_status(
+pub(crate) async fn move_status(
+    tx: &mut PgConnection,
     ticket: &mut Ticket,
     to: Option<Status>,
     now: Timestamp,
     config: &Config,
 ) -> Result<(), TicketError> {
     if let Some(status) = to {
-        ticket.status = ticket.status.move_to(status)?;
+        let status = ticket.status.move_to(status)?;
+        check_finish(tx, ticket, status).await?;
+        ticket.status = status;
         ticket.close_at = close_time(status, now, config.close_after_days);
     }
     Ok(())
@@ -179,96 +189,15 @@ pub(crate) async fn alter(
     etag: String,
     by: Actor,
 ) -> Result<(), TicketError> {
-    let input = Arc::new((change, etag, by));
-    context
-        .db
-        .tx("ticket.alter", |tx| {
-            let (context, input) = (context.clone(), input.clone());
-            Box::pin(async move {
-                let (change, etag, by) = input.as_ref();
-                alter_in(tx, &context, ticket, change, etag, by).await
-            })
-        })
-        .await?;
-    Ok(())
-}
-
-async fn alter_in(
-    tx: &mut PgConnection,
-    context: &Context,
-    id: Uuid,
-    what: &Change,
-    etag: &str,
-    by: &Actor,
-) -> Result<(), TicketError> {
-    let now = context.clock.now();
-    let mut ticket = lock_one(tx, id).await?;
-    if !etag.is_empty() && etag != ticket.etag() {
-        return Err(TicketError::Stale {
-            current: ticket.version,
-        });
-    }
-    let before = ticket.clone();
-    let mut changes = Vec::new();
-    match what {
-        Change::Status(status) => {
-            ticket.status = before.status.move_to(*status)?;
-            ticket.close_at = close_time(*status, now, context.config.close_after_days);
-            if before.status != *status {
-                changes.push(change("status", &before.status, status));
-            }
-        }
-        Change::Priority(priority) => {
-            ticket.priority = *priority;
-            if before.priority != *priority {
-                changes.push(change("priority", &before.priority, priority));
-            }
-        }
-        Change::Owner { agent, team } => {
-            ticket.assignee_id = *agent;
-            ticket.team_id = team.or(ticket.team_id);
-        }
-    }
-    let owner_changed =
-        ticket.assignee_id != before.assignee_id || ticket.team_id != before.team_id;
-    if changes.is_empty() && !owner_changed {
-        return Ok(());
-    }
-    ticket.touched = true;
-    ticket.touch(now, true);
-    let mut events = EventSink::new(
-        &context.bus,
-        context.clock.as_ref(),
-        context.rng.as_ref(),
-        now,
-    );
-    let trace = TraceContext::current();
-    if owner_changed {
-        ticket.assign_reason = format!(
-            "by hand ({})",
-            if by.kind() == Kind::Agent {
-                "agent"
-            } else {
-                "service"
-            }
-        );
-        let owner = (before.assignee_id, before.team_id);
-        let body = assigned(&ticket, owner, by.clone(), "", now);
-        events.add(&body, trace.clone());
-    }
-    if !changes.is_empty() {
-        let body = proto::TicketChanged {
-            ticket: Some(ticket.state()),
-            changes,
-            actor: Some(by.clone()),
-            change_time: Some(to_proto_time(now)),
-            reason: "by hand".to_owned(),
-        };
-        events.add(&body, trace);
-    }
-    model::update(tx, &[&ticket]).await?;
-    outbox::add(tx, Owner::Tickets, events.rows(), now).await?;
-    Ok(())
+    let update = Update {
+        ticket,
+        edit: change.into(),
+        parent: None,
+        etag,
+        request: None,
+        by,
+    };
+    edit::update(context, update).await
 }
 
 /// Locks a ticket that stands for itself: nothing is done on one that became part of another.

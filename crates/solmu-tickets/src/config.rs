@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use solmu_domain::contact::EmailAddress;
 use solmu_runtime::config::Secret;
 
-use crate::file::acknowledge::TemplateError;
+use crate::{desk::Desk, file::acknowledge::TemplateError};
 
 /// The ticket service: files messages, keeps contacts and tickets.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -35,10 +35,14 @@ pub struct Config {
     pub quoting: Quoting,
     /// Messages that wait for somebody to decide.
     pub quarantine: Quarantine,
+    /// Minutes that the files of an erased contact stay, because a message with the same file may be on its way.
+    pub erased_files_minutes: u32,
     /// Tickets in a page of a list at most.
     pub max_page_size: u32,
     /// Open watch streams at most.
     pub max_watchers: usize,
+    /// What agents share.
+    pub desk: Desk,
 }
 
 /// A setting that cannot be used.
@@ -59,6 +63,9 @@ pub enum ConfigError {
     /// It would take what waits away before anybody can look at it.
     #[error("quarantine.keep_days must be at least 1")]
     KeepDays,
+    /// Nobody would be seen, or somebody for too long.
+    #[error("desk.viewer_ttl_seconds must be 3 to 30, and desk.viewer_poll_ms at least 1")]
+    Viewers,
     /// Nobody could be asked who the agents are.
     #[error("agent_mail.roster_endpoint '{0}' is not a URL such as http://127.0.0.1:7310")]
     RosterEndpoint(String),
@@ -73,6 +80,7 @@ impl Config {
         self.acknowledgement.check()?;
         self.agent_mail.check()?;
         self.quarantine.check()?;
+        self.desk.check()?;
         let mut agents = self.agent_mail_domains.iter();
         match agents.find(|domain| self.public_mail_domains.contains(domain)) {
             Some(domain) => Err(ConfigError::PublicAgentDomain(domain.clone())),
@@ -394,8 +402,10 @@ impl Default for Config {
             agent_mail: AgentMail::default(),
             quoting: Quoting::default(),
             quarantine: Quarantine::default(),
+            erased_files_minutes: 60,
             max_page_size: 500,
             max_watchers: 200,
+            desk: Desk::default(),
         }
     }
 }

@@ -8,7 +8,7 @@
 use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc};
 
 use solmu_bus::{Cause, Delivered, EventBody as _, Handler, Held, OneByOne, Verdict};
-use solmu_db::{inbox, outbox, outbox::Owner};
+use solmu_db::{inbox, outbox::Owner};
 use solmu_domain::ticket::{Priority, Status};
 use solmu_proto::{
     routing::v1::AssignmentDecided,
@@ -21,6 +21,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
+    activity,
     context::Context,
     due::{note_breach, set_due_times},
     error::TicketError,
@@ -206,7 +207,7 @@ async fn apply_items(
                 note_breach(breach, ticket, &mut events, &item.trace, now)
             }
             (Decision::Escalation(step), Some(ticket)) => {
-                escalate(step, ticket, &mut events, &item.trace, now)
+                escalate(tx, step, ticket, &mut events, &item.trace, now).await?
             }
             (Decision::DueTimes(_) | Decision::Breach(_) | Decision::Escalation(_), None)
             | (Decision::Warning, _) => Outcome::Nothing,
@@ -222,7 +223,7 @@ async fn apply_items(
     changed.dedup();
     let changed: Vec<&Ticket> = changed.iter().filter_map(|id| tickets.get(id)).collect();
     model::update(tx, &changed).await?;
-    outbox::add(tx, Owner::Tickets, events.rows(), now).await?;
+    activity::commit(tx, events.rows(), context.rng.as_ref(), now).await?;
     Ok(tally)
 }
 
@@ -269,7 +270,13 @@ fn assign(
     let rejection = match &ticket {
         None => Some(Rejection::UnknownTicket),
         Some(ticket) if !ticket.status.is_open() => Some(Rejection::NotOpen),
-        Some(ticket) if ticket.assignee_id.is_some() => Some(Rejection::AlreadyAssigned),
+        // Taken from its owner only if that is who the router took it from.
+        Some(ticket)
+            if ticket.assignee_id.is_some()
+                && ticket.assignee_id != Uuid::parse_str(&decision.previous_agent_id).ok() =>
+        {
+            Some(Rejection::AlreadyAssigned)
+        }
         Some(ticket) if ticket.routing_version != decision.routing_version => {
             Some(Rejection::StaleTicket)
         }

@@ -2,6 +2,8 @@
 
 use solmu_db::{DbError, HasDbError};
 use solmu_domain::ticket::{IllegalMove, UnknownName};
+use solmu_proto::ticket::v1::MissedMessages;
+use solmu_runtime::api_error::Violation;
 
 /// A failed operation on tickets.
 #[derive(Debug, thiserror::Error)]
@@ -64,12 +66,34 @@ pub enum TicketError {
     /// The request id was used for something else on this ticket.
     #[error("the request id was used for another message of this ticket: take a new one")]
     RequestIdReused,
+    /// There are messages that the author of an answer has not seen.
+    #[error("there are {} messages that you have not seen: nothing was sent", .0.total)]
+    NewerMessages(Box<MissedMessages>),
     /// There is no such message in the quarantine.
     #[error("there is no message '{0}' in the quarantine")]
     NotQuarantined(String),
     /// A message that cannot go to somebody outside.
     #[error("the ticket has no public message '{0}'")]
     NotShown(uuid::Uuid),
+    /// What the caller wants cannot be right; each violation names a field.
+    #[error("the request is not valid")]
+    Invalid(Vec<Violation>),
+    /// The state does not allow it.
+    #[error("{message}")]
+    Refused {
+        /// Stable code.
+        reason: &'static str,
+        /// A safe sentence.
+        message: String,
+    },
+    /// Something that belongs to tickets is not there.
+    #[error("there is no {what} '{id}'")]
+    Unknown {
+        /// What kind of thing.
+        what: &'static str,
+        /// As the caller named it.
+        id: String,
+    },
     /// An event's content cannot be used.
     #[error("the event has no usable '{0}'")]
     BadEvent(&'static str),
@@ -82,6 +106,19 @@ impl From<sqlx::Error> for TicketError {
 }
 
 impl TicketError {
+    /// One thing that is wrong with the request.
+    pub(crate) fn invalid(field: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::Invalid(vec![Violation::new(field, why)])
+    }
+
+    /// The state does not allow it.
+    pub(crate) fn refused(reason: &'static str, message: impl Into<String>) -> Self {
+        Self::Refused {
+            reason,
+            message: message.into(),
+        }
+    }
+
     /// The conflict that makes `Db::tx` run the transaction again.
     pub(crate) fn race() -> Self {
         Self::Race(DbError::Race)

@@ -1,46 +1,84 @@
-//! Applies the steps of an SLA's escalation chain that change a ticket: its priority, or who has it.
+//! Applies the steps of an SLA's escalation chain that change a ticket: its priority, who has it, who follows it.
 //!
 //! A step is applied to what the ticket is now, not by compare-and-set: it was decided because time passed, and time
 //! passing is not undone by what somebody changed meanwhile. A ticket that is done is left alone.
 
 use jiff::Timestamp;
+use solmu_db::ToSqlx as _;
 use solmu_domain::ticket::Priority;
 use solmu_proto::{
     sla::v1::{ActionKind, SlaEscalated},
     types::v1::actor::Kind,
 };
 use solmu_telemetry::TraceContext;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
     decide::{Outcome, changed_event},
+    error::TicketError,
     events::{EventSink, actor, assigned, change},
     model::Ticket,
+    tasks::followers::MAX_FOLLOWERS,
 };
 
 /// Why a ticket changed, as its history says it.
 const REASON: &str = "SLA escalation";
 
 /// Takes a step. Those that only tell somebody are the business of who tells them.
-pub(crate) fn escalate(
+pub(crate) async fn escalate(
+    tx: &mut PgConnection,
     step: &SlaEscalated,
     ticket: &mut Ticket,
     events: &mut EventSink<'_>,
     trace: &TraceContext,
     now: Timestamp,
-) -> Outcome {
+) -> Result<Outcome, TicketError> {
     if !ticket.status.is_open() {
-        return Outcome::Nothing;
+        return Ok(Outcome::Nothing);
     }
-    match step.action() {
+    Ok(match step.action() {
         ActionKind::RaisePriority => raise(&step.target, ticket, events, trace, now),
         ActionKind::Reassign => reassign(&step.target, ticket, events, trace, now),
-        ActionKind::Unspecified
-        | ActionKind::Warn
-        | ActionKind::Notify
-        | ActionKind::AddFollower
-        | ActionKind::Webhook => Outcome::Nothing,
-    }
+        ActionKind::AddFollower => {
+            let follows = follow(tx, &step.target, ticket, now).await?;
+            let Some(agent) = follows else {
+                return Ok(Outcome::Nothing);
+            };
+            let changes = vec![change("followers", &"", &agent)];
+            ticket.touch(now, false);
+            let body = changed_event(ticket, changes, Kind::Sla, REASON, now);
+            events.add(&body, trace.clone());
+            Outcome::Applied
+        }
+        ActionKind::Unspecified | ActionKind::Warn | ActionKind::Notify | ActionKind::Webhook => {
+            Outcome::Nothing
+        }
+    })
+}
+
+/// The agent, if they follow the ticket from now on and did not before.
+async fn follow(
+    tx: &mut PgConnection,
+    target: &str,
+    ticket: &Ticket,
+    now: Timestamp,
+) -> Result<Option<Uuid>, TicketError> {
+    let Ok(agent) = target.parse::<Uuid>() else {
+        return Ok(None);
+    };
+    let added = sqlx::query(
+        "INSERT INTO tickets.follower (ticket_id, agent_id, created_by, created_at)
+         SELECT $1, $2, 'sla', $3 WHERE (SELECT count(*) FROM tickets.follower WHERE ticket_id = $1) < $4
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(ticket.id)
+    .bind(agent)
+    .bind(now.to_sqlx())
+    .bind(MAX_FOLLOWERS)
+    .execute(tx)
+    .await?;
+    Ok((added.rows_affected() > 0).then_some(agent))
 }
 
 /// Never lowers: somebody may have raised it already.

@@ -1,61 +1,12 @@
-//! Events of the ticket service, collected in a transaction and committed with it.
+//! What the events of the ticket service say.
 
 use jiff::Timestamp;
-use prost::Message as _;
-use solmu_bus::{Bus, Event, EventBody, envelope::to_proto_time};
-use solmu_db::outbox::OutboxEvent;
-use solmu_domain::{clock::Clock, ids::EventId, rng::Rng};
+use solmu_bus::envelope::to_proto_time;
 use solmu_proto::{ticket::v1 as proto, types::v1 as types};
-use solmu_telemetry::TraceContext;
+pub(crate) use solmu_runtime::events::EventSink;
 use uuid::Uuid;
 
 use crate::model::Ticket;
-
-/// Makes the events of one transaction.
-pub(crate) struct EventSink<'a> {
-    bus: &'a Bus,
-    clock: &'a dyn Clock,
-    rng: &'a dyn Rng,
-    now: Timestamp,
-    rows: Vec<OutboxEvent>,
-}
-
-impl<'a> EventSink<'a> {
-    pub(crate) fn new(
-        bus: &'a Bus,
-        clock: &'a dyn Clock,
-        rng: &'a dyn Rng,
-        now: Timestamp,
-    ) -> Self {
-        Self {
-            bus,
-            clock,
-            rng,
-            now,
-            rows: Vec::new(),
-        }
-    }
-
-    /// Adds an event in the trace of what caused it.
-    pub(crate) fn add<B: EventBody>(&mut self, body: &B, trace: TraceContext) {
-        let event = Event::traced(
-            EventId::generate(self.clock, self.rng),
-            self.now,
-            body,
-            trace,
-        );
-        self.rows.push(OutboxEvent {
-            event_id: event.id.as_uuid(),
-            family: event.family.token().to_owned(),
-            shard: i32::from(self.bus.shard(&event.partition_key)),
-            event: event.to_proto().encode_to_vec(),
-        });
-    }
-
-    pub(crate) fn rows(self) -> Vec<OutboxEvent> {
-        self.rows
-    }
-}
 
 /// Tells that a ticket, which was `before` with an agent and a team, is with others now; the reason is the ticket's.
 pub(crate) fn assigned(

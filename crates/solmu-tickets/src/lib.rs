@@ -3,22 +3,26 @@
 //! It files each inbound message once, applies the decisions of router and SLA service, takes commands of people and
 //! services, and tells what happened in events that carry ids and states, never a body.
 
+mod activity;
 mod agent_mail;
 mod api;
 pub mod blocks;
 mod close;
 mod command;
 mod config;
-mod contacts;
 mod context;
 mod decide;
 mod delivery;
+mod desk;
 mod due;
+mod edit;
 mod error;
 mod escalate;
 mod events;
 mod experts;
+mod fields;
 mod file;
+mod hierarchy;
 mod merge;
 mod metrics;
 mod model;
@@ -26,17 +30,25 @@ mod quarantine;
 mod reach;
 mod recipient;
 mod row;
+mod search;
+mod tasks;
+mod viewers;
+mod views;
+mod wire;
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::SignedDuration;
 use solmu_bus::{ConsumerSpec, Family, Held, Lane, consumer, metrics::ConsumerMetrics};
+use solmu_contacts::Limits;
 use solmu_db::{
     lease::{self, LeaseGroup},
     outbox::Owner,
 };
-use solmu_proto::{
-    contact::v1::contact_service_server::ContactServiceServer,
-    ticket::v1::ticket_service_server::TicketServiceServer,
+use solmu_proto::ticket::v1::{
+    activity_service_server::ActivityServiceServer, desk_service_server::DeskServiceServer,
+    field_service_server::FieldServiceServer, search_service_server::SearchServiceServer,
+    ticket_service_server::TicketServiceServer, work_service_server::WorkServiceServer,
 };
 use solmu_runtime::{Parts, Runtime, relay};
 use tokio::sync::{Semaphore, watch};
@@ -45,14 +57,19 @@ use tonic::service::Routes;
 pub use config::{
     Acknowledgement, AgentMail, Bounces, Cap, Config, ConfigError, Loops, Quarantine, Quoting,
 };
+pub use desk::Desk;
 pub use error::TicketError;
 pub use file::acknowledge::TemplateError;
+pub use solmu_contacts::objects::Objects;
 
 use crate::{
-    api::{contacts::Contacts, tickets::Tickets},
+    activity::service::Activities,
+    api::{fields::Fields, tickets::Tickets, work::Work},
     context::Context,
     decide::Decider,
+    desk::service::Desks,
     file::Filer,
+    search::service::Searches,
 };
 
 /// Starts the loops of the role and returns its services.
@@ -66,22 +83,52 @@ pub fn start(runtime: &Runtime, config: Config) -> Parts {
         close::run(context.clone(), runtime.shutdown.drain.clone()),
     );
     runtime.spawn(
+        "tickets.timers",
+        tasks::timers::run(context.clone(), runtime.shutdown.drain.clone()),
+    );
+    runtime.spawn(
         "tickets.roster",
         agent_mail::roster::run(context.clone(), runtime.shutdown.drain.clone()),
     );
     runtime.spawn(
-        "tickets.contacts",
-        contacts::linker::run(context.clone(), runtime.shutdown.drain.clone()),
+        "tickets.search",
+        search::index::run(context.clone(), runtime.shutdown.drain.clone()),
     );
-    let watchers = Arc::new(Semaphore::new(context.config.max_watchers));
-    let routes = Routes::new(TicketServiceServer::new(Tickets {
+    let searches = Searches {
         context: context.clone(),
-        watchers,
-    }))
-    .add_service(ContactServiceServer::new(Contacts { context }));
-    Parts {
+    };
+    let limits = contact_limits(&context.config);
+    let watchers = Arc::new(Semaphore::new(context.config.max_watchers));
+    desk::start(runtime, &context);
+    let desk = (context.clone(), context.clone());
+    let fields = FieldServiceServer::new(Fields {
+        context: context.clone(),
+    });
+    let work = WorkServiceServer::new(Work {
+        context: context.clone(),
+    });
+    let routes = Routes::new(TicketServiceServer::new(Tickets { context, watchers }))
+        .add_service(ActivityServiceServer::new(Activities { context: desk.0 }))
+        .add_service(SearchServiceServer::new(searches))
+        .add_service(fields)
+        .add_service(work)
+        .add_service(DeskServiceServer::new(Desks::new(desk.1)));
+    let tickets = Parts {
         grpc: Some(routes),
         http: None,
+    };
+    tickets.merge(solmu_contacts::start(runtime, limits))
+}
+
+/// Removes the files of erased contacts from `objects`. To be started where the object store is.
+pub fn remove_erased_objects(runtime: &Runtime, config: &Config, objects: Arc<dyn Objects>) {
+    solmu_contacts::objects::start(runtime, contact_limits(config), objects);
+}
+
+fn contact_limits(config: &Config) -> Limits {
+    Limits {
+        max_page_size: config.max_page_size,
+        erased_files: SignedDuration::from_mins(config.erased_files_minutes.into()),
     }
 }
 

@@ -1,24 +1,26 @@
 //! A ticket as it is stored and as others see it.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use solmu_bus::envelope::to_proto_time;
 use solmu_db::{SqlTimestamp, ToSqlx as _};
-use solmu_domain::ticket::{AutomaticClass, Priority, Status};
-use solmu_proto::{
-    ticket::v1 as proto,
-    types::v1::{self as types, Channel},
-};
+use solmu_domain::ticket::{Priority, Status};
+use solmu_proto::{ticket::v1 as proto, types::v1::Channel};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::error::TicketError;
+pub(crate) use crate::wire::{
+    class_from_proto, priority_from_proto, priority_to_proto, status_from_proto, status_to_proto,
+};
 
 /// Columns of [`Row`], for each statement that reads tickets.
 pub(crate) const COLUMNS: &str = "id, number, subject, status, priority, contact_id, channel, account, recipient, \
     conversation_key, team_id, assignee_id, assign_reason, tags, language, created_at, updated_at, close_at, \
     first_response_due, next_response_due, resolution_due, next_due, breached, version, routing_version, sla_version, \
     sla_decided_at, message_count, channels, previous_ticket_id, next_ticket_id, merged_into, moved_away, \
-    touched";
+    touched, category, organization_ids, fields, parent_id, snoozed, wake_at";
 
 #[derive(Debug)]
 pub(crate) struct Row {
@@ -56,6 +58,12 @@ pub(crate) struct Row {
     merged_into: Option<Uuid>,
     moved_away: i64,
     touched: bool,
+    category: String,
+    organization_ids: Vec<Uuid>,
+    fields: serde_json::Value,
+    parent_id: Option<Uuid>,
+    snoozed: bool,
+    wake_at: Option<SqlTimestamp>,
 }
 solmu_db::from_row!(Row {
     id,
@@ -91,8 +99,29 @@ solmu_db::from_row!(Row {
     next_ticket_id,
     merged_into,
     moved_away,
-    touched
+    touched,
+    category,
+    organization_ids,
+    fields,
+    parent_id,
+    snoozed,
+    wake_at
 });
+
+/// Values of custom fields by key: in canonical text, and never empty.
+pub(crate) type Values = BTreeMap<String, Vec<String>>;
+
+/// A ticket sleeps until this time, if there is one, or until the customer writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Snooze(pub(crate) Option<Timestamp>);
+
+/// Whether somebody else's turn it is: what a ticket can sleep in.
+pub(crate) const fn waits(status: Status) -> bool {
+    matches!(
+        status,
+        Status::WaitingOnCustomer | Status::WaitingOnThirdParty
+    )
+}
 
 /// A ticket in memory, inside a transaction that has locked it.
 #[derive(Debug, Clone)]
@@ -135,6 +164,23 @@ pub(crate) struct Ticket {
     pub(crate) moved_away: i64,
     /// A person answered, noted or changed something.
     pub(crate) touched: bool,
+    pub(crate) category: String,
+    /// Sorted.
+    pub(crate) organization_ids: Vec<Uuid>,
+    pub(crate) fields: Values,
+    /// The ticket that it is a part of; that may be part of another one by now.
+    pub(crate) parent_id: Option<Uuid>,
+    /// Until when it sleeps: only while it waits.
+    pub(crate) snooze: Option<Snooze>,
+}
+
+fn values_from_json(json: &serde_json::Value) -> Values {
+    let all = json.as_object().into_iter().flatten();
+    let some = all.filter_map(|(key, values)| {
+        let values = values.as_array()?.iter().filter_map(|it| it.as_str());
+        Some((key.clone(), values.map(str::to_owned).collect()))
+    });
+    some.collect()
 }
 
 fn jiff(at: Option<SqlTimestamp>) -> Option<Timestamp> {
@@ -180,6 +226,11 @@ impl TryFrom<Row> for Ticket {
             merged_into: row.merged_into,
             moved_away: row.moved_away,
             touched: row.touched,
+            category: row.category,
+            organization_ids: row.organization_ids,
+            fields: values_from_json(&row.fields),
+            parent_id: row.parent_id,
+            snooze: row.snoozed.then(|| Snooze(jiff(row.wake_at))),
         })
     }
 }
@@ -222,6 +273,11 @@ impl Ticket {
             merged_into: None,
             moved_away: 0,
             touched: false,
+            category: String::new(),
+            organization_ids: Vec::new(),
+            fields: Values::new(),
+            parent_id: None,
+            snooze: None,
         }
     }
 
@@ -266,10 +322,28 @@ impl Ticket {
             create_time: Some(to_proto_time(self.created_at)),
             recipient: self.recipient.clone(),
             next_due_time: self.next_due.map(to_proto_time),
-            category: String::new(),
-            organization_ids: Vec::new(),
-            fields: Vec::new(),
+            category: self.category.clone(),
+            organization_ids: self.organization_texts(),
+            fields: self.field_values(),
         }
+    }
+
+    /// As text, in order.
+    pub(crate) fn organization_texts(&self) -> Vec<String> {
+        self.organization_ids.iter().map(Uuid::to_string).collect()
+    }
+
+    fn field_values(&self) -> Vec<proto::FieldValue> {
+        let values = self.fields.iter().map(|(key, values)| proto::FieldValue {
+            key: key.clone(),
+            values: values.clone(),
+        });
+        values.collect()
+    }
+
+    /// The snooze that holds in its status.
+    pub(crate) fn sleeps(&self) -> Option<Snooze> {
+        self.snooze.filter(|_| waits(self.status))
     }
 
     /// What the API says of it.
@@ -303,6 +377,14 @@ impl Ticket {
             account: self.account.clone(),
             links: Vec::new(),
             merged_into: text(self.merged_into),
+            category: self.category.clone(),
+            organization_ids: self.organization_texts(),
+            fields: self.field_values(),
+            parent_id: text(self.parent_id),
+            children: Vec::new(),
+            follower_ids: Vec::new(),
+            snoozed: self.sleeps().is_some(),
+            wake_time: self.sleeps().and_then(|it| it.0).map(to_proto_time),
         }
     }
 }
@@ -341,14 +423,18 @@ pub(crate) async fn update(tx: &mut PgConnection, tickets: &[&Ticket]) -> Result
             version = new.version, routing_version = new.routing_version, sla_version = new.sla_version,
             message_count = new.message_count, channels = new.channels, next_ticket_id = new.next_ticket_id,
             sla_decided_at = new.sla_decided_at, merged_into = new.merged_into, moved_away = new.moved_away,
-            touched = new.touched
+            touched = new.touched, subject = new.subject, category = new.category,
+            organization_ids = coalesce(string_to_array(nullif(new.organizations, ''), ','), '{}')::uuid[],
+            fields = new.fields::jsonb, parent_id = new.parent_id, snoozed = new.snoozed, wake_at = new.wake_at
          FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
             $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
             $13::boolean[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::integer[], $19::uuid[],
-            $20::timestamptz[], $21::uuid[], $22::bigint[], $23::boolean[])
+            $20::timestamptz[], $21::uuid[], $22::bigint[], $23::boolean[], $24::text[], $25::text[], $26::text[], $27::text[],
+            $28::uuid[], $29::boolean[], $30::timestamptz[])
             AS new (id, status, priority, team_id, assignee_id, assign_reason, tags, updated_at, close_at,
             first_response_due, next_response_due, resolution_due, breached, version, routing_version, sla_version,
-            message_count, channels, next_ticket_id, sla_decided_at, merged_into, moved_away, touched)
+            message_count, channels, next_ticket_id, sla_decided_at, merged_into, moved_away, touched, subject,
+            category, organizations, fields, parent_id, snoozed, wake_at)
          WHERE ticket.id = new.id",
     )
     .bind(column!(|it| it.id))
@@ -374,6 +460,13 @@ pub(crate) async fn update(tx: &mut PgConnection, tickets: &[&Ticket]) -> Result
     .bind(column!(|it| it.merged_into))
     .bind(column!(|it| it.moved_away))
     .bind(column!(|it| it.touched))
+    .bind(column!(|it| it.subject.as_str()))
+    .bind(column!(|it| it.category.as_str()))
+    .bind(column!(|it| it.organization_texts().join(",")))
+    .bind(column!(|it| serde_json::json!(it.fields).to_string()))
+    .bind(column!(|it| it.parent_id))
+    .bind(column!(|it| it.sleeps().is_some()))
+    .bind(column!(|it| time(it.sleeps().and_then(|it| it.0))))
     .execute(tx)
     .await?;
     Ok(())
@@ -383,80 +476,7 @@ fn text(id: Option<Uuid>) -> String {
     id.map(|id| id.to_string()).unwrap_or_default()
 }
 
-/// A status on the wire.
-pub(crate) fn status_to_proto(status: Status) -> types::TicketStatus {
-    match status {
-        Status::New => types::TicketStatus::New,
-        Status::Open => types::TicketStatus::Open,
-        Status::WaitingOnCustomer => types::TicketStatus::WaitingOnCustomer,
-        Status::CustomerReplied => types::TicketStatus::CustomerReplied,
-        Status::WaitingOnThirdParty => types::TicketStatus::WaitingOnThirdParty,
-        Status::Resolved => types::TicketStatus::Resolved,
-        Status::Closed => types::TicketStatus::Closed,
-    }
-}
-
-/// A status from the wire; `None` if it is not set.
-pub(crate) fn status_from_proto(status: types::TicketStatus) -> Option<Status> {
-    Status::ALL
-        .into_iter()
-        .find(|known| status_to_proto(*known) == status)
-}
-
-/// A priority on the wire.
-pub(crate) fn priority_to_proto(priority: Priority) -> types::Priority {
-    match priority {
-        Priority::Low => types::Priority::Low,
-        Priority::Normal => types::Priority::Normal,
-        Priority::High => types::Priority::High,
-        Priority::Urgent => types::Priority::Urgent,
-    }
-}
-
-/// A priority from the wire; `None` if it is not set.
-pub(crate) fn priority_from_proto(priority: types::Priority) -> Option<Priority> {
-    Priority::ALL
-        .into_iter()
-        .find(|known| priority_to_proto(*known) == priority)
-}
-
-/// The class of a message; one that is not set was written by somebody.
-pub(crate) fn class_from_proto(class: types::AutomaticClass) -> AutomaticClass {
-    use types::AutomaticClass as Proto;
-    match class {
-        Proto::Unspecified | Proto::Human => AutomaticClass::Human,
-        Proto::AutoGenerated => AutomaticClass::AutoGenerated,
-        Proto::AutoReply => AutomaticClass::AutoReply,
-        Proto::OutOfOffice => AutomaticClass::OutOfOffice,
-        Proto::BounceHard => AutomaticClass::BounceHard,
-        Proto::BounceSoft => AutomaticClass::BounceSoft,
-        Proto::Delay => AutomaticClass::Delay,
-        Proto::List => AutomaticClass::List,
-        Proto::Own => AutomaticClass::Own,
-        Proto::Report => AutomaticClass::Report,
-    }
-}
-
 /// A small number as the `smallint` that it is stored as.
 pub(crate) fn small(code: i32) -> i16 {
     i16::try_from(code).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_on_the_wire_round_trip() {
-        for status in Status::ALL {
-            assert_eq!(status_from_proto(status_to_proto(status)), Some(status));
-        }
-        for priority in Priority::ALL {
-            assert_eq!(
-                priority_from_proto(priority_to_proto(priority)),
-                Some(priority)
-            );
-        }
-        assert_eq!(status_from_proto(types::TicketStatus::Unspecified), None);
-    }
 }

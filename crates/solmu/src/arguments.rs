@@ -52,6 +52,11 @@ pub(crate) enum Task {
         #[command(subcommand)]
         task: DeadTask,
     },
+    /// The API, described
+    Api {
+        #[command(subcommand)]
+        task: ApiTask,
+    },
     /// Import stored mail: mbox files, Maildirs, .eml files and folders of them
     Import(ImportFlags),
     /// When tickets must be answered: calendars, policies, clocks, attainment
@@ -114,6 +119,14 @@ pub(crate) enum ConfigTask {
         #[arg(long, value_name = "FILE")]
         check: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApiTask {
+    /// Print the OpenAPI document of the JSON API
+    Openapi,
+    /// Print who may call which method, as Markdown
+    Permissions,
 }
 
 #[derive(Debug, Subcommand)]

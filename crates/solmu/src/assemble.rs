@@ -3,11 +3,12 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
+use futures::{FutureExt as _, future::BoxFuture};
 use solmu_bus::Bus;
 use solmu_connector::{Intake, IntakeConfig, ObjectStore};
 use solmu_db::Db;
 use solmu_domain::{clock::SystemClock, rng::SystemRng};
-use solmu_runtime::{Keyring, Parts, RoleName, Runtime, RuntimeParts};
+use solmu_runtime::{Keyring, Parts, RoleName, Runtime, RuntimeParts, api_error::BoxError};
 use solmu_telemetry::Metrics;
 
 use crate::{config::Config, engines::Addresses};
@@ -46,6 +47,25 @@ pub(crate) fn objects(config: &Config, data: &Path) -> anyhow::Result<ObjectStor
     Ok(ObjectStore::open_local(&folder)?.with_max_object_bytes(config.objects.max_object_bytes))
 }
 
+/// Roles that keep files, and so have the folder of all: the others may see an empty one.
+fn has_files(role: RoleName) -> bool {
+    matches!(role, RoleName::Email | RoleName::Social)
+}
+
+/// The object store, as the ticket service removes from it.
+#[derive(Debug)]
+struct Files(ObjectStore);
+
+impl solmu_tickets::Objects for Files {
+    fn remove<'a>(
+        &'a self,
+        key: &'a str,
+        newest: jiff::Timestamp,
+    ) -> BoxFuture<'a, Result<bool, BoxError>> {
+        async move { Ok(self.0.remove(key, newest).await?) }.boxed()
+    }
+}
+
 /// What runs after the start, and where.
 #[derive(Debug)]
 pub(crate) struct Started {
@@ -74,6 +94,16 @@ pub(crate) async fn roles(
     } else {
         None
     };
+    if let Some((_, objects)) = connector
+        .as_ref()
+        .filter(|_| wanted.iter().copied().any(has_files))
+    {
+        solmu_tickets::remove_erased_objects(
+            runtime,
+            &config.tickets,
+            Arc::new(Files(objects.clone())),
+        );
+    }
     let mut started = Started {
         parts: Parts::default(),
         smtp: None,

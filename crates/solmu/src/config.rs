@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solmu_runtime::{
+    access::AccessConfig,
     config::{Sources, load, process_env},
     keyring::SecretsConfig,
     lifecycle::LifecycleConfig,
@@ -30,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) engines: EnginesConfig,
     /// Where the process listens, and what it takes.
     pub(crate) server: ServerConfig,
+    /// Who may see and do what, and how people sign in.
+    pub(crate) access: AccessConfig,
     /// How a process ends.
     pub(crate) lifecycle: LifecycleConfig,
     /// Keys that sign what comes back to us.
@@ -135,7 +138,8 @@ pub(crate) fn read(
 
 /// Asks every service what cannot work, so that it is said before anything is started, all at once.
 pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
-    let answers: [(&str, anyhow::Result<()>); 7] = [
+    let answers: [(&str, anyhow::Result<()>); 8] = [
+        ("access", config.access.check().map_err(Into::into)),
         (
             "email",
             solmu_email::check(&config.email).map_err(Into::into),

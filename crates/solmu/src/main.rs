@@ -66,6 +66,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             operate::first_token(&connect.data, config.as_deref(), &target).await
         }
         Task::Config { task } => operate::config(&connect.data, config.as_deref(), task),
+        Task::Api { task } => {
+            operate::api(&task);
+            Ok(())
+        }
         Task::Dead { target, task } => {
             dead::run(
                 &connect.data,

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use solmu_runtime::config as runtime_config;
 
 use crate::{
-    arguments::{ConfigTask, Target},
+    arguments::{ApiTask, ConfigTask, Target},
     assemble,
     config::{self, Config},
     engines, first_start,
@@ -95,6 +95,16 @@ pub(crate) fn config(data: &Path, file: Option<&Path>, task: ConfigTask) -> anyh
         }
     }
     Ok(())
+}
+
+/// `solmu api`.
+pub(crate) fn api(task: &ApiTask) {
+    match task {
+        ApiTask::Openapi => print!("{}", solmu_gateway::OPENAPI),
+        ApiTask::Permissions => {
+            print!("{}", solmu_runtime::access::permissions::markdown());
+        }
+    }
 }
 
 /// `solmu sla eval`.

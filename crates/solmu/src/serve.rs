@@ -67,7 +67,7 @@ pub(crate) async fn serve(
         FirstTokens::default()
     };
     introduce_router(&runtime, &mut config, data, &wanted).await?;
-    let access = Access::start(&runtime);
+    let access = Access::start_with(&runtime, &config.access);
     let started = assemble::roles(&runtime, &config, data, &wanted).await?;
     if wanted.contains(&RoleName::Tickets) {
         watch::bus(&runtime);
@@ -75,12 +75,20 @@ pub(crate) async fn serve(
     let smtp = started.smtp;
     let parts = with_access(started, &access);
     let bound = server::serve(&runtime, &config.server, &access, parts).await?;
+    let api = match bound.grpc {
+        Some(grpc) => {
+            let router = solmu_gateway::router(grpc, config.server.api_max_bytes)?;
+            server::serve_api(&runtime, &config.server, router).await?
+        }
+        None => None,
+    };
     runtime.readiness.complete();
     let notice = engines
         .as_ref()
         .and_then(|engines| engines.notice().map(str::to_owned));
     banner(&Banner {
         bound,
+        api,
         smtp,
         admin_address,
         tokens,
@@ -138,6 +146,15 @@ async fn introduce_router(
     let agent_mail = &mut config.tickets.agent_mail;
     let asks = config.router.tickets_endpoint.is_empty();
     let is_asked = agent_mail.roster_endpoint.is_empty();
+    let access = &mut config.access;
+    if access.needs_roster() && access.roster_endpoint.is_empty() {
+        anyhow::ensure!(
+            wanted.contains(&RoleName::Router),
+            "access.roster_endpoint has to say where the router is: teams and sign-in are asked there"
+        );
+        access.roster_endpoint = format!("http://{}", config.server.grpc_address);
+        access.roster_token = Secret::new(first_start::service_token(runtime, data).await?);
+    }
     if both && (asks || is_asked) {
         let beside = format!("http://{}", config.server.grpc_address);
         let token = first_start::service_token(runtime, data).await?;
@@ -162,6 +179,7 @@ fn with_access(started: Started, access: &Access) -> Parts {
 
 struct Banner<'a> {
     bound: Bound,
+    api: Option<std::net::SocketAddr>,
     smtp: Option<std::net::SocketAddr>,
     admin_address: std::net::SocketAddr,
     tokens: FirstTokens,
@@ -195,6 +213,9 @@ fn banner(it: &Banner<'_>) {
     }
     if let Some(grpc) = it.bound.grpc {
         println!("  gRPC API  http://{grpc}  (reflection is on)");
+    }
+    if let Some(api) = it.api {
+        println!("  JSON API  http://{api}/v1  (/v1/openapi.json describes it)");
     }
     println!(
         "  ops       http://{}/metrics, /livez, /readyz",

@@ -25,6 +25,9 @@ const SERVICES: [&str; 10] = [
     "solmu-insight",
 ];
 
+/// Parts of a service in a crate of their own, and the service: they write its tables, so nobody else uses them.
+const PARTS: [(&str, &str); 1] = [("solmu-contacts", "solmu-tickets")];
+
 /// The binary: nothing depends on it.
 const BINARY: &str = "solmu";
 
@@ -111,6 +114,18 @@ fn problems_of(graph: &Graph) -> Vec<String> {
                 problems.push(format!(
                     "a service depends on a service: {service} -> {path}"
                 ));
+            }
+        }
+    }
+    for (part, owner) in PARTS {
+        for (name, dependencies) in graph.normal.iter().chain(&graph.dev) {
+            if name != owner && dependencies.iter().any(|it| it == part) {
+                problems.push(format!("{name} depends on {part}, a part of {owner}"));
+            }
+        }
+        for dependency in graph.normal.get(part).into_iter().flatten() {
+            for path in paths_to_services(graph, dependency) {
+                problems.push(format!("a part depends on a service: {part} -> {path}"));
             }
         }
     }
@@ -214,6 +229,14 @@ mod tests {
             (
                 vec![("solmu-db", "solmu-testkit", None)],
                 "solmu-db depends on solmu-testkit outside of its tests",
+            ),
+            (
+                vec![("solmu-router", "solmu-contacts", None)],
+                "solmu-router depends on solmu-contacts, a part of solmu-tickets",
+            ),
+            (
+                vec![("solmu-contacts", "solmu-sla", None)],
+                "a part depends on a service: solmu-contacts -> solmu-sla",
             ),
             (
                 vec![("solmu-domain", "tokio", None)],

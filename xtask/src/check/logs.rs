@@ -32,10 +32,11 @@ pub(super) fn check(project: &Project<'_>) -> Result<Vec<String>> {
 
 /// `println!` in a library.
 fn prints(source: &Source) -> Vec<String> {
-    let in_program = source
-        .path
-        .components()
-        .any(|part| part.as_os_str() == "bin" || part.as_os_str() == "build.rs");
+    let in_program = source.path.components().any(|part| {
+        ["bin", "build.rs", "examples"]
+            .iter()
+            .any(|name| part.as_os_str() == *name)
+    });
     if PRINTING.contains(&source.krate().as_str()) || source.is_test() || in_program {
         return Vec::new();
     }

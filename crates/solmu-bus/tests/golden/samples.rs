@@ -1,4 +1,4 @@
-//! An event of each type with every field filled.
+//! An event of each type with every field filled; those of tickets are in `ticket_samples`.
 
 use prost_types::Timestamp;
 use solmu_bus::EventBody as _;
@@ -9,12 +9,14 @@ use solmu_proto::{
     outbound::v1 as outbound,
     routing::v1 as routing,
     sla::v1 as sla,
-    ticket::v1::{self as ticket, assignment_rejected},
+    ticket::v1 as ticket,
     types::v1::{
         Actor, Assurance, Attachment, AutomaticClass, Channel, DeliveryState, Identity,
-        IdentityKind, Mailbox, Priority, TicketStatus, actor,
+        IdentityKind, Mailbox, actor,
     },
 };
+
+use crate::ticket_samples::ticket_changed;
 
 pub(crate) fn id(number: u128) -> String {
     uuid::Uuid::from_u128(0x0192_f0c1_2e5a_7c3e_9d42_0000_0000_0000 + number).to_string()
@@ -64,41 +66,6 @@ pub(crate) fn actor() -> Option<Actor> {
     Some(Actor {
         kind: actor::Kind::Agent.into(),
         id: id(3),
-    })
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "fields of messages are optional")]
-pub(crate) fn state() -> Option<ticket::TicketState> {
-    Some(ticket::TicketState {
-        ticket_id: id(1),
-        number: 1_234,
-        contact_id: id(2),
-        channel: Channel::Whatsapp.into(),
-        account: "main".to_owned(),
-        status: TicketStatus::CustomerReplied.into(),
-        priority: Priority::High.into(),
-        team_id: id(6),
-        assignee_id: id(3),
-        tags: vec!["vip".to_owned(), "billing".to_owned()],
-        language: "fi".to_owned(),
-        version: 7,
-        routing_version: 4,
-        create_time: at(0),
-        recipient: "support@solmu.example".to_owned(),
-        next_due_time: at(3_600),
-    })
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "fields of messages are optional")]
-pub(crate) fn fact() -> Option<ticket::MessageFact> {
-    Some(ticket::MessageFact {
-        message_id: id(5),
-        author: actor(),
-        public: true,
-        automatic_class: AutomaticClass::Human.into(),
-        create_time: at(1),
-        sequence: 3,
-        channel: Channel::Telegram.into(),
     })
 }
 
@@ -156,6 +123,11 @@ pub(crate) fn message_received() -> inbound::MessageReceived {
         quote_offset: Some(0),
         signature_offset: Some(12),
         protection: inbound::Protection::PgpSigned.into(),
+        attached_mail: Some(inbound::AttachedMail {
+            from: Some(mailbox("Päivi", "paivi@c.example")),
+            subject: "attached".to_owned(),
+            text: "text of the attached mail".to_owned(),
+        }),
     }
 }
 
@@ -171,32 +143,6 @@ pub(crate) fn delivery_reported() -> inbound::DeliveryReported {
         error_text: "no such user".to_owned(),
         address_invalid: true,
         address: "aino@c.example".to_owned(),
-    }
-}
-
-pub(crate) fn ticket_changed() -> ticket::TicketChanged {
-    ticket::TicketChanged {
-        ticket: state(),
-        changes: vec![ticket::FieldChange {
-            field: "status".to_owned(),
-            from: "resolved".to_owned(),
-            to: "closed".to_owned(),
-        }],
-        actor: actor(),
-        change_time: at(3),
-        reason: "resolved for long enough".to_owned(),
-    }
-}
-
-pub(crate) fn ticket_assigned() -> ticket::TicketAssigned {
-    ticket::TicketAssigned {
-        ticket: state(),
-        previous_assignee_id: id(7),
-        previous_team_id: id(8),
-        actor: actor(),
-        reason: "least loaded of 3 agents".to_owned(),
-        decision_id: id(4),
-        assign_time: at(4),
     }
 }
 
@@ -220,6 +166,21 @@ pub(crate) fn assignment_decided() -> routing::AssignmentDecided {
         decide_time: at(4),
         set_priority: "high".to_owned(),
         add_tags: vec!["vip".to_owned()],
+        previous_agent_id: id(13),
+        kind: "rebalanced".to_owned(),
+    }
+}
+
+pub(crate) fn offer_changed() -> routing::OfferChanged {
+    routing::OfferChanged {
+        offer_id: id(4),
+        ticket_id: id(1),
+        team_id: id(6),
+        agent_id: id(3),
+        state: "declined".to_owned(),
+        reason: "Liisa declined it".to_owned(),
+        change_time: at(4),
+        expire_time: at(5),
     }
 }
 
@@ -304,76 +265,6 @@ pub(crate) fn dead_letter() -> bus::DeadLetter {
     }
 }
 
-pub(crate) fn ticket_opened() -> ticket::TicketOpened {
-    ticket::TicketOpened {
-        ticket: state(),
-        message: fact(),
-        previous_ticket_id: id(9),
-    }
-}
-
-pub(crate) fn message_added() -> ticket::TicketMessageAdded {
-    ticket::TicketMessageAdded {
-        ticket: state(),
-        message: fact(),
-        previous_status: TicketStatus::WaitingOnCustomer.into(),
-    }
-}
-
-pub(crate) fn assignment_rejected() -> ticket::AssignmentRejected {
-    ticket::AssignmentRejected {
-        ticket: state(),
-        decision_id: id(4),
-        agent_id: id(3),
-        cause: assignment_rejected::Cause::StaleTicket.into(),
-    }
-}
-
-pub(crate) fn delivery_updated() -> ticket::DeliveryUpdated {
-    ticket::DeliveryUpdated {
-        ticket: state(),
-        message_id: id(5),
-        state: DeliveryState::Failed.into(),
-        update_time: at(9),
-        error_code: "5.1.1".to_owned(),
-    }
-}
-
-pub(crate) fn message_quarantined() -> ticket::MessageQuarantined {
-    ticket::MessageQuarantined {
-        message_id: id(5),
-        channel: Channel::Email.into(),
-        account: "main".to_owned(),
-        cause_code: "auto_reply_to_nothing_known".to_owned(),
-        quarantine_time: at(9),
-        team_id: id(6),
-    }
-}
-
-pub(crate) fn ticket_merged() -> ticket::TicketMerged {
-    ticket::TicketMerged {
-        ticket: state(),
-        source_ticket_id: id(21),
-        source_ticket_number: 1_235,
-        message_ids: vec![id(22), id(23)],
-        actor: actor(),
-        reason: "one matter".to_owned(),
-        merge_time: at(30),
-    }
-}
-
-pub(crate) fn ticket_unmerged() -> ticket::TicketUnmerged {
-    ticket::TicketUnmerged {
-        ticket: state(),
-        source_ticket_id: id(21),
-        source_ticket_number: 1_235,
-        message_ids: vec![id(22), id(23)],
-        actor: actor(),
-        reason: "two matters".to_owned(),
-        unmerge_time: at(31),
-    }
-}
-
 pub(crate) fn contact_merged() -> contact::ContactMerged {
     contact::ContactMerged {
         merge_id: id(30),
@@ -403,18 +294,7 @@ pub(crate) fn contact_erased() -> contact::ContactErased {
         contact_ids: vec![id(31), id(32)],
         actor: actor(),
         erase_time: at(35),
-    }
-}
-
-pub(crate) fn message_split() -> ticket::MessageSplit {
-    ticket::MessageSplit {
-        ticket: state(),
-        message_id: id(22),
-        new_ticket_id: id(24),
-        new_ticket_number: 1_236,
-        actor: actor(),
-        reason: "another matter".to_owned(),
-        split_time: at(32),
+        chat_session_ids: vec![id(34)],
     }
 }
 

@@ -4,6 +4,8 @@
 //! moment that the sender had its 250 to the moment that the event stood on the bus; and it checks that every mail had
 //! exactly its effect, because a system that loses or repeats mails is fast for nothing.
 
+mod desk;
+mod desk_load;
 mod encode;
 mod engines;
 mod figures;
@@ -20,6 +22,8 @@ mod watch;
 
 use std::path::PathBuf;
 
+pub use desk::DeskArgs;
+
 use clap::Subcommand;
 
 use crate::connect::Session;
@@ -28,7 +32,9 @@ use crate::connect::Session;
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
     /// Mails from accepted to filed and assigned: rate, latency, CPU time and memory
-    Ingest(IngestArgs),
+    Ingest(Box<IngestArgs>),
+    /// A desk of made-up tickets: how fast it is read, searched and listed
+    Desk(DeskArgs),
 }
 
 /// What is sent, where to, and what is watched.
@@ -91,6 +97,7 @@ pub struct IngestArgs {
 
 pub(crate) async fn run(session: &Session, command: BenchCommand) -> anyhow::Result<()> {
     match command {
-        BenchCommand::Ingest(arguments) => ingest::run(session, arguments).await,
+        BenchCommand::Ingest(arguments) => ingest::run(session, *arguments).await,
+        BenchCommand::Desk(arguments) => desk::run(session, arguments).await,
     }
 }

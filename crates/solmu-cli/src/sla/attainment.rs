@@ -1,10 +1,13 @@
 //! `solmu sla attainment`.
 
+use std::collections::HashMap;
+
+use anyhow::ensure;
 use clap::Args;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::Serialize;
 use solmu_domain::clock::Clock;
-use solmu_proto::sla::v1::{Attainment, GetAttainmentRequest};
+use solmu_proto::sla::v1::{Attainment, GetAttainmentRequest, ListPoliciesRequest};
 
 use crate::{connect::Session, output::table, roster::Roster, words};
 
@@ -26,6 +29,9 @@ pub struct AttainmentArgs {
     /// day, week or month
     #[arg(long, default_value = "day")]
     period: String,
+    /// As CSV (RFC 4180), with names of policies and teams beside their ids
+    #[arg(long)]
+    csv: bool,
 }
 
 pub(super) async fn run(
@@ -33,6 +39,10 @@ pub(super) async fn run(
     arguments: &AttainmentArgs,
     clock: &dyn Clock,
 ) -> anyhow::Result<()> {
+    ensure!(
+        !(arguments.csv && session.out.is_json()),
+        "choose one of --csv and --json"
+    );
     let client = session.client()?;
     let to = arguments.to.unwrap_or_else(|| clock.now());
     let back = SignedDuration::from_hours(24).saturating_mul(i32::try_from(arguments.days)?);
@@ -58,11 +68,18 @@ pub(super) async fn run(
         .into_inner()
         .rows;
     let roster = Roster::fetch_or_empty(session, &client).await;
+    let listed = client.sla().list_policies(ListPoliciesRequest {}).await;
+    let listed = listed.map_err(|status| session.explain(status))?;
+    let policies = listed.into_inner().policies.into_iter();
+    let policies: Policies = policies.map(|it| (it.id, it.display_name)).collect();
+    if arguments.csv {
+        return session.out.line(csv(&rows, &policies, &roster).trim_end());
+    }
     let mut shown = table(&["Metric", "Group", "Met", "Late", "Kept", "Mean", "90 %"]);
     for row in &rows {
         shown.add_row([
             words::spoken(&words::metric(row.metric)),
-            group(row, &roster),
+            group(row, &policies, &roster),
             row.met.to_string(),
             row.breached.to_string(),
             kept(row).map_or_else(|| "-".to_owned(), |share| format!("{share:.1} %")),
@@ -85,15 +102,62 @@ fn kept(row: &Attainment) -> Option<f64> {
     (all > 0).then(|| 100.0 * count(row.met) / count(all))
 }
 
-fn group(row: &Attainment, roster: &Roster) -> String {
+/// Names of policies by id; one that was taken away has none.
+type Policies = HashMap<String, String>;
+
+/// The rows as a table for other programs.
+fn csv(rows: &[Attainment], policies: &Policies, roster: &Roster) -> String {
+    const HEADER: &str = "period,metric,policy_id,policy,team_id,team,channel,priority,met,breached,kept_percent,\
+                          mean_seconds,p90_seconds\r\n";
+    let mut text = HEADER.to_owned();
+    for row in rows {
+        let team = if row.team_id.is_empty() {
+            String::new()
+        } else {
+            roster.team_name(&row.team_id).to_owned()
+        };
+        let cells = [
+            row.period.clone(),
+            words::metric(row.metric),
+            row.policy_id.clone(),
+            policies.get(&row.policy_id).cloned().unwrap_or_default(),
+            row.team_id.clone(),
+            team,
+            row.channel.clone(),
+            row.priority.clone(),
+            row.met.to_string(),
+            row.breached.to_string(),
+            kept(row).map_or_else(String::new, |share| format!("{share:.2}")),
+            row.mean_seconds.to_string(),
+            row.p90_seconds.to_string(),
+        ];
+        let cells: Vec<String> = cells.iter().map(|cell| csv_cell(cell)).collect();
+        text.push_str(&cells.join(","));
+        text.push_str("\r\n");
+    }
+    text
+}
+
+/// A cell of a CSV file. A name that a spreadsheet would take for a formula becomes a text.
+fn csv_cell(text: &str) -> String {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let text = if formula {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    };
+    if text.contains(['"', ',', '\r', '\n']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text
+    }
+}
+
+fn group(row: &Attainment, policies: &Policies, roster: &Roster) -> String {
+    let policy = policies.get(&row.policy_id).unwrap_or(&row.policy_id);
+    let policy = words::short(policy, 30);
     let team = words::short(roster.team_name(&row.team_id), 30);
-    let parts = [
-        &row.period,
-        &row.policy_id,
-        &team,
-        &row.channel,
-        &row.priority,
-    ];
+    let parts = [&row.period, &policy, &team, &row.channel, &row.priority];
     let parts: Vec<&str> = parts
         .iter()
         .map(|it| it.as_str())
@@ -153,6 +217,31 @@ mod tests {
             channel: "email".to_owned(),
             ..row(1, 0)
         };
-        assert_eq!(group(&named, &Roster::default()), "2026-11-01, email");
+        let nothing = (Policies::new(), Roster::default());
+        assert_eq!(group(&named, &nothing.0, &nothing.1), "2026-11-01, email");
+    }
+
+    #[test]
+    fn csv_is_read_by_other_programs() {
+        let row = Attainment {
+            metric: 1,
+            policy_id: "p".to_owned(),
+            period: "2026-11-01".to_owned(),
+            channel: "email".to_owned(),
+            met: 3,
+            breached: 1,
+            mean_seconds: 60,
+            p90_seconds: 90,
+            ..Attainment::default()
+        };
+        let policies = Policies::from([("p".to_owned(), "Gold, \"VIP\"".to_owned())]);
+        let text = csv(&[row], &policies, &Roster::default());
+        let lines: Vec<&str> = text.split("\r\n").collect();
+        assert_eq!(
+            lines[1],
+            "2026-11-01,first_response,p,\"Gold, \"\"VIP\"\"\",,,email,,3,1,75.00,60,90"
+        );
+        assert_eq!(lines[0].split(',').count(), 13);
+        assert_eq!(csv_cell("=1+1"), "'=1+1", "no formula of a stranger runs");
     }
 }

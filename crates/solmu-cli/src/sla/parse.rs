@@ -1,7 +1,7 @@
 //! How targets and steps are written on a command line.
 
 use anyhow::{Context as _, anyhow, bail};
-use solmu_proto::sla::v1::{ActionKind, Metric, Step, Target, step::At};
+use solmu_proto::sla::v1::{ActionKind, Metric, MetricPauses, Step, Target, TeamTarget, step::At};
 
 /// Seconds of `90`, `90s`, `15m`, `1h30m`, `2d` (48 hours: business time knows no days).
 pub(super) fn seconds(text: &str) -> anyhow::Result<i32> {
@@ -87,6 +87,46 @@ pub(super) fn target(text: &str) -> anyhow::Result<Target> {
         }
     }
     Ok(target)
+}
+
+/// `TEAM=urgent:1h`: how long one team may have a ticket.
+pub(super) fn team_target(text: &str) -> anyhow::Result<TeamTarget> {
+    let parts = text.split_once('=').and_then(|(team, rest)| {
+        let (priority, time) = rest.split_once(':')?;
+        Some((team, priority, time))
+    });
+    let (team, priority, time) = parts.with_context(|| {
+        format!("'{text}' is no target of a team: write such as TEAM-ID=urgent:1h or TEAM-ID=*:4h")
+    })?;
+    Ok(TeamTarget {
+        team_id: team.trim().to_owned(),
+        priority: priority.trim().to_owned(),
+        seconds: seconds(time.trim())?,
+    })
+}
+
+/// `resolution=waiting_on_customer,waiting_on_third_party`; nothing after the sign: nothing pauses it.
+pub(super) fn metric_pauses(text: &str) -> anyhow::Result<MetricPauses> {
+    let (name, statuses) = text.split_once('=').with_context(|| {
+        format!("'{text}' names no statuses: write such as resolution=waiting_on_customer")
+    })?;
+    let statuses = statuses.split(',').map(|it| it.trim().replace('-', "_"));
+    Ok(MetricPauses {
+        metric: metric(name)?.into(),
+        statuses: statuses.filter(|status| !status.is_empty()).collect(),
+    })
+}
+
+/// What pauses one metric, as it is written.
+pub(super) fn metric_pauses_text(pauses: &MetricPauses) -> String {
+    let name = crate::words::metric(pauses.metric);
+    format!("{name}={}", pauses.statuses.join(","))
+}
+
+/// A team's target as it is written.
+pub(super) fn team_target_text(target: &TeamTarget) -> String {
+    let time = duration(i64::from(target.seconds));
+    format!("{}={}:{time}", target.team_id, target.priority)
 }
 
 /// A target as it is written.

@@ -72,6 +72,12 @@ struct PolicyFlags {
     /// Status in which the clocks stand still; repeatable. None: waiting_on_customer, waiting_on_third_party
     #[arg(long = "pause-on", value_name = "STATUS")]
     pause_on: Vec<String>,
+    /// How long a team may have a ticket, such as TEAM-ID=urgent:1h; repeatable
+    #[arg(long = "team-target", value_name = "TARGET")]
+    team_targets: Vec<String>,
+    /// Statuses in which one clock stands still, such as resolution=waiting_on_customer; repeatable
+    #[arg(long = "pause-for", value_name = "PAUSES")]
+    metric_pauses: Vec<String>,
     /// Warning or escalation such as resolution:used=75%:warn or any:after=1h:notify=team_lead; repeatable
     #[arg(long = "step", value_name = "STEP")]
     steps: Vec<String>,
@@ -123,6 +129,14 @@ impl PolicyFlags {
         if !self.targets.is_empty() {
             let targets = self.targets.iter().map(|text| parse::target(text));
             policy.targets = targets.collect::<Result<_, _>>()?;
+        }
+        if !self.team_targets.is_empty() {
+            let targets = self.team_targets.iter().map(|it| parse::team_target(it));
+            policy.team_targets = targets.collect::<Result<_, _>>()?;
+        }
+        if !self.metric_pauses.is_empty() {
+            let pauses = self.metric_pauses.iter().map(|it| parse::metric_pauses(it));
+            policy.metric_pauses = pauses.collect::<Result<_, _>>()?;
         }
         if !self.steps.is_empty() {
             let steps = self.steps.iter().map(|text| parse::step(text));
@@ -303,6 +317,10 @@ fn page(policy: &Policy, calendars: &[Calendar]) -> String {
         ),
         format!("  pauses in           {}", policy.pause_on.join(", ")),
     ];
+    for pauses in &policy.metric_pauses {
+        let text = parse::metric_pauses_text(pauses);
+        lines.push(format!("  pauses              {text}"));
+    }
     for target in &policy.targets {
         lines.push(format!(
             "  target              {}",
@@ -310,11 +328,8 @@ fn page(policy: &Policy, calendars: &[Calendar]) -> String {
         ));
     }
     for target in &policy.team_targets {
-        let time = parse::duration(i64::from(target.seconds));
-        lines.push(format!(
-            "  team target         {}:{} ownership={time}",
-            target.team_id, target.priority
-        ));
+        let text = parse::team_target_text(target);
+        lines.push(format!("  team target         {text}"));
     }
     if policy.remind_before_seconds > 0 {
         let time = parse::duration(i64::from(policy.remind_before_seconds));
@@ -362,7 +377,9 @@ struct PolicyView {
     calendar_id: String,
     calendar_from: String,
     targets: Vec<String>,
+    team_targets: Vec<String>,
     pause_on: Vec<String>,
+    metric_pauses: Vec<String>,
     remind_before_seconds: i32,
     steps: Vec<String>,
     next_response_from: String,
@@ -380,6 +397,16 @@ impl From<&Policy> for PolicyView {
         let policy = policy.clone();
         Self {
             targets: policy.targets.iter().map(parse::target_text).collect(),
+            team_targets: policy
+                .team_targets
+                .iter()
+                .map(parse::team_target_text)
+                .collect(),
+            metric_pauses: policy
+                .metric_pauses
+                .iter()
+                .map(parse::metric_pauses_text)
+                .collect(),
             steps: policy.steps.iter().map(parse::step_text).collect(),
             id: policy.id,
             display_name: policy.display_name,
@@ -424,6 +451,8 @@ mod tests {
             calendar: Some("office".to_owned()),
             targets: vec!["*:resolution=4h".to_owned()],
             steps: vec!["any:used=75%:warn".to_owned()],
+            team_targets: vec!["t=*:4h".to_owned()],
+            metric_pauses: vec!["resolution=waiting-on-customer".to_owned()],
             pause_on: vec!["waiting-on-customer".to_owned()],
             quiet: Some(true),
             ..PolicyFlags::default()
@@ -440,6 +469,8 @@ mod tests {
             "any:used=75%:warn",
             "restart",
             "quiet",
+            "t=*:4h",
+            "resolution=waiting_on_customer",
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }

@@ -40,6 +40,7 @@ pub(super) async fn reply(
             .map_or(TicketStatus::Unspecified, TicketStatus::from)
             .into(),
         force,
+        ..ReplyToTicketRequest::default()
     };
     let message = client
         .tickets()

@@ -8,14 +8,31 @@ use solmu_proto::ticket::v1::{ListTicketsRequest, Ticket};
 
 use crate::{connect::Session, output::table, roster::Roster, views::TicketView, words};
 
+/// Which tickets.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Wanted {
+    /// Only those for which this holds, e.g. 'open = true AND created = 2026-04 AND category = complaint'
+    #[arg(long, default_value = "")]
+    pub(super) filter: String,
+    /// Time zone of days and months in the filter, e.g. Europe/Helsinki [default: UTC]
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(super) zone: String,
+    /// create_time or "create_time desc" [default: by urgency]
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(super) order: String,
+    /// Id of a saved view, instead of the filter
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(super) view: String,
+}
+
 pub(super) async fn run(
     session: &Session,
-    filter: &str,
+    wanted: &Wanted,
     limit: usize,
     clock: &dyn Clock,
 ) -> anyhow::Result<()> {
     let client = session.client()?;
-    let tickets = fetch(session, &client, filter, limit).await?;
+    let tickets = fetch(session, &client, wanted, limit).await?;
     let views: Vec<TicketView> = tickets.iter().map(TicketView::from).collect();
     // JSON has the ids; only people need the names.
     let roster = if session.out.is_json() {
@@ -33,7 +50,7 @@ pub(super) async fn run(
 async fn fetch(
     session: &Session,
     client: &Client,
-    filter: &str,
+    wanted: &Wanted,
     limit: usize,
 ) -> anyhow::Result<Vec<Ticket>> {
     let mut tickets = Vec::new();
@@ -43,7 +60,10 @@ async fn fetch(
         let request = ListTicketsRequest {
             page_size,
             page_token,
-            filter: filter.to_owned(),
+            filter: wanted.filter.clone(),
+            time_zone: wanted.zone.clone(),
+            order_by: wanted.order.clone(),
+            view_id: wanted.view.clone(),
         };
         let page = client
             .tickets()
@@ -61,7 +81,7 @@ async fn fetch(
     Ok(tickets)
 }
 
-fn render(tickets: &[Ticket], roster: &Roster, now: Timestamp) -> Table {
+pub(super) fn render(tickets: &[Ticket], roster: &Roster, now: Timestamp) -> Table {
     let mut rows = table(&[
         "Number", "Subject", "Contact", "Channels", "Status", "Priority", "Owner", "Due",
     ]);

@@ -4,6 +4,8 @@ mod change;
 mod forward;
 mod list;
 mod merge;
+mod search;
+mod set;
 mod show;
 mod watch;
 
@@ -25,9 +27,24 @@ pub(crate) use show::messages_of;
 pub enum TicketCommand {
     /// Tickets by urgency: breached first, then by due time
     List {
-        /// Only those for which this holds, e.g. 'status = open AND channel = email'
+        /// Which ones
+        #[command(flatten)]
+        wanted: list::Wanted,
+        /// Show at most so many
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Tickets by what was written, newest first: words in any form, word*, "a phrase", -not
+    Search {
+        /// What to search for
+        #[arg(required = true, num_args = 1.., allow_hyphen_values = true)]
+        words: Vec<String>,
+        /// Only those for which this holds, as for list
         #[arg(long, default_value = "")]
         filter: String,
+        /// Time zone of days and months in the filter [default: UTC]
+        #[arg(long, default_value = "", hide_default_value = true)]
+        zone: String,
         /// Show at most so many
         #[arg(long, default_value_t = 50)]
         limit: usize,
@@ -124,6 +141,14 @@ pub enum TicketCommand {
         #[arg(long, default_value = "")]
         reason: String,
     },
+    /// Set several fields at once: subject, category, tags, parent, or a custom field by its key
+    Set {
+        /// Number (#1001) or id
+        ticket: String,
+        /// KEY=VALUE, as category=billing/refund; without a value it is emptied; several values: once for each
+        #[arg(required = true, num_args = 1..)]
+        changes: Vec<String>,
+    },
     /// Move a ticket to another status
     Status {
         /// Number (#1001) or id
@@ -209,7 +234,20 @@ pub(crate) async fn run(
     clock: &dyn Clock,
 ) -> anyhow::Result<()> {
     match command {
-        TicketCommand::List { filter, limit } => list::run(session, &filter, limit, clock).await,
+        TicketCommand::List { wanted, limit } => list::run(session, &wanted, limit, clock).await,
+        TicketCommand::Search {
+            words,
+            filter,
+            zone,
+            limit,
+        } => {
+            let asked = search::Asked {
+                query: words.join(" "),
+                filter,
+                zone,
+            };
+            search::run(session, asked, limit).await
+        }
         TicketCommand::Show { ticket } => show::run(session, &ticket, clock).await,
         TicketCommand::Watch { cursor, ticket } => {
             watch::run(session, cursor, ticket.as_deref()).await
@@ -250,6 +288,7 @@ pub(crate) async fn run(
         } => merge::merge(session, &tickets, &into, reason).await,
         TicketCommand::Unmerge { ticket, reason } => merge::unmerge(session, &ticket, reason).await,
         TicketCommand::Split { message, reason } => merge::split(session, message, reason).await,
+        TicketCommand::Set { ticket, changes } => set::run(session, &ticket, &changes).await,
         TicketCommand::Status { ticket, status } => change::status(session, &ticket, status).await,
         TicketCommand::Priority { ticket, priority } => {
             change::priority(session, &ticket, priority).await

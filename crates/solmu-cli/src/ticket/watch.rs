@@ -21,7 +21,11 @@ pub(super) async fn run(
         Some(meant) => super::fetch(session, &client, meant).await?.id,
         None => String::new(),
     };
-    let mut request = WatchTicketsRequest { cursor, ticket_id };
+    let mut request = WatchTicketsRequest {
+        cursor,
+        ticket_id,
+        ..WatchTicketsRequest::default()
+    };
     let mut was_connected = false;
     loop {
         match follow(session, &client, &mut request, &mut was_connected).await? {

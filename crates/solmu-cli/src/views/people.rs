@@ -161,6 +161,9 @@ pub(crate) struct TokenView {
     pub(crate) agent_id: String,
     pub(crate) create_time: Option<Timestamp>,
     pub(crate) revoke_time: Option<Timestamp>,
+    pub(crate) expire_time: Option<Timestamp>,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) all_teams: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) secret: Option<String>,
 }
@@ -174,6 +177,9 @@ impl From<&Token> for TokenView {
             agent_id: token.agent_id.clone(),
             create_time: words::time(token.create_time.as_ref()),
             revoke_time: words::time(token.revoke_time.as_ref()),
+            expire_time: words::time(token.expire_time.as_ref()),
+            scopes: token.scopes.clone(),
+            all_teams: token.all_teams,
             secret: None,
         }
     }

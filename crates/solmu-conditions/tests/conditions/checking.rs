@@ -72,7 +72,8 @@ fn sentences_say_what_to_do() {
         fault("vip", "=", json!("yes")),
         "\"vip\" is compared with true or false"
     );
-    assert!(fault("created_at", "<", json!("2026-01-31")).contains("with its offset"));
+    assert!(fault("created_at", "<", json!("2026-01-32")).contains("with its offset"));
+    assert!(fault("created_at", "<", json!("-7d")).contains("with its offset"));
     assert!(fault("age", "<", json!("soon")).contains("90s"));
     assert!(fault("org", "=", json!("acme")).contains("an id"));
     assert!(fault("words", ":", json!("?!")).contains("at least one word"));

@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
-use solmu_conditions::{Condition, Schema, fold_sql, parse, words_sql};
+use solmu_conditions::{Condition, Field, FieldType, Schema, fold_sql, parse, words_sql};
 use sqlx::{Connection, PgConnection, Postgres, QueryBuilder};
 
 use crate::strategies::{Row, condition, prepared_schema, row, schema};
@@ -198,4 +198,86 @@ async fn an_index_serves_conditions_on_plain_columns() {
             .any(|line| line.contains("Index Cond: (sender = ")),
         "{plan:#?}"
     );
+}
+
+/// Custom fields, values of other rows, sets of ids, periods: what lists need beside plain columns.
+#[tokio::test]
+async fn fields_of_other_rows_keys_and_periods_select_what_they_say() {
+    let mut connection = PgConnection::connect(&postgres_url()).await.unwrap();
+    for statement in [
+        "CREATE TEMPORARY TABLE card (place bigint, at timestamptz, fields jsonb, orgs uuid[], open boolean)",
+        "CREATE TEMPORARY TABLE mail (card bigint, address text)",
+        "INSERT INTO card VALUES
+            (1, '2026-03-31T21:30:00Z', '{\"order\": [\"A-1\"], \"sum\": [\"12.50\"]}',
+                '{00000000-0000-0000-0000-00000000000a,00000000-0000-0000-0000-00000000000b}', true),
+            (2, '2026-04-30T20:59:59Z', '{\"order\": [\"A-2\"]}', '{}', false),
+            (3, '2026-04-30T21:00:00Z', '{}', '{00000000-0000-0000-0000-00000000000b}', true)",
+        "INSERT INTO mail VALUES (1, 'a@x.example'), (1, 'b@y.example'), (2, 'c@y.example')",
+    ] {
+        sqlx::query(statement).execute(&mut connection).await.unwrap();
+    }
+    let helsinki = jiff::tz::TimeZone::get("Europe/Helsinki").unwrap();
+    let schema = Schema::new()
+        .with(Field::new("at", FieldType::Timestamp).column("card.at"))
+        .with(Field::new("open", FieldType::Bool).column("card.open"))
+        .with(
+            Field::new("org", FieldType::Id)
+                .column("card.orgs")
+                .in_set(),
+        )
+        .with(
+            Field::new("mail", FieldType::Keyword)
+                .column("mail.address")
+                .within("card.place IN (SELECT mail.card FROM mail WHERE", ")"),
+        )
+        .with(
+            Field::new("f.order", FieldType::Keyword)
+                .keyed_column("card.fields #>> ARRAY[", "order", "::text, '0']")
+                .in_arrays("card.fields"),
+        )
+        .with(Field::new("f.sum", FieldType::Integer).keyed_column(
+            "(card.fields #>> ARRAY[",
+            "sum",
+            "::text, '0'])::numeric",
+        ))
+        .naming("mine", "00000000-0000-0000-0000-00000000000a")
+        .read_at("2026-05-01T00:00:00Z".parse().unwrap(), helsinki);
+    for (filter, places) in [
+        ("at = 2026-04", vec![1, 2]),
+        ("at != 2026-04", vec![3]),
+        ("at > 2026-04", vec![3]),
+        ("at <= 2026-04-01", vec![1]),
+        ("at >= -3h", vec![3]),
+        ("open = true", vec![1, 3]),
+        ("open = false", vec![2]),
+        ("NOT open = true", vec![2]),
+        ("org = mine", vec![1]),
+        (
+            "org = (mine OR 00000000-0000-0000-0000-00000000000b)",
+            vec![1, 3],
+        ),
+        ("NOT org:*", vec![2]),
+        ("mail = b@y.example", vec![1]),
+        ("mail = \"*@y.example\"", vec![1, 2]),
+        ("NOT mail = \"*@x.example\"", vec![2, 3]),
+        ("f.order = A-2", vec![2]),
+        ("f.order:*", vec![1, 2]),
+        ("f.order = \"A-*\" f.sum > 12", vec![1]),
+        ("f.sum = (12 OR 13)", vec![]),
+    ] {
+        let checked = parse(filter, &schema).unwrap_or_else(|error| panic!("{filter}: {error}"));
+        let written = checked.to_filter_string();
+        assert_eq!(parse(&written, &schema).as_ref(), Ok(&checked), "{written}");
+        let mut query = QueryBuilder::<Postgres>::new("SELECT place FROM card WHERE ");
+        checked.push_sql(&mut query).unwrap();
+        query.push(" ORDER BY place");
+        let found: Vec<i64> = query
+            .build_query_scalar()
+            .fetch_all(&mut connection)
+            .await
+            .unwrap_or_else(|error| panic!("{filter}: {error}"));
+        assert_eq!(found, places, "{filter}");
+    }
+    assert!(parse("mail != b@y.example", &schema).is_err());
+    assert!(parse("org != mine", &schema).is_err());
 }

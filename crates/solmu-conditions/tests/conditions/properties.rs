@@ -47,7 +47,9 @@ fn binds(condition: &Condition) -> usize {
         Condition::All(parts) | Condition::Any(parts) => parts.iter().map(binds).sum(),
         Condition::Not(part) => binds(part),
         Condition::Leaf(leaf) => {
-            usize::from(leaf.operator != Operator::Present)
+            // A truth is written by the column itself or NOT before it.
+            let truth = matches!(leaf.value, Some(Value::Bool(_)));
+            usize::from(leaf.operator != Operator::Present && !truth)
                 + usize::from(leaf.field.starts_with("headers."))
         }
     }

@@ -48,6 +48,20 @@ pub struct TicketClocks {
     pub(super) ownership: Option<Cycle>,
     /// Ended cycles of metrics that have several, oldest first.
     pub(super) answered: Vec<Cycle>,
+    /// Set while the ticket is part of another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) merged: Option<MergedAway>,
+}
+
+/// What is needed to take a merge back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct MergedAway {
+    /// When it was merged.
+    pub(super) at: Timestamp,
+    /// The metrics whose cycles the merge ended.
+    pub(super) ended: Vec<Metric>,
+    /// The status that it had.
+    pub(super) status: ClockStatus,
 }
 
 impl TicketClocks {
@@ -76,6 +90,7 @@ impl TicketClocks {
             periodic_update: None,
             ownership: None,
             answered: Vec::new(),
+            merged: None,
         };
         clocks.begin_missing(policy, &mut Vec::new());
         if policy.next_response_from == NextResponseFrom::Any && !start.outbound {
@@ -142,13 +157,16 @@ impl TicketClocks {
                 self.move_to(to, metrics, terms, &mut changes)?;
             }
             ClockEventKind::Team { to } => self.change_team(to.as_deref(), terms, &mut changes)?,
-            ClockEventKind::Absorbed { unanswered_since } => {
+            ClockEventKind::Absorbed {
+                unanswered_since, ..
+            } => {
                 if let Some(since) = unanswered_since {
                     self.absorb(truncate_to_micros(*since), terms, &mut changes)?;
                 }
             }
-            ClockEventKind::Merged => self.end_void(terms, &mut changes)?,
-            ClockEventKind::Tick => {}
+            ClockEventKind::Merged => self.merge_away(terms, &mut changes)?,
+            ClockEventKind::Unmerged => self.unmerge(terms, &mut changes)?,
+            ClockEventKind::Unabsorbed { .. } | ClockEventKind::Tick => {}
         }
         Ok(changes)
     }

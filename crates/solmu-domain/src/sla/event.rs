@@ -64,12 +64,23 @@ pub enum ClockEventKind {
     },
     /// Another ticket was merged into this one.
     Absorbed {
+        /// Which one, so that it can be taken back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
         /// The oldest customer message of the other ticket that nobody had answered, if there is one.
         unanswered_since: Option<Timestamp>,
     },
-    /// This ticket was merged into another one: all cycles end void. Only a change of status, when
-    /// the merge is taken back, lets them go on.
+    /// This ticket was merged into another one: all cycles end void.
     Merged,
+    /// The merge was taken back: what it ended goes on as it was. The time in between does not count, because nobody
+    /// could work on this ticket.
+    Unmerged,
+    /// A ticket that was merged into this one stands for itself again. Clocks do nothing with it by themselves:
+    /// [`drop_taken_back`] leaves out of the history what that ticket brought, and all is computed anew.
+    Unabsorbed {
+        /// Which one.
+        from: String,
+    },
     /// Nothing happened but time: notes deadlines that have passed.
     Tick,
 }
@@ -85,9 +96,11 @@ impl ClockEventKind {
             | Self::Policy { .. }
             | Self::Team { .. }
             // The source of a merge is closed by the merge, which is no resolution.
-            | Self::Merged => 1,
+            | Self::Merged
+            // The source has its status again with the undoing of the merge, which is no reopening.
+            | Self::Unmerged => 1,
             Self::Status { .. } => 2,
-            Self::CustomerMessage | Self::Absorbed { .. } => 3,
+            Self::CustomerMessage | Self::Absorbed { .. } | Self::Unabsorbed { .. } => 3,
             Self::Tick => 4,
         }
     }
@@ -98,6 +111,31 @@ impl ClockEventKind {
 /// For histories without a sequence of their own: status before message, reply before status.
 pub fn sort_events(events: &mut [ClockEvent]) {
     events.sort_by_key(|event| (event.at, event.kind.rank()));
+}
+
+/// Leaves out of a sorted history what merges brought that were taken back later.
+pub fn drop_taken_back(events: &mut Vec<ClockEvent>) {
+    let mut undone: BTreeMap<&str, Vec<Timestamp>> = BTreeMap::new();
+    for event in events.iter() {
+        if let ClockEventKind::Unabsorbed { from } = &event.kind {
+            undone.entry(from).or_default().push(event.at);
+        }
+    }
+    if undone.is_empty() {
+        return;
+    }
+    let stays = |event: &ClockEvent| match &event.kind {
+        ClockEventKind::Absorbed {
+            from: Some(from), ..
+        } => {
+            let undone = undone.get(from.as_str());
+            !undone.is_some_and(|times| times.iter().any(|at| *at >= event.at))
+        }
+        _ => true,
+    };
+    let stay: Vec<bool> = events.iter().map(stays).collect();
+    let mut stay = stay.into_iter();
+    events.retain(|_| stay.next().unwrap_or(true));
 }
 
 /// What an event did to one clock, for events on the bus and the ticket's history.

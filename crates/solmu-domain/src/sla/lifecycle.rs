@@ -1,7 +1,7 @@
 //! How cycles begin, end and go on: what resolving, reopening and merging do to the clocks of a ticket.
 
 use super::{
-    clocks::{TicketClocks, change},
+    clocks::{MergedAway, TicketClocks, change},
     cycle::{Cycle, Outcome},
     event::{ChangeKind, ClockChange},
     metric::{ClockStatus, Metric},
@@ -68,15 +68,51 @@ impl TicketClocks {
     }
 
     /// The ticket was merged into another one.
-    pub(super) fn end_void(
+    pub(super) fn merge_away(
         &mut self,
         terms: &Terms<'_>,
         changes: &mut Vec<ClockChange>,
     ) -> Result<(), ClockError> {
+        if self.merged.is_none() {
+            self.merged = Some(MergedAway {
+                at: self.at,
+                ended: self.active().map(|cycle| cycle.metric).collect(),
+                status: self.status,
+            });
+        }
         for metric in Metric::ALL {
             self.end(metric, Outcome::Void, terms, changes)?;
         }
         Ok(())
+    }
+
+    /// The merge was taken back: the cycles that it ended go on, whatever the policy says of reopening.
+    pub(super) fn unmerge(
+        &mut self,
+        terms: &Terms<'_>,
+        changes: &mut Vec<ClockChange>,
+    ) -> Result<(), ClockError> {
+        let Some(merged) = self.merged.take() else {
+            return Ok(());
+        };
+        self.status = merged.status;
+        let at = self.at;
+        for metric in merged.ended {
+            let ended_by_it = |cycle: &Cycle| {
+                let end = cycle.end.map(|end| (end.outcome, end.at));
+                cycle.metric == metric && end == Some((Outcome::Void, merged.at))
+            };
+            if self.slot(metric).is_none()
+                && let Some(place) = self.answered.iter().rposition(ended_by_it)
+            {
+                *self.slot(metric) = Some(self.answered.remove(place));
+            }
+            if let Some(cycle) = self.slot(metric).as_mut().filter(|it| ended_by_it(it)) {
+                cycle.end = None;
+                changes.push(change(cycle, at, ChangeKind::Reopened));
+            }
+        }
+        self.run_or_pause(terms, changes)
     }
 
     /// Starts a cycle, if the policy measures the metric and none is under way.

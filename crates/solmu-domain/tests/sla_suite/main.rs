@@ -6,6 +6,7 @@ mod cases;
 mod clocks;
 mod explain;
 mod ical;
+mod merges;
 mod metrics;
 mod properties;
 mod refusals;

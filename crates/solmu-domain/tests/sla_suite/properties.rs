@@ -40,7 +40,7 @@ fn dates() -> impl Strategy<Value = String> {
     (0..400_i64).prop_map(|day| (jiff::civil::date(2024, 1, 1) + day.days()).to_string())
 }
 
-fn calendars() -> impl Strategy<Value = Calendar> {
+pub(crate) fn calendars() -> impl Strategy<Value = Calendar> {
     (
         select(ZONES.as_slice()),
         prop::collection::vec(windows(), 7),
@@ -164,7 +164,7 @@ fn elapsed_equals_minute_stepping() {
     }
 }
 
-fn policy(reminder: Option<i64>) -> Policy {
+pub(crate) fn policy(reminder: Option<i64>) -> Policy {
     let json = json!({"targets": {
         "low": {"first_response": 28800, "next_response": 28800, "resolution": 144_000},
         "normal": {"first_response": 14400, "next_response": 7200, "resolution": 57600},
@@ -198,7 +198,7 @@ fn kinds() -> impl Strategy<Value = ClockEventKind> {
 }
 
 /// Up to 14 events, hours apart on average, some at the same instant.
-fn histories() -> impl Strategy<Value = (TicketStart, Vec<ClockEvent>)> {
+pub(crate) fn histories() -> impl Strategy<Value = (TicketStart, Vec<ClockEvent>)> {
     let gap = prop_oneof![1 => Just(0), 3 => 0..20_000_i64, 1 => 0..300_000_i64];
     (instants(), prop::collection::vec((gap, kinds()), 0..14)).prop_map(|(start, steps)| {
         let mut now = start;

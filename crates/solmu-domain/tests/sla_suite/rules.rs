@@ -64,6 +64,7 @@ fn a_merge_does_what_the_policy_says() {
         let mut desk = Desk::new();
         desk.policy.rules.on_merge = rule;
         let absorbed = ClockEventKind::Absorbed {
+            from: None,
             unanswered_since: Some(june("3 09:00")),
         };
         let clocks = desk.after(&[

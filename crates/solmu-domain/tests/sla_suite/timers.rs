@@ -150,6 +150,7 @@ fn reminders_rearm_when_the_deadline_moves_by_more_than_a_minute() {
 fn absorbing_a_ticket_moves_next_response_back() {
     let desk = Desk::new();
     let absorbed = |since: &str| Absorbed {
+        from: None,
         unanswered_since: Some(june(since)),
     };
     let running = desk.after(&[
@@ -199,6 +200,7 @@ fn absorbing_a_ticket_moves_next_response_back() {
         (
             "3 13:00",
             Absorbed {
+                from: None,
                 unanswered_since: None,
             },
         ),

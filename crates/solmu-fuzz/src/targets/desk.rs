@@ -40,6 +40,7 @@ impl Default for Desk {
                 text_bytes: 120,
                 html_bytes: 120,
                 attachments: 2,
+                attached_text_bytes: 40,
             },
         }
     }

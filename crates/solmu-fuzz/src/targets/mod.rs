@@ -4,6 +4,7 @@ mod addresses;
 mod answers;
 mod desk;
 mod dialogue;
+mod filters;
 mod imap;
 mod mail;
 mod parts;
@@ -60,6 +61,7 @@ pub fn all() -> anyhow::Result<Vec<Box<dyn Target>>> {
         Box::new(results::ResultsTarget::default()),
         Box::new(signatures::SignatureTarget::default()),
         Box::new(answers::AnswerTarget::default()),
+        Box::new(filters::FilterTarget::default()),
         Box::new(imap::ImapTarget::new()?),
         Box::new(dialogue::DialogueTarget::new()?),
     ];

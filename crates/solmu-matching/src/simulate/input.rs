@@ -291,6 +291,7 @@ impl Reader {
                     overflow_after: overflow_after.map(micros),
                     overflow_to: overflow_to.iter().map(|it| self.team(it)).collect(),
                     strategy,
+                    pull: false,
                 };
                 let team = self.team(&id);
                 self.plan.teams.insert(team, policy);

@@ -6,8 +6,10 @@
 //! messages nested some thousand levels deep overflow the stack, which takes the whole process down. Its header,
 //! charset and base64 decoders do the fine work. All of its types stay inside this module.
 //!
-//! Nested messages become attachments and are not read further, except the header of one that a report returns.
+//! Nested messages become attachments and are not read further, except the header of one that a report returns, and the
+//! first one that is a file: people forward mail in that way.
 
+mod attached;
 mod body;
 mod calendar;
 mod encoding;
@@ -51,6 +53,8 @@ pub struct ParseLimits {
     pub html_bytes: usize,
     /// Attachments.
     pub attachments: usize,
+    /// Bytes of the plain text of a mail that is attached.
+    pub attached_text_bytes: usize,
 }
 
 impl Default for ParseLimits {
@@ -64,6 +68,7 @@ impl Default for ParseLimits {
             text_bytes: 128 * 1024,
             html_bytes: 512 * 1024,
             attachments: 100,
+            attached_text_bytes: 32 * 1024,
         }
     }
 }
@@ -71,6 +76,12 @@ impl Default for ParseLimits {
 /// Takes `raw` apart. Never fails and never panics.
 #[must_use]
 pub fn parse(raw: &[u8], limits: &ParseLimits) -> ParsedMail {
+    let mut mail = without_attached(raw, limits);
+    mail.attached = attached::first(&mail, limits);
+    mail
+}
+
+fn without_attached(raw: &[u8], limits: &ParseLimits) -> ParsedMail {
     let lines = with_line_ends(raw);
     let raw = lines.as_ref();
     let mut mail = ParsedMail::default();

@@ -243,6 +243,7 @@ fn no_control_character_comes_through_a_type() {
 #[test]
 fn over_each_limit_there_is_a_mail_and_a_notice() {
     let limits = ParseLimits {
+        attached_text_bytes: 50,
         parts: 4,
         depth: 2,
         header_bytes: 300,
@@ -391,7 +392,7 @@ proptest! {
 
     #[test]
     fn no_pieces_of_mime_panic(pieces in proptest::collection::vec(piece(), 0..30)) {
-        let limits = ParseLimits { parts: 6, depth: 3, header_bytes: 200, references: 2, mailboxes: 2, text_bytes: 50, html_bytes: 50, attachments: 2 };
+        let limits = ParseLimits { attached_text_bytes: 50, parts: 6, depth: 3, header_bytes: 200, references: 2, mailboxes: 2, text_bytes: 50, html_bytes: 50, attachments: 2 };
         let raw = pieces.concat();
         for end in 0..raw.len().min(120) {
             drop(parse(&raw.as_bytes()[..end], &limits));

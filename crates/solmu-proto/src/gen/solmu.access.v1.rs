@@ -15,6 +15,15 @@ pub struct Token {
     pub create_time: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(message, optional, tag = "6")]
     pub revoke_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// From then on it is refused. Unset: never. Has to lie in the future when the token is made.
+    #[prost(message, optional, tag = "7")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// What it may do of what its role may, such as "tickets.read"; none: all of it. Not for role admin.
+    #[prost(string, repeated, tag = "8")]
+    pub scopes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// For role agent: sees and changes the tickets of every team, where agents are bound to their teams.
+    #[prost(bool, tag = "9")]
+    pub all_teams: bool,
 }
 /// A new token.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

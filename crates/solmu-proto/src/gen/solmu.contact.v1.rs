@@ -51,6 +51,9 @@ pub struct ContactErased {
     pub actor: ::core::option::Option<super::super::types::v1::Actor>,
     #[prost(message, optional, tag = "4")]
     pub erase_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Chat sessions of theirs: live chat forgets what was said there.
+    #[prost(string, repeated, tag = "5")]
+    pub chat_session_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A person who writes to us.
 #[derive(Clone, PartialEq, ::prost::Message)]

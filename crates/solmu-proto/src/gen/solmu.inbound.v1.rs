@@ -71,6 +71,21 @@ pub struct MessageReceived {
     pub signature_offset: ::core::option::Option<u32>,
     #[prost(enumeration = "Protection", tag = "28")]
     pub protection: i32,
+    /// The first mail that a person attached as a file, as when they forward it; absent in automatic mail.
+    #[prost(message, optional, tag = "29")]
+    pub attached_mail: ::core::option::Option<AttachedMail>,
+}
+/// A mail inside another one. Nobody vouches for what it says.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttachedMail {
+    /// The first address of its From.
+    #[prost(message, optional, tag = "1")]
+    pub from: ::core::option::Option<super::super::types::v1::Mailbox>,
+    #[prost(string, tag = "2")]
+    pub subject: ::prost::alloc::string::String,
+    /// Its beginning, up to a limit of the connector; the file has all of it.
+    #[prost(string, tag = "3")]
+    pub text: ::prost::alloc::string::String,
 }
 /// Who sent it.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -37,6 +37,12 @@ pub struct AssignmentDecided {
     pub set_priority: ::prost::alloc::string::String,
     #[prost(string, repeated, tag = "14")]
     pub add_tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whom the ticket is taken from: it is applied only if they have it. Empty: only if nobody has it.
+    #[prost(string, tag = "15")]
+    pub previous_agent_id: ::prost::alloc::string::String,
+    /// "assigned", "queued", "accepted", "pulled", "taken_back" or "rebalanced".
+    #[prost(string, tag = "16")]
+    pub kind: ::prost::alloc::string::String,
 }
 /// An agent who was considered.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -49,13 +55,36 @@ pub struct Candidate {
     #[prost(string, tag = "3")]
     pub note: ::prost::alloc::string::String,
 }
+/// An agent is asked whether they take a ticket, or that has ended. Type "solmu.routing.offer_changed.v1".
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OfferChanged {
+    #[prost(string, tag = "1")]
+    pub offer_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub ticket_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub team_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub agent_id: ::prost::alloc::string::String,
+    /// "offered", "accepted", "declined", "timed_out" or "withdrawn".
+    #[prost(string, tag = "5")]
+    pub state: ::prost::alloc::string::String,
+    /// One sentence for people.
+    #[prost(string, tag = "6")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "7")]
+    pub change_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Until when it stands.
+    #[prost(message, optional, tag = "8")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+}
 /// Agents, teams, presence or rules changed. Type "solmu.routing.roster_changed.v1".
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RosterChanged {
     /// Agent, team or rule that changed.
     #[prost(string, tag = "1")]
     pub resource_id: ::prost::alloc::string::String,
-    /// "agent", "team" or "rule".
+    /// "agent", "team" or "rule"; "offer" when an agent has answered one, "pull" when one asks for the next ticket.
     #[prost(string, tag = "2")]
     pub resource_kind: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "3")]
@@ -81,6 +110,28 @@ pub struct Team {
     pub overflow_after: ::core::option::Option<::prost_types::Duration>,
     #[prost(string, repeated, tag = "6")]
     pub overflow_team_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// "direct" gives tickets to agents, "offer" asks them first, "pull" leaves it to them to take the next one; empty: direct.
+    #[prost(string, tag = "7")]
+    pub mode: ::prost::alloc::string::String,
+    /// How long an offer stands; 1 second to 30 days, 30 seconds if not set.
+    #[prost(message, optional, tag = "8")]
+    pub offer_timeout: ::core::option::Option<::prost_types::Duration>,
+    /// How long a ticket is not offered again to who did not take it; 15 minutes if not set.
+    #[prost(message, optional, tag = "9")]
+    pub decline_rest: ::core::option::Option<::prost_types::Duration>,
+    /// What agents lose who are away or offline for too long: "never" anything, "untouched" tickets or "all"; empty: untouched.
+    #[prost(string, tag = "10")]
+    pub take_back: ::prost::alloc::string::String,
+    /// For how long; 15 minutes if not set.
+    #[prost(message, optional, tag = "11")]
+    pub take_back_after: ::core::option::Option<::prost_types::Duration>,
+    /// So long before its next due time, an untouched ticket moves to somebody who can begin, if its owner is away or has
+    /// too much that is due earlier; absent: never.
+    #[prost(message, optional, tag = "12")]
+    pub rebalance_before: ::core::option::Option<::prost_types::Duration>,
+    /// When it was removed.
+    #[prost(message, optional, tag = "13")]
+    pub archive_time: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// Somebody who answers tickets.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -130,6 +181,9 @@ pub struct Agent {
     /// When they do not, whatever their hours say.
     #[prost(message, repeated, tag = "15")]
     pub absences: ::prost::alloc::vec::Vec<Absence>,
+    /// When they were removed.
+    #[prost(message, optional, tag = "16")]
+    pub archive_time: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// A place, in degrees.
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
@@ -180,8 +234,8 @@ pub struct Rule {
     /// Rules are tried in growing order.
     #[prost(int32, tag = "3")]
     pub position: i32,
-    /// AIP-160 over channel, account, recipient, sender, words, language, tags, priority, contact, created, hour, weekday;
-    /// empty: always.
+    /// AIP-160 over channel, account, recipient, sender, words, language, tags, priority, category, organizations,
+    /// fields.<key>, country, contact, created, hour, weekday; empty: always.
     #[prost(string, tag = "4")]
     pub condition: ::prost::alloc::string::String,
     #[prost(string, tag = "5")]
@@ -232,7 +286,7 @@ pub struct CreateTeamRequest {
     #[prost(message, optional, tag = "1")]
     pub team: ::core::option::Option<Team>,
 }
-/// A changed team: display_name, strategy, overflow_after and overflow_team_ids are taken from it.
+/// A changed team: all of it is taken but its id, default and archive_time.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UpdateTeamRequest {
     #[prost(message, optional, tag = "1")]
@@ -240,7 +294,11 @@ pub struct UpdateTeamRequest {
 }
 /// Asks for all teams.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ListTeamsRequest {}
+pub struct ListTeamsRequest {
+    /// Removed ones too.
+    #[prost(bool, tag = "1")]
+    pub show_archived: bool,
+}
 /// All teams.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListTeamsResponse {
@@ -270,7 +328,11 @@ pub struct GetAgentRequest {
 }
 /// Asks for all agents.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ListAgentsRequest {}
+pub struct ListAgentsRequest {
+    /// Removed ones too.
+    #[prost(bool, tag = "1")]
+    pub show_archived: bool,
+}
 /// All agents.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListAgentsResponse {
@@ -448,6 +510,106 @@ pub struct DeleteRuleRequest {
 /// The rule is gone.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteRuleResponse {}
+/// Removes an agent.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteAgentRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+/// Removes a team.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteTeamRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+/// An agent is asked whether they take a ticket.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Offer {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub ticket_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub team_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub agent_id: ::prost::alloc::string::String,
+    /// Why they.
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "6")]
+    pub offer_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Until when it stands.
+    #[prost(message, optional, tag = "7")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Asks what is offered.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListOffersRequest {
+    #[prost(string, tag = "1")]
+    pub agent_id: ::prost::alloc::string::String,
+}
+/// What is offered, the one that ends first before the others.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListOffersResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub offers: ::prost::alloc::vec::Vec<Offer>,
+}
+/// Asks what is offered, from now on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchOffersRequest {
+    #[prost(string, tag = "1")]
+    pub agent_id: ::prost::alloc::string::String,
+}
+/// All that is offered now.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchOffersResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub offers: ::prost::alloc::vec::Vec<Offer>,
+}
+/// Takes what is offered.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcceptOfferRequest {
+    #[prost(string, tag = "1")]
+    pub agent_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub offer_id: ::prost::alloc::string::String,
+}
+/// It is theirs as soon as the router has heard of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcceptOfferResponse {}
+/// Does not take what is offered.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeclineOfferRequest {
+    #[prost(string, tag = "1")]
+    pub agent_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub offer_id: ::prost::alloc::string::String,
+    /// For colleagues; up to 200 characters.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// It goes to somebody else.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeclineOfferResponse {}
+/// Asks for the next ticket.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NextTicketRequest {
+    #[prost(string, tag = "1")]
+    pub agent_id: ::prost::alloc::string::String,
+    /// Empty: of any of their teams.
+    #[prost(string, tag = "2")]
+    pub team_id: ::prost::alloc::string::String,
+}
+/// The next ticket.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NextTicketResponse {
+    /// Empty: there is none.
+    #[prost(string, tag = "1")]
+    pub ticket_id: ::prost::alloc::string::String,
+    /// Why this one, or why none.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
 /// Asks why.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExplainRoutingRequest {
@@ -475,9 +637,15 @@ pub struct Decision {
     pub reason: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "6")]
     pub decide_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// "reserved", "applied" or "rejected".
+    /// "reserved", "applied" or "rejected"; of an offer "offered", "accepted", "declined", "timed_out" or "withdrawn".
     #[prost(string, tag = "7")]
     pub outcome: ::prost::alloc::string::String,
+    /// "assigned", "queued", "offered", "accepted", "pulled", "taken_back" or "rebalanced".
+    #[prost(string, tag = "8")]
+    pub kind: ::prost::alloc::string::String,
+    /// Whom it takes the ticket from.
+    #[prost(string, tag = "9")]
+    pub previous_agent_id: ::prost::alloc::string::String,
 }
 /// Whether an agent takes work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -1067,6 +1235,190 @@ pub mod routing_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Removes an agent: nobody gives them work, what they have goes back to its queues, decisions still name them. Again: no
+        /// effect.
+        pub async fn delete_agent(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteAgentRequest>,
+        ) -> std::result::Result<tonic::Response<super::Agent>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.routing.v1.RoutingService/DeleteAgent",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.routing.v1.RoutingService", "DeleteAgent"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Removes a team: what waits in it is routed anew. FAILED_PRECONDITION for the default team and while a rule chooses it.
+        pub async fn delete_team(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteTeamRequest>,
+        ) -> std::result::Result<tonic::Response<super::Team>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.routing.v1.RoutingService/DeleteTeam",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.routing.v1.RoutingService", "DeleteTeam"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// What an agent is asked to take now. Agents for themselves.
+        pub async fn list_offers(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListOffersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListOffersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.routing.v1.RoutingService/ListOffers",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.routing.v1.RoutingService", "ListOffers"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// As ListOffers, at once and after each change. Agents for themselves.
+        pub async fn watch_offers(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchOffersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchOffersResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.routing.v1.RoutingService/WatchOffers",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.routing.v1.RoutingService", "WatchOffers"),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Takes what is offered. FAILED_PRECONDITION if it is not offered any more. Again: no effect. Agents for themselves.
+        pub async fn accept_offer(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AcceptOfferRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcceptOfferResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.routing.v1.RoutingService/AcceptOffer",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.routing.v1.RoutingService", "AcceptOffer"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Does not take what is offered: it goes to somebody else. Again: no effect. Agents for themselves.
+        pub async fn decline_offer(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeclineOfferRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeclineOfferResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.routing.v1.RoutingService/DeclineOffer",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.routing.v1.RoutingService", "DeclineOffer"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Gives an agent the next ticket that they may do. UNAVAILABLE while nobody decides. Agents for themselves.
+        pub async fn next_ticket(
+            &mut self,
+            request: impl tonic::IntoRequest<super::NextTicketRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::NextTicketResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.routing.v1.RoutingService/NextTicket",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.routing.v1.RoutingService", "NextTicket"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Why a ticket is where it is: its decisions, newest first.
         pub async fn explain_routing(
             &mut self,
@@ -1230,6 +1582,63 @@ pub mod routing_service_server {
             request: tonic::Request<super::DeleteRuleRequest>,
         ) -> std::result::Result<
             tonic::Response<super::DeleteRuleResponse>,
+            tonic::Status,
+        >;
+        /// Removes an agent: nobody gives them work, what they have goes back to its queues, decisions still name them. Again: no
+        /// effect.
+        async fn delete_agent(
+            &self,
+            request: tonic::Request<super::DeleteAgentRequest>,
+        ) -> std::result::Result<tonic::Response<super::Agent>, tonic::Status>;
+        /// Removes a team: what waits in it is routed anew. FAILED_PRECONDITION for the default team and while a rule chooses it.
+        async fn delete_team(
+            &self,
+            request: tonic::Request<super::DeleteTeamRequest>,
+        ) -> std::result::Result<tonic::Response<super::Team>, tonic::Status>;
+        /// What an agent is asked to take now. Agents for themselves.
+        async fn list_offers(
+            &self,
+            request: tonic::Request<super::ListOffersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListOffersResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the WatchOffers method.
+        type WatchOffersStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchOffersResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// As ListOffers, at once and after each change. Agents for themselves.
+        async fn watch_offers(
+            &self,
+            request: tonic::Request<super::WatchOffersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchOffersStream>,
+            tonic::Status,
+        >;
+        /// Takes what is offered. FAILED_PRECONDITION if it is not offered any more. Again: no effect. Agents for themselves.
+        async fn accept_offer(
+            &self,
+            request: tonic::Request<super::AcceptOfferRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcceptOfferResponse>,
+            tonic::Status,
+        >;
+        /// Does not take what is offered: it goes to somebody else. Again: no effect. Agents for themselves.
+        async fn decline_offer(
+            &self,
+            request: tonic::Request<super::DeclineOfferRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeclineOfferResponse>,
+            tonic::Status,
+        >;
+        /// Gives an agent the next ticket that they may do. UNAVAILABLE while nobody decides. Agents for themselves.
+        async fn next_ticket(
+            &self,
+            request: tonic::Request<super::NextTicketRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::NextTicketResponse>,
             tonic::Status,
         >;
         /// Why a ticket is where it is: its decisions, newest first.
@@ -2118,6 +2527,322 @@ pub mod routing_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DeleteRuleSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.routing.v1.RoutingService/DeleteAgent" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteAgentSvc<T: RoutingService>(pub Arc<T>);
+                    impl<
+                        T: RoutingService,
+                    > tonic::server::UnaryService<super::DeleteAgentRequest>
+                    for DeleteAgentSvc<T> {
+                        type Response = super::Agent;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteAgentRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RoutingService>::delete_agent(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteAgentSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.routing.v1.RoutingService/DeleteTeam" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteTeamSvc<T: RoutingService>(pub Arc<T>);
+                    impl<
+                        T: RoutingService,
+                    > tonic::server::UnaryService<super::DeleteTeamRequest>
+                    for DeleteTeamSvc<T> {
+                        type Response = super::Team;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteTeamRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RoutingService>::delete_team(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteTeamSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.routing.v1.RoutingService/ListOffers" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListOffersSvc<T: RoutingService>(pub Arc<T>);
+                    impl<
+                        T: RoutingService,
+                    > tonic::server::UnaryService<super::ListOffersRequest>
+                    for ListOffersSvc<T> {
+                        type Response = super::ListOffersResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListOffersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RoutingService>::list_offers(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListOffersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.routing.v1.RoutingService/WatchOffers" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchOffersSvc<T: RoutingService>(pub Arc<T>);
+                    impl<
+                        T: RoutingService,
+                    > tonic::server::ServerStreamingService<super::WatchOffersRequest>
+                    for WatchOffersSvc<T> {
+                        type Response = super::WatchOffersResponse;
+                        type ResponseStream = T::WatchOffersStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchOffersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RoutingService>::watch_offers(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchOffersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.routing.v1.RoutingService/AcceptOffer" => {
+                    #[allow(non_camel_case_types)]
+                    struct AcceptOfferSvc<T: RoutingService>(pub Arc<T>);
+                    impl<
+                        T: RoutingService,
+                    > tonic::server::UnaryService<super::AcceptOfferRequest>
+                    for AcceptOfferSvc<T> {
+                        type Response = super::AcceptOfferResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AcceptOfferRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RoutingService>::accept_offer(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AcceptOfferSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.routing.v1.RoutingService/DeclineOffer" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeclineOfferSvc<T: RoutingService>(pub Arc<T>);
+                    impl<
+                        T: RoutingService,
+                    > tonic::server::UnaryService<super::DeclineOfferRequest>
+                    for DeclineOfferSvc<T> {
+                        type Response = super::DeclineOfferResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeclineOfferRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RoutingService>::decline_offer(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeclineOfferSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.routing.v1.RoutingService/NextTicket" => {
+                    #[allow(non_camel_case_types)]
+                    struct NextTicketSvc<T: RoutingService>(pub Arc<T>);
+                    impl<
+                        T: RoutingService,
+                    > tonic::server::UnaryService<super::NextTicketRequest>
+                    for NextTicketSvc<T> {
+                        type Response = super::NextTicketResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::NextTicketRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RoutingService>::next_ticket(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = NextTicketSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -216,7 +216,8 @@ pub struct Policy {
     pub display_name: ::prost::alloc::string::String,
     #[prost(int32, tag = "3")]
     pub position: i32,
-    /// AIP-160 over channel, account, priority, tags, language, team, contact; empty: always.
+    /// AIP-160 over channel, account, recipient, priority, tags, language, team, contact, category, organizations,
+    /// fields.<key>; empty: always.
     #[prost(string, tag = "4")]
     pub condition: ::prost::alloc::string::String,
     #[prost(string, tag = "5")]
@@ -256,7 +257,8 @@ pub struct Policy {
     /// When another ticket is merged into one: "take_over" (default) or "ignore".
     #[prost(string, tag = "17")]
     pub on_merge: ::prost::alloc::string::String,
-    /// At an edit of this policy or its calendar: "new_tickets" (default), "from_now_on" or "recompute".
+    /// At an edit of this policy or its calendar: "new_tickets" (default), "from_now_on" or "recompute". With the latter two,
+    /// open tickets without any policy that it fits get it, too.
     #[prost(string, tag = "18")]
     pub on_edit: ::prost::alloc::string::String,
     /// Whose calendar: "policy" (default), "team_at_opening" or "team".
@@ -623,8 +625,8 @@ pub struct AppliedPolicy {
 pub struct ExplainStep {
     #[prost(message, optional, tag = "1")]
     pub time: ::core::option::Option<::prost_types::Timestamp>,
-    /// "opened", "status", "agent_reply", "customer_message", "priority", "calendar", "policy", "team", "absorbed" or
-    /// "merged".
+    /// "opened", "status", "agent_reply", "customer_message", "priority", "calendar", "policy", "team", "absorbed", "merged",
+    /// "unabsorbed" or "unmerged".
     #[prost(string, tag = "2")]
     pub event: ::prost::alloc::string::String,
     /// The new status, priority, team and so on.

@@ -24,6 +24,9 @@ pub(crate) struct Decision {
     pub(crate) team: TeamId,
     /// Absent: waits in the team's queue.
     pub(crate) agent: Option<AgentId>,
+    /// Whom it is taken from.
+    pub(crate) previous: Option<AgentId>,
+    pub(crate) kind: Kind,
     /// The agent's load version that it was made on.
     pub(crate) agent_load_version: i64,
     pub(crate) lease_epoch: i64,
@@ -36,6 +39,40 @@ pub(crate) struct Decision {
     pub(crate) trace: TraceContext,
     /// Since when the ticket has waited.
     pub(crate) waiting_since: Option<Timestamp>,
+}
+
+/// What a decision does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Gives the ticket to an agent.
+    Assigned,
+    /// Puts it into the queue of its team.
+    Queued,
+    /// Asks an agent; the ticket service is not told.
+    Offered,
+    /// Gives it to who accepted it.
+    Accepted,
+    /// Gives it to who asked for the next one.
+    Pulled,
+    /// Puts it back into the queue of its team.
+    TakenBack,
+    /// Moves it to somebody who can begin.
+    Rebalanced,
+}
+
+impl Kind {
+    /// Stable name, as stored and told.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Assigned => "assigned",
+            Self::Queued => "queued",
+            Self::Offered => "offered",
+            Self::Accepted => "accepted",
+            Self::Pulled => "pulled",
+            Self::TakenBack => "taken_back",
+            Self::Rebalanced => "rebalanced",
+        }
+    }
 }
 
 /// An agent who was looked at.
@@ -82,6 +119,8 @@ impl Decision {
                 .priority
                 .map_or_else(String::new, |priority: Priority| priority.name().to_owned()),
             add_tags: self.effects.tags.clone(),
+            previous_agent_id: text(self.previous.map(|agent| agent.to_string())),
+            kind: self.kind.name().to_owned(),
         }
     }
 }

@@ -15,7 +15,7 @@ use solmu_domain::{
 };
 use solmu_matching::{Availability, Floor, Location, Obstacle, Policy, TeamPolicy, Why};
 
-use super::decision::Considered;
+use super::{care::Care, decision::Considered};
 
 /// Units of capacity that one ticket of ordinary weight takes: capacities are told in tickets.
 pub(crate) const UNITS: u32 = 100;
@@ -90,6 +90,10 @@ pub(crate) struct Agent {
     pub(crate) limits: BTreeMap<String, u32>,
     pub(crate) location: Option<Location>,
     pub(crate) hours: Hours,
+    /// Since when they are present as they are.
+    pub(crate) since: Timestamp,
+    /// They were removed.
+    pub(crate) archived: bool,
     /// Grows with each change of the above.
     pub(crate) version: i64,
 }
@@ -104,6 +108,7 @@ impl Agent {
             skills: self.skills.clone(),
             languages: self.languages.clone(),
             availability: match self.presence {
+                _ if self.archived => Availability::Offline,
                 Presence::Online => Availability::Online,
                 Presence::Busy => Availability::Busy,
                 Presence::Away => Availability::Away,
@@ -141,6 +146,9 @@ struct Seat {
 pub(crate) struct Team {
     pub(crate) name: String,
     pub(crate) policy: TeamPolicy,
+    pub(crate) care: Care,
+    /// It was removed.
+    pub(crate) gone: bool,
 }
 
 /// All agents.
@@ -149,11 +157,15 @@ pub(crate) struct Desk {
     pub(super) floor: Floor,
     seats: HashMap<AgentId, Seat>,
     teams: HashMap<TeamId, Team>,
+    /// Those who are away, offline or removed.
+    pub(super) absent: BTreeSet<AgentId>,
     /// Those whose hours change with time.
     shifts: BTreeSet<AgentId>,
     /// Number of the last assignment.
     turn: u64,
     changed: HashSet<AgentId>,
+    /// Somebody has changed since what they own was last looked at.
+    pub(super) untidy: bool,
     now: Timestamp,
 }
 
@@ -169,9 +181,11 @@ impl Desk {
             floor: Floor::new(policy),
             seats: HashMap::new(),
             teams: HashMap::new(),
+            absent: BTreeSet::new(),
             shifts: BTreeSet::new(),
             turn: 0,
             changed: HashSet::new(),
+            untidy: true,
             now: Timestamp::UNIX_EPOCH,
         }
     }
@@ -213,7 +227,13 @@ impl Desk {
         } else {
             self.shifts.insert(agent.id);
         }
+        if agent.archived || matches!(agent.presence, Presence::Away | Presence::Offline) {
+            self.absent.insert(agent.id);
+        } else {
+            self.absent.remove(&agent.id);
+        }
         self.floor.set_agent(agent.seen(self.now));
+        self.untidy = true;
         let id = agent.id;
         self.seats.entry(id).or_default().agent = Some(agent);
     }
@@ -245,6 +265,28 @@ impl Desk {
             self.floor.set_team(*id, team.policy.clone(), now);
         }
         self.teams = teams;
+        self.untidy = true;
+    }
+
+    pub(crate) fn care(&self, team: TeamId) -> Care {
+        self.teams
+            .get(&team)
+            .map_or_else(Care::default, |it| it.care)
+    }
+
+    /// Whether a team was removed.
+    pub(crate) fn is_gone(&self, team: TeamId) -> bool {
+        self.teams.get(&team).is_some_and(|it| it.gone)
+    }
+
+    /// The earliest that any team moves tickets at risk, in seconds before they are due.
+    pub(super) fn rebalances_before(&self) -> Option<u32> {
+        let all = self.teams.values();
+        all.filter_map(|it| it.care.rebalance_s).max()
+    }
+
+    pub(super) fn name_of(&self, agent: AgentId) -> &str {
+        self.agent(agent).map_or("the agent", |it| it.name.as_str())
     }
 
     pub(crate) fn team_name(&self, team: TeamId) -> &str {

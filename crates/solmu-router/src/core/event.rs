@@ -12,8 +12,8 @@ use solmu_domain::{
 use solmu_proto::{
     routing::v1::RosterChanged,
     ticket::v1::{
-        AssignmentRejected, TicketAssigned, TicketChanged, TicketMessageAdded, TicketOpened,
-        TicketState, assignment_rejected::Cause,
+        AssignmentRejected, MessageFact, TicketAssigned, TicketChanged, TicketMessageAdded,
+        TicketOpened, TicketState, assignment_rejected::Cause,
     },
     types::v1 as types,
 };
@@ -40,6 +40,8 @@ pub(crate) struct TicketEvent {
     /// The ticket after it.
     pub(crate) facts: Option<Facts>,
     pub(crate) what: What,
+    /// An agent answered the customer.
+    pub(crate) answered: bool,
     pub(crate) time: Timestamp,
     pub(crate) trace: TraceContext,
 }
@@ -114,10 +116,13 @@ pub(crate) enum HearError {
 /// Parses an event; decisions on its behalf continue `trace`. Types of later releases are [`Heard::Nothing`].
 pub(crate) fn hear(event: &ReceivedEvent, trace: TraceContext) -> Result<Heard, HearError> {
     let kind = event.event_type.as_str();
+    let mut answered = false;
     let (state, what) = if kind == TicketOpened::TYPE {
         (decode::<TicketOpened>(event)?.ticket, What::Told)
     } else if kind == TicketMessageAdded::TYPE {
-        (decode::<TicketMessageAdded>(event)?.ticket, What::Told)
+        let body = decode::<TicketMessageAdded>(event)?;
+        answered = body.message.as_ref().is_some_and(is_answer);
+        (body.ticket, What::Told)
     } else if kind == TicketChanged::TYPE {
         (decode::<TicketChanged>(event)?.ticket, What::Told)
     } else if kind == TicketAssigned::TYPE {
@@ -155,9 +160,16 @@ pub(crate) fn hear(event: &ReceivedEvent, trace: TraceContext) -> Result<Heard, 
         ticket,
         facts,
         what,
+        answered,
         time: event.time,
         trace,
     })))
+}
+
+/// Whether a message is what a customer waits for.
+fn is_answer(message: &MessageFact) -> bool {
+    let by = message.author.as_ref();
+    message.public && by.is_some_and(|by| by.kind() == types::actor::Kind::Agent)
 }
 
 fn decode<M: prost::Message + Default>(event: &ReceivedEvent) -> Result<M, HearError> {
@@ -198,6 +210,13 @@ fn facts_of(state: TicketState, time: Timestamp) -> Result<Facts, HearError> {
         recipient: state.recipient,
         language: state.language,
         tags: state.tags,
+        category: state.category,
+        organizations: state.organization_ids,
+        fields: state
+            .fields
+            .into_iter()
+            .map(|field| (field.key.to_ascii_lowercase(), field.values))
+            .collect(),
     })
 }
 

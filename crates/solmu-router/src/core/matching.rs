@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use solmu_domain::ids::DecisionId;
+use solmu_domain::ids::{AgentId, DecisionId, TeamId};
 use solmu_matching::{How, Placement};
 
 use super::{
-    decision::{Considered, Decision},
-    desk::{considered, tickets},
+    care::Mode,
+    decision::{Considered, Decision, Kind},
+    desk::{Presence, considered, tickets},
     state::State,
     ticket::{Phase, Route, Ticket, Waiting},
 };
@@ -32,12 +33,13 @@ impl State {
     pub(crate) fn decide(&mut self, round: &Round<'_>) -> Vec<Decision> {
         self.desk.set_now(round.now);
         self.release_held(round.now);
+        let mut decisions = Vec::new();
+        self.tidy(round, &mut decisions);
         let placements = self.desk.floor.decide(&solmu_matching::Round {
             now: round.now.as_microsecond(),
             top: round.candidates,
             most: round.most,
         });
-        let mut decisions = Vec::with_capacity(placements.len());
         for placement in &placements {
             decisions.extend(self.reserve(placement, round));
         }
@@ -60,6 +62,11 @@ impl State {
                 }
             });
         }
+        while let Some((until, id)) = self.lapses.first().copied()
+            && until <= now
+        {
+            self.change(id, |ticket| ticket.declined.retain(|it| it.until > now));
+        }
     }
 
     /// Gives a ticket to an agent, until the ticket service says otherwise.
@@ -70,11 +77,24 @@ impl State {
         let load_version = self.desk.load(agent).version;
         let reason = format!("{}; {}", self.choice_of(&route), self.why_they(placement));
         let candidates = considered(&placement.considered);
+        let asks = self.desk.care(route.team).mode == Mode::Offer
+            && placement.how != How::Pulled
+            && ticket.promised != Some(agent);
         let decision = Decision {
             agent: Some(agent),
             agent_load_version: load_version,
+            kind: match placement.how {
+                _ if asks => Kind::Offered,
+                How::Pulled => Kind::Pulled,
+                How::Best | How::Former | How::Moved => Kind::Assigned,
+            },
             ..new_decision(ticket, route, reason, candidates, round)
         };
+        if asks {
+            self.open_offer(&decision, agent, round);
+            self.desk.had_a_turn(agent, round.now);
+            return Some(decision);
+        }
         let phase = Phase::Reserved {
             agent,
             decision: decision.id,
@@ -82,6 +102,47 @@ impl State {
         self.change(id, |ticket| ticket.phase = phase);
         self.desk.had_a_turn(agent, round.now);
         Some(decision)
+    }
+
+    /// Gives an agent the next ticket that they may do, or says why there is none.
+    pub(crate) fn pull(
+        &mut self,
+        agent: AgentId,
+        team: Option<TeamId>,
+        round: &Round<'_>,
+    ) -> Result<Decision, String> {
+        self.desk.set_now(round.now);
+        self.release_held(round.now);
+        let of_round = solmu_matching::Round {
+            now: round.now.as_microsecond(),
+            top: round.candidates,
+            most: 1,
+        };
+        let placement = self.desk.floor.take_next(agent, team, &of_round);
+        let decision = placement.and_then(|placement| self.reserve(&placement, round));
+        decision.ok_or_else(|| self.why_none(agent))
+    }
+
+    fn why_none(&self, agent: AgentId) -> String {
+        let known = self.desk.agent(agent).filter(|it| !it.archived);
+        let Some(person) = known else {
+            return "there is no such agent".to_owned();
+        };
+        let (used, capacity) = self.desk.floor.units(agent);
+        if person.presence != Presence::Online {
+            format!("{} is {}", person.name, person.presence.name())
+        } else if !person.hours.is_open(self.desk.now()) {
+            format!("{} is outside working hours", person.name)
+        } else if used >= capacity {
+            format!(
+                "{} is full: {} of {} open tickets",
+                person.name,
+                tickets(used),
+                tickets(capacity)
+            )
+        } else {
+            format!("nothing waits that {} may do now", person.name)
+        }
     }
 
     fn why_they(&self, placement: &Placement) -> String {
@@ -95,6 +156,7 @@ impl State {
         let has = first.is_some_and(|it| it.preferred > 0);
         match placement.how {
             How::Former => format!("{name} knows it or its customer{load}"),
+            How::Pulled => format!("{name} asked for the next one{load}"),
             How::Moved => format!("{name} can take it, so that another one finds somebody{load}"),
             How::Best if lacks => {
                 format!(
@@ -137,7 +199,7 @@ impl State {
         }
     }
 
-    fn choice_of(&self, route: &Route) -> String {
+    pub(super) fn choice_of(&self, route: &Route) -> String {
         let team = self.desk.team_name(route.team);
         match &route.rule {
             Some(rule) => format!("rule '{}' chose team '{team}'", rule.name),
@@ -147,8 +209,8 @@ impl State {
     }
 }
 
-/// A decision for the queue of a team.
-fn new_decision(
+/// A decision for the queue of a team, to begin with.
+pub(super) fn new_decision(
     ticket: &Ticket,
     route: Route,
     reason: String,
@@ -161,6 +223,8 @@ fn new_decision(
         routing_version: ticket.facts.routing_version,
         team: route.team,
         agent: None,
+        previous: None,
+        kind: Kind::Queued,
         agent_load_version: 0,
         lease_epoch: round.epoch,
         rule: route.rule,

@@ -261,11 +261,12 @@ fn helpers_of_another_team_come_after_the_wait() {
     let policy = TeamPolicy {
         overflow_after: Some(300 * SECOND),
         overflow_to: vec![team(2)],
-        strategy: None,
+        ..TeamPolicy::default()
     };
     let first = Team {
         name: "First".to_owned(),
         policy,
+        ..Team::default()
     };
     state
         .desk_mut()

@@ -3,14 +3,21 @@
 //! [`state::State`] learns from events, routes by rules and matches tickets with agents. It says afterwards what has
 //! to be stored. So the engine, a property test and a later simulation decide alike.
 
+pub(crate) mod care;
+#[cfg(test)]
+mod care_tests;
+mod chores;
 pub(crate) mod decision;
 pub(crate) mod desk;
 pub(crate) mod event;
 pub(crate) mod matching;
 #[cfg(test)]
 mod matching_tests;
+pub(crate) mod offers;
+mod priority_name;
 #[cfg(test)]
 mod properties;
+mod rule_facts;
 pub(crate) mod rule_index;
 pub(crate) mod rules;
 pub(crate) mod state;

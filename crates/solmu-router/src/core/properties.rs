@@ -4,16 +4,20 @@ use std::collections::{HashMap, VecDeque};
 
 use proptest::prelude::*;
 use solmu_domain::{
-    ids::{AgentId, TicketId},
+    ids::{AgentId, DecisionId, TeamId, TicketId},
     ticket::Status,
 };
+use solmu_matching::TeamPolicy;
 
 use super::{
-    decision::Decision,
-    desk::Presence,
+    care::{Care, Mode, TakeBack},
+    decision::{Decision, Kind},
+    desk::{Agent, Presence, Team},
     event::{RejectCause, TicketEvent, What},
+    matching::Round,
+    offers::{Answer, Pull, Said},
     state::State,
-    testing::{agent, event, facts, person, round, state, ticket},
+    testing::{agent, at, event, facts, person, round, state, team, ticket},
     ticket::{Facts, Phase},
 };
 
@@ -32,6 +36,12 @@ enum Step {
     /// A person assigns a ticket, or takes its owner away.
     Assign(usize, Option<u128>),
     Status(usize, bool),
+    /// An agent answers the first offer that stands for them, in time or late.
+    Answer(u128, bool),
+    /// An agent asks for the next ticket.
+    Pull(u128),
+    /// So many seconds pass.
+    Pass(i64),
     /// The leader dies: another one starts from what was stored.
     Restart,
 }
@@ -45,6 +55,9 @@ fn step() -> impl Strategy<Value = Step> {
         6 => Just(Step::Hear),
         2 => (any::<usize>(), proptest::option::of(0..AGENTS)).prop_map(|(it, to)| Step::Assign(it, to)),
         2 => (any::<usize>(), any::<bool>()).prop_map(|(it, open)| Step::Status(it, open)),
+        3 => (0..AGENTS, any::<bool>()).prop_map(|(id, yes)| Step::Answer(id, yes)),
+        1 => (0..AGENTS).prop_map(Step::Pull),
+        2 => (0_i64..40).prop_map(Step::Pass),
         1 => Just(Step::Restart),
     ]
 }
@@ -57,17 +70,41 @@ struct World {
     events: VecDeque<TicketEvent>,
     decisions: VecDeque<Decision>,
     second: i64,
+    care: Care,
+}
+
+/// The default team, which takes back all from who is away for 20 seconds.
+fn team_of(care: Care) -> HashMap<TeamId, Team> {
+    let policy = TeamPolicy {
+        pull: care.mode == Mode::Pull,
+        ..TeamPolicy::default()
+    };
+    let team_of = Team {
+        name: "first".to_owned(),
+        policy,
+        care,
+        gone: false,
+    };
+    HashMap::from([(team(1), team_of)])
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(mode: Mode) -> Self {
+        let care = Care {
+            mode,
+            take_back: TakeBack::All,
+            take_back_after_s: 20,
+            ..Care::default()
+        };
         let people = (0..AGENTS).map(|id| person(id, &[1], Presence::Offline, 2));
+        let mut router = state(people.clone());
+        router.set_teams(team_of(care));
         Self {
             people: people
-                .clone()
                 .map(|it| (it.id, (it.presence, it.capacity)))
                 .collect(),
-            router: state(people),
+            router,
+            care,
             tickets: Vec::new(),
             events: VecDeque::new(),
             decisions: VecDeque::new(),
@@ -134,15 +171,93 @@ impl World {
                 self.tell(index, What::Told);
             }
             Step::Assign(..) | Step::Status(..) => {}
+            Step::Answer(id, accepted) => self.answer(*id, *accepted),
+            Step::Pull(id) => {
+                let pull = Pull {
+                    id: uuid::Uuid::from_u128(1),
+                    agent: agent(*id),
+                    team: None,
+                };
+                self.say(&Said {
+                    pulls: vec![pull],
+                    ..Said::default()
+                });
+            }
+            Step::Pass(seconds) => {
+                self.second += seconds;
+                self.round(&[]);
+            }
             Step::Restart => self.restart(),
         }
     }
 
+    /// What an agent says, in a round of its own.
+    fn say(&mut self, said: &Said) {
+        let before = self.loads();
+        let second = self.second;
+        let ids = std::cell::Cell::new(1_u128 << 40);
+        let new_id = || {
+            ids.set(ids.get() + 1);
+            let time = u128::try_from(second).unwrap();
+            DecisionId::from_uuid(uuid::Uuid::from_u128((time << 64) + ids.get()))
+        };
+        let (decisions, told) = self.router.hear_agents(
+            said,
+            &Round {
+                now: at(second),
+                epoch: 1,
+                candidates: 5,
+                most: usize::MAX,
+                new_id: &new_id,
+            },
+        );
+        for (_, given, _) in &told.pulls {
+            assert_eq!(given.is_some(), decisions.len() == 1);
+        }
+        for decision in decisions.iter().filter(|it| it.kind == Kind::Pulled) {
+            let agent = decision.agent.unwrap();
+            let (presence, capacity) = self.people[&agent];
+            assert_eq!(presence, Presence::Online);
+            assert!(before[&agent] < capacity, "a capacity was exceeded");
+        }
+        self.decisions.extend(decisions);
+        self.round(&[]);
+    }
+
+    fn answer(&mut self, id: u128, accepted: bool) {
+        let offered = self.router.tickets().find_map(|ticket| match ticket.phase {
+            Phase::Offered {
+                agent: to, offer, ..
+            } if to == agent(id) => Some((ticket.id, offer)),
+            _ => None,
+        });
+        if let Some((ticket, offer)) = offered {
+            let answer = Answer {
+                offer,
+                ticket,
+                accepted,
+                reason: String::new(),
+            };
+            self.say(&Said {
+                // Once more has no effect.
+                answers: vec![answer.clone(), answer],
+                ..Said::default()
+            });
+        }
+    }
+
+    fn loads(&self) -> HashMap<AgentId, u32> {
+        let ids = self.people.keys();
+        ids.map(|id| (*id, self.router.desk().load(*id).count))
+            .collect()
+    }
+
     fn seat(&mut self, id: u128) {
         let (presence, capacity) = self.people[&agent(id)];
-        self.router
-            .desk_mut()
-            .set_agent(person(id, &[1], presence, capacity));
+        self.router.desk_mut().set_agent(Agent {
+            since: at(self.second),
+            ..person(id, &[1], presence, capacity)
+        });
         self.round(&[]);
     }
 
@@ -151,17 +266,18 @@ impl World {
         for event in heard {
             self.router.learn(event);
         }
-        let before: HashMap<_, _> = self
-            .people
-            .keys()
-            .map(|id| (*id, self.router.desk().load(*id).count))
-            .collect();
+        let due = self.router.offers_due(at(self.second));
+        if !due.is_empty() {
+            self.expire(due);
+        }
+        let before = self.loads();
         let mut given: HashMap<AgentId, u32> = HashMap::new();
         let decisions = round(&mut self.router, &[], self.second);
         for decision in &decisions {
             let Some(agent) = decision.agent else {
                 continue;
             };
+            assert_ne!(Some(agent), decision.previous);
             *given.entry(agent).or_default() += 1;
             let (presence, capacity) = self.people[&agent];
             assert_eq!(presence, Presence::Online, "somebody who is away got work");
@@ -170,7 +286,27 @@ impl World {
                 "a capacity was exceeded"
             );
         }
-        self.decisions.extend(decisions);
+        // Offers are not for the ticket service.
+        let told = decisions.into_iter().filter(|it| it.kind != Kind::Offered);
+        self.decisions.extend(told);
+    }
+
+    fn expire(&mut self, expired: Vec<DecisionId>) {
+        let new_id = || DecisionId::from_uuid(uuid::Uuid::nil());
+        let (decisions, _) = self.router.hear_agents(
+            &Said {
+                expired,
+                ..Said::default()
+            },
+            &Round {
+                now: at(self.second),
+                epoch: 1,
+                candidates: 5,
+                most: usize::MAX,
+                new_id: &new_id,
+            },
+        );
+        assert!(decisions.is_empty(), "who says nothing gets nothing");
     }
 
     /// The compare-and-set of the ticket service.
@@ -184,7 +320,7 @@ impl World {
         let facts = &mut self.tickets[index];
         let cause = if !facts.status.is_open() {
             Some(RejectCause::NotOpen)
-        } else if facts.assignee.is_some() {
+        } else if facts.assignee.is_some() && facts.assignee != decision.previous {
             Some(RejectCause::AlreadyAssigned)
         } else if facts.routing_version != decision.routing_version {
             Some(RejectCause::StaleTicket)
@@ -213,6 +349,7 @@ impl World {
             person(id.as_uuid().as_u128(), &[1], *presence, *capacity)
         });
         let mut fresh = state(people);
+        fresh.set_teams(team_of(self.care));
         for known in self.router.tickets() {
             fresh.restore(known.clone());
         }
@@ -221,6 +358,9 @@ impl World {
 
     /// Lets everything arrive, with everybody online and room for all.
     fn settle(&mut self) {
+        // Nobody has to say anything from now on.
+        self.care.mode = Mode::Direct;
+        self.router.set_teams(team_of(self.care));
         for id in 0..AGENTS {
             self.people.insert(agent(id), (Presence::Online, 1000));
             self.seat(id);
@@ -266,8 +406,11 @@ impl World {
 
 proptest! {
     #[test]
-    fn no_overload_no_absent_agents_no_lost_tickets(steps in proptest::collection::vec(step(), 0..200)) {
-        let mut world = World::new();
+    fn no_overload_no_absent_agents_no_lost_tickets(
+        steps in proptest::collection::vec(step(), 0..200),
+        mode in proptest::sample::select(Mode::ALL.to_vec()),
+    ) {
+        let mut world = World::new(mode);
         for step in &steps {
             world.take(step);
             world.check();

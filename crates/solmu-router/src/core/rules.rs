@@ -7,18 +7,17 @@
 //! The fields that rules may look at are declared here and nowhere else. `words` and `sender` are not in events (they
 //! carry no text): a rule that looks at them makes the engine ask the ticket service, and only then.
 
-use std::{borrow::Cow, sync::LazyLock};
+use std::sync::LazyLock;
 
-use jiff::{Zoned, tz::TimeZone};
-use solmu_conditions::{
-    Checked, Fact, Facts as RuleFacts, Field, FieldType, Schema, SearchText, words,
-};
+use jiff::tz::TimeZone;
+use solmu_conditions::{Checked, Field, FieldType, Schema, SearchText, words};
 use solmu_domain::{
     ids::{AgentId, RuleId, TeamId},
     ticket::Priority,
 };
 
 use super::{
+    rule_facts::{Known, WEEKDAYS},
     rule_index::RuleIndex,
     ticket::{Effects, Facts, Route, RuleRef, Wish},
 };
@@ -27,9 +26,6 @@ use super::{
 const TEXT_FIELDS: [&str; 2] = ["words", "sender"];
 /// Channels that a rule may name.
 const CHANNELS: [&str; 5] = ["email", "chat", "form", "whatsapp", "telegram"];
-
-/// Days of the week as `weekday` names them.
-const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// What rules may look at. A word without a field is looked for in `words`.
 pub(crate) static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
@@ -41,6 +37,10 @@ pub(crate) static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
         .with(Field::new("words", FieldType::Words))
         .with(Field::new("language", FieldType::Keyword))
         .with(Field::new("tags", FieldType::TextSet))
+        .with(Field::new("category", FieldType::Text))
+        .with(Field::new("organizations", FieldType::TextSet))
+        .with(Field::new("fields", FieldType::TextMap))
+        .with(Field::new("country", FieldType::Text))
         .with(Field::ordered(
             "priority",
             Priority::ALL.map(Priority::name),
@@ -271,54 +271,6 @@ fn add(route: &mut Route, actions: &Actions) {
     route.vip |= actions.vip;
     route.agent = route.agent.or(actions.agent);
     route.hold_s = route.hold_s.max(actions.hold_s);
-}
-
-/// A ticket as conditions see it.
-struct Known<'a> {
-    facts: &'a Facts,
-    text: Option<&'a Text>,
-    /// Absent: UTC.
-    zone: Option<&'a TimeZone>,
-}
-
-impl Known<'_> {
-    /// When it came, on the clocks of the rules' zone.
-    fn local(&self) -> Zoned {
-        let zone = self.zone.cloned().unwrap_or(TimeZone::UTC);
-        self.facts.created.to_zoned(zone)
-    }
-}
-
-impl RuleFacts for Known<'_> {
-    fn get(&self, field: &str) -> Option<Fact<'_>> {
-        let facts = self.facts;
-        match field {
-            "channel" => some(&facts.channel),
-            "account" => some(&facts.account),
-            "recipient" => some(&facts.recipient),
-            "language" => some(&facts.language),
-            "tags" => Some(Fact::Set(Cow::Borrowed(&facts.tags))),
-            "priority" => Some(Fact::from(facts.priority.name())),
-            "contact" => facts.contact.map(|id| Fact::Id(id.as_uuid())),
-            "created" => Some(Fact::Timestamp(facts.created)),
-            "hour" => Some(Fact::Integer(self.local().hour().into())),
-            "weekday" => {
-                let day = self
-                    .local()
-                    .weekday()
-                    .to_monday_zero_offset()
-                    .unsigned_abs();
-                WEEKDAYS.get(usize::from(day)).copied().map(Fact::from)
-            }
-            "words" => self.text.map(|text| Fact::from(&text.words)),
-            "sender" => self.text.and_then(|text| some(&text.sender)),
-            _ => None,
-        }
-    }
-}
-
-fn some(text: &str) -> Option<Fact<'_>> {
-    (!text.is_empty()).then(|| Fact::from(text))
 }
 
 #[cfg(test)]

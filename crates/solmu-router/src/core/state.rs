@@ -9,13 +9,14 @@ use std::{
 };
 
 use jiff::Timestamp;
-use solmu_domain::ids::{AgentId, ContactId, TicketId};
+use solmu_domain::ids::{AgentId, ContactId, TeamId, TicketId};
 use solmu_matching::{Policy, SECOND};
 
 use super::{
     decision::Outcome,
-    desk::Desk,
+    desk::{Desk, Team},
     event::{TicketEvent, What},
+    offers::{OfferChange, OfferState},
     rules::{RuleSet, Ruling, Text},
     ticket::{Phase, Ticket},
 };
@@ -41,6 +42,20 @@ pub(crate) struct State {
     pub(super) unannounced: BTreeSet<TicketId>,
     /// Waiting tickets that are not decided on before a time.
     pub(super) held: BTreeSet<(Timestamp, TicketId)>,
+    /// When who declined a waiting ticket may be asked again.
+    pub(super) lapses: BTreeSet<(Timestamp, TicketId)>,
+    /// Tickets that are offered, by the end of that.
+    pub(super) offers: BTreeSet<(Timestamp, TicketId)>,
+    /// What agents own, but for what is just leaving them.
+    pub(super) owned: HashMap<AgentId, BTreeSet<TicketId>>,
+    /// What agents own, by its next due time.
+    pub(super) due: BTreeSet<(Timestamp, TicketId)>,
+    /// When what agents own was last looked at.
+    pub(super) tidied: Timestamp,
+    pub(super) risks_seen: Timestamp,
+    pub(super) offer_changes: Vec<OfferChange>,
+    /// How the offer ends that the next change ends, and why.
+    pub(super) ending: Option<(OfferState, String)>,
     /// The last ticket that the rules were asked about.
     cursor: Option<TicketId>,
     /// Who had the last ticket of the contacts of this batch.
@@ -56,6 +71,7 @@ pub(crate) struct Changes {
     /// In the order of ids.
     pub(crate) tickets: Vec<TicketId>,
     pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) offers: Vec<OfferChange>,
 }
 
 impl State {
@@ -73,6 +89,17 @@ impl State {
         let version = self.rules.version;
         let outdated = self.tickets.values().filter(|it| it.needs_route(version));
         self.unrouted.extend(outdated.map(|ticket| ticket.id));
+    }
+
+    /// What the tables say of the teams. What waits in one that was removed is routed anew.
+    pub(crate) fn set_teams(&mut self, teams: HashMap<TeamId, Team>) {
+        self.desk.set_teams(teams);
+        let (desk, all) = (&self.desk, self.tickets.values());
+        let homeless = all.filter(|it| {
+            let gone = it.route.as_ref().is_some_and(|it| desk.is_gone(it.team));
+            gone && matches!(it.phase, Phase::Waiting(_))
+        });
+        self.unrouted.extend(homeless.map(|ticket| ticket.id));
     }
 
     /// Who had the last ticket of contacts that new tickets come from.
@@ -204,9 +231,11 @@ impl State {
         !self.unrouted.is_empty()
     }
 
-    /// When the next ticket that is held may be decided on.
+    /// When time alone changes something next: a ticket is held no more, an offer ends, who declined may be asked again.
     pub(crate) fn next_hold(&self) -> Option<Timestamp> {
-        self.held.first().map(|(until, _)| *until)
+        let sets = [&self.held, &self.lapses, &self.offers];
+        let firsts = sets.into_iter().filter_map(|set| set.first());
+        firsts.map(|(until, _)| *until).min()
     }
 
     /// What has to be stored since the last call.
@@ -216,6 +245,7 @@ impl State {
         Changes {
             tickets,
             outcomes: std::mem::take(&mut self.outcomes),
+            offers: std::mem::take(&mut self.offer_changes),
         }
     }
 
@@ -234,9 +264,14 @@ impl State {
             return;
         };
         self.unindex(&ticket);
-        let before = ticket.owner();
+        let (before, offered) = (ticket.owner(), ticket.open_offer());
         change(&mut ticket);
         let after = ticket.owner();
+        if let Some(open) = offered
+            && ticket.open_offer() != offered
+        {
+            self.note_offer_end(&ticket, open);
+        }
         if before != after {
             if let Some(agent) = before {
                 self.desk.subtract(agent);
@@ -268,23 +303,37 @@ impl State {
     /// Puts a ticket where its phase says. On the floor it keeps its place if nothing changed there, so that a line
     /// that was asked in vain is not asked again because one of its tickets was told about.
     fn index(&mut self, ticket: &Ticket) {
-        let floor = &mut self.desk.floor;
         if let Some(agent) = ticket.owner() {
-            floor.own(ticket.id, agent, &ticket.facts.channel);
+            self.desk.floor.own(ticket.id, agent, &ticket.facts.channel);
+            match ticket.phase {
+                Phase::Offered { until, .. } => drop(self.offers.insert((until, ticket.id))),
+                Phase::Assigned { agent } => {
+                    self.owned.entry(agent).or_default().insert(ticket.id);
+                    self.due
+                        .extend(ticket.facts.next_due.map(|due| (due, ticket.id)));
+                }
+                _ => {}
+            }
             return;
         }
-        floor.release(ticket.id);
+        self.desk.floor.release(ticket.id);
         let Phase::Waiting(waiting) = &ticket.phase else {
-            floor.leave(ticket.id);
+            self.desk.floor.leave(ticket.id);
             return;
         };
         self.waiting += 1;
-        if ticket.needs_route(self.rules.version) {
+        let homeless = ticket
+            .route
+            .as_ref()
+            .is_some_and(|it| self.desk.is_gone(it.team));
+        if homeless || ticket.needs_route(self.rules.version) {
             self.unrouted.insert(ticket.id);
         }
+        let lapse = ticket.declined.iter().map(|it| it.until).min();
+        self.lapses.extend(lapse.map(|until| (until, ticket.id)));
         let stands = ticket.stands(self.language_relax);
         let Some(stands) = stands.filter(|_| waiting.held_until.is_none()) else {
-            floor.leave(ticket.id);
+            self.desk.floor.leave(ticket.id);
             self.held
                 .extend(waiting.held_until.map(|until| (until, ticket.id)));
             return;
@@ -298,9 +347,27 @@ impl State {
 
     /// Takes it out of all that [`State::index`] puts it into, but for the floor.
     fn unindex(&mut self, ticket: &Ticket) {
+        match ticket.phase {
+            Phase::Offered { until, .. } => drop(self.offers.remove(&(until, ticket.id))),
+            Phase::Assigned { agent } => {
+                if let Some(theirs) = self.owned.get_mut(&agent) {
+                    theirs.remove(&ticket.id);
+                    if theirs.is_empty() {
+                        self.owned.remove(&agent);
+                    }
+                }
+                if let Some(due) = ticket.facts.next_due {
+                    self.due.remove(&(due, ticket.id));
+                }
+            }
+            _ => {}
+        }
         let Phase::Waiting(waiting) = &ticket.phase else {
             return;
         };
+        for declined in &ticket.declined {
+            self.lapses.remove(&(declined.until, ticket.id));
+        }
         self.waiting -= 1;
         self.unrouted.remove(&ticket.id);
         self.unannounced.remove(&ticket.id);

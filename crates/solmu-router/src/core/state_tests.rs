@@ -1,10 +1,15 @@
 //! The rules of routing, one by one.
 
+use std::collections::HashMap;
+
 use solmu_conditions::{Checked, parse};
 use solmu_domain::ticket::{Priority, Status};
 
 use super::{
-    desk::Presence::{Away, Offline, Online},
+    desk::{
+        Presence::{Away, Offline, Online},
+        Team,
+    },
     event::{RejectCause, What},
     rules::{Actions, Rule, RuleSet, SCHEMA},
     state::{State, Texts},
@@ -366,4 +371,42 @@ fn a_rejected_way_into_the_queue_is_told_again_and_its_effects_with_it() {
     let known = state.ticket(ticket(1)).unwrap();
     assert!(known.has_its_team());
     assert!(known.route.as_ref().is_some_and(|route| !route.by_hand));
+}
+
+#[test]
+fn what_waits_in_a_team_that_was_removed_is_routed_anew() {
+    let mut state = state([person(1, &[1], Offline, 5)]);
+    let teams = |gone: bool| {
+        let of = |name: &str, gone| Team {
+            name: name.to_owned(),
+            gone,
+            ..Team::default()
+        };
+        HashMap::from([(team(1), of("First", false)), (team(2), of("Second", gone))])
+    };
+    state.set_teams(teams(false));
+    let by_hand = Facts {
+        team: Some(team(2)),
+        ..facts(1)
+    };
+    assert!(round(&mut state, &[event(1, &by_hand, What::Told, 1)], 1).is_empty());
+    state.set_teams(teams(true));
+    let decided = round(&mut state, &[], 2);
+    assert_eq!((decided[0].team, decided[0].agent), (team(1), None));
+    // Also what comes back to it later.
+    let owner = Facts {
+        assignee: Some(agent(1)),
+        ..by_hand
+    };
+    round(&mut state, &[event(2, &owner, What::Told, 3)], 3);
+    let left = Facts {
+        version: 2,
+        assignee: None,
+        ..owner
+    };
+    let what = What::Assigned { decision: None };
+    assert_eq!(
+        round(&mut state, &[event(2, &left, what, 4)], 4)[0].team,
+        team(1)
+    );
 }

@@ -58,6 +58,9 @@ pub(crate) fn facts(second: i64) -> Facts {
         created: at(second),
         next_due: None,
         contact: None,
+        category: String::new(),
+        organizations: Vec::new(),
+        fields: BTreeMap::new(),
     }
 }
 
@@ -87,6 +90,8 @@ pub(crate) fn nobody(id: AgentId) -> Agent {
         limits: BTreeMap::new(),
         location: None,
         hours: Hours::default(),
+        since: Timestamp::UNIX_EPOCH,
+        archived: false,
         version: 1,
     }
 }
@@ -107,6 +112,7 @@ pub(crate) fn event(id: u128, facts: &Facts, what: What, second: i64) -> TicketE
         facts: Some(facts.clone()),
         what,
         time: at(second),
+        answered: false,
         trace: TraceContext::default(),
     }
 }

@@ -1,5 +1,7 @@
 //! A ticket as the router sees it: facts learned from events, where it is routed, and whether somebody has it.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use solmu_domain::{
@@ -32,6 +34,10 @@ pub(crate) struct Facts {
     pub(crate) created: Timestamp,
     pub(crate) next_due: Option<Timestamp>,
     pub(crate) contact: Option<ContactId>,
+    pub(crate) category: String,
+    pub(crate) organizations: Vec<String>,
+    /// Values of custom fields, in canonical text.
+    pub(crate) fields: BTreeMap<String, Vec<String>>,
 }
 
 /// Which rule chose a team, in which version.
@@ -47,7 +53,7 @@ pub(crate) struct RuleRef {
 pub(crate) struct Effects {
     #[serde(
         default,
-        with = "priority_name",
+        with = "super::priority_name",
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) priority: Option<Priority>,
@@ -152,8 +158,21 @@ pub(crate) enum Phase {
         agent: AgentId,
         decision: DecisionId,
     },
+    /// The agent is asked whether they take it, until then. Counts for them.
+    Offered {
+        agent: AgentId,
+        offer: DecisionId,
+        until: Timestamp,
+    },
     /// Owned. Counts for the agent.
     Assigned { agent: AgentId },
+    /// Taken from its owner, to another agent or to the queue; the ticket service has not answered yet. Counts for the new
+    /// one, or else for the old one.
+    Moving {
+        from: AgentId,
+        to: Option<AgentId>,
+        decision: DecisionId,
+    },
     /// Resolved or closed: nobody has to own it.
     Done,
 }
@@ -179,6 +198,13 @@ impl Waiting {
     }
 }
 
+/// An agent who did not take a ticket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Declined {
+    pub(crate) agent: AgentId,
+    pub(crate) until: Timestamp,
+}
+
 /// A ticket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ticket {
@@ -192,8 +218,16 @@ pub(crate) struct Ticket {
     pub(crate) rejections: u32,
     /// The agent who had it, or the last ticket of its contact.
     pub(crate) former: Option<AgentId>,
-    /// Agents who declined it.
-    pub(crate) excluded: Vec<AgentId>,
+    /// Agents who did not take it, and until when it is not offered to them again.
+    pub(crate) declined: Vec<Declined>,
+    /// Who took an offer of it: they get it without another one.
+    pub(crate) promised: Option<AgentId>,
+    /// Its owner answered it.
+    pub(crate) worked: bool,
+    /// When a person gave it to its owner; absent if the router did.
+    pub(crate) handed: Option<Timestamp>,
+    /// When we last took it from its owner.
+    pub(crate) moved: Option<Timestamp>,
     /// When something was last heard of it.
     pub(crate) touched: Timestamp,
     /// Trace of the event that made it wait: decisions continue it.
@@ -204,6 +238,7 @@ impl Ticket {
     /// A ticket that is heard of for the first time. One that has a team already keeps it.
     pub(crate) fn new(id: TicketId, facts: Facts, event: &TicketEvent) -> Self {
         let route = facts.team.map(Route::by_hand);
+        let facts_owned = facts.assignee.is_some();
         let mut ticket = Self {
             id,
             facts,
@@ -212,7 +247,11 @@ impl Ticket {
             waiting_since: Some(event.time),
             rejections: 0,
             former: None,
-            excluded: Vec::new(),
+            declined: Vec::new(),
+            promised: None,
+            worked: event.answered && facts_owned,
+            handed: facts_owned.then_some(event.time),
+            moved: None,
             touched: event.time,
             trace: event.trace.clone(),
         };
@@ -223,7 +262,13 @@ impl Ticket {
     /// Whom it counts for.
     pub(crate) const fn owner(&self) -> Option<AgentId> {
         match self.phase {
-            Phase::Reserved { agent, .. } | Phase::Assigned { agent } => Some(agent),
+            Phase::Reserved { agent, .. }
+            | Phase::Offered { agent, .. }
+            | Phase::Assigned { agent } => Some(agent),
+            Phase::Moving { from, to, .. } => match to {
+                Some(to) => Some(to),
+                None => Some(from),
+            },
             Phase::Waiting(_) | Phase::Done => None,
         }
     }
@@ -231,9 +276,9 @@ impl Ticket {
     /// The decision whose answer it awaits.
     pub(crate) const fn awaits(&self) -> Option<DecisionId> {
         match &self.phase {
-            Phase::Reserved { decision, .. } => Some(*decision),
+            Phase::Reserved { decision, .. } | Phase::Moving { decision, .. } => Some(*decision),
             Phase::Waiting(waiting) => waiting.announced,
-            Phase::Assigned { .. } | Phase::Done => None,
+            Phase::Offered { .. } | Phase::Assigned { .. } | Phase::Done => None,
         }
     }
 
@@ -273,8 +318,8 @@ impl Ticket {
             since,
             due: self.facts.next_due.map(Timestamp::as_microsecond),
             wants,
-            former: route.agent.or(self.former),
-            excluded: self.excluded.clone(),
+            former: self.promised.or(route.agent).or(self.former),
+            excluded: self.declined.iter().map(|it| it.agent).collect(),
             location: None,
         })
     }
@@ -324,8 +369,14 @@ impl Ticket {
                 self.former = None;
             }
             self.notice_team(facts, &event.what);
+            if facts.assignee != self.facts.assignee {
+                self.worked = false;
+                let ours = matches!(event.what, What::Assigned { decision: Some(_) });
+                self.handed = (!ours && facts.assignee.is_some()).then_some(event.time);
+            }
             self.facts = facts.clone();
         }
+        self.worked |= event.answered && self.facts.assignee.is_some();
         match event.what {
             What::Assigned {
                 decision: Some(decision),
@@ -350,6 +401,10 @@ impl Ticket {
             && facts.team != wanted
         {
             self.route = Some(Route::by_hand(team));
+            if matches!(self.phase, Phase::Offered { .. }) {
+                let moved = "a person moved it to another team";
+                self.phase = Phase::Waiting(Waiting::because(moved));
+            }
         }
     }
 
@@ -380,15 +435,24 @@ impl Ticket {
         if !self.facts.status.is_open() {
             self.phase = Phase::Done;
         } else if let Some(agent) = self.facts.assignee {
-            self.phase = Phase::Assigned { agent };
-        } else if matches!(self.phase, Phase::Assigned { .. } | Phase::Done) {
+            if !matches!(self.phase, Phase::Moving { from, .. } if from == agent) {
+                self.phase = Phase::Assigned { agent };
+            }
+        } else if matches!(
+            self.phase,
+            Phase::Assigned { .. } | Phase::Moving { .. } | Phase::Done
+        ) {
             self.phase = Phase::Waiting(Waiting::because("it has no owner any more"));
             self.waiting_since = Some(at);
             return true;
         }
-        if matches!(self.phase, Phase::Assigned { .. } | Phase::Done) {
+        if matches!(
+            self.phase,
+            Phase::Assigned { .. } | Phase::Moving { .. } | Phase::Done
+        ) {
             self.waiting_since = None;
             self.rejections = 0;
+            self.promised = None;
         }
         false
     }
@@ -398,33 +462,4 @@ impl Ticket {
 fn hold(rejections: u32) -> Option<SignedDuration> {
     let doublings = rejections.checked_sub(PATIENT_REJECTIONS)?.min(6);
     Some(SignedDuration::from_secs((1_i64 << doublings).min(60)))
-}
-
-/// Priorities by their stable names.
-mod priority_name {
-    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
-    use solmu_domain::ticket::Priority;
-
-    #[expect(
-        clippy::ref_option,
-        clippy::trivially_copy_pass_by_ref,
-        reason = "the signature that serde calls"
-    )]
-    pub(super) fn serialize<S: Serializer>(
-        priority: &Option<Priority>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        match priority {
-            Some(priority) => serializer.serialize_some(priority.name()),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Priority>, D::Error> {
-        let name: Option<String> = Option::deserialize(deserializer)?;
-        name.map(|name| name.parse().map_err(D::Error::custom))
-            .transpose()
-    }
 }

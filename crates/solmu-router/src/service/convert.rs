@@ -8,6 +8,7 @@ use crate::{
     core::{desk::Presence, ticket::Wish},
     store::{
         decision::Told,
+        offer::OfferRow,
         people::{AgentRow, TeamRow},
         rule::RuleRow,
     },
@@ -22,6 +23,13 @@ impl From<TeamRow> for proto::Team {
             strategy: row.strategy.unwrap_or_default(),
             overflow_after: row.overflow_after_s.map(|it| duration(it.into())),
             overflow_team_ids: row.overflow_to.iter().map(ToString::to_string).collect(),
+            mode: row.mode,
+            offer_timeout: Some(duration(row.offer_s.into())),
+            decline_rest: Some(duration(row.decline_s.into())),
+            take_back: row.take_back,
+            take_back_after: Some(duration(row.take_back_after_s.into())),
+            rebalance_before: row.rebalance_s.map(|it| duration(it.into())),
+            archive_time: row.archived_at.map(|at| to_proto_time(at.to_jiff())),
         }
     }
 }
@@ -65,6 +73,7 @@ impl From<AgentRow> for proto::Agent {
                 .collect(),
             working_hours: row.hours.map(|spec| hours(spec.0)),
             email: row.email,
+            archive_time: row.archived_at.map(|at| to_proto_time(at.to_jiff())),
         }
     }
 }
@@ -128,6 +137,20 @@ fn hours(spec: CalendarSpec) -> proto::WorkingHours {
     }
 }
 
+impl From<OfferRow> for proto::Offer {
+    fn from(row: OfferRow) -> Self {
+        Self {
+            id: row.id.to_string(),
+            ticket_id: row.ticket_id.to_string(),
+            team_id: row.team_id.to_string(),
+            agent_id: row.agent_id.to_string(),
+            reason: row.reason,
+            offer_time: Some(to_proto_time(row.offered_at.to_jiff())),
+            expire_time: Some(to_proto_time(row.expires_at.to_jiff())),
+        }
+    }
+}
+
 impl From<Told> for proto::Decision {
     fn from(row: Told) -> Self {
         let text = |id: Option<uuid::Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
@@ -139,6 +162,8 @@ impl From<Told> for proto::Decision {
             decide_time: Some(to_proto_time(row.decided_at())),
             reason: row.reason,
             outcome: row.outcome,
+            kind: row.kind,
+            previous_agent_id: text(row.previous_id),
         }
     }
 }

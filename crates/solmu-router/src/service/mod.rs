@@ -4,10 +4,12 @@
 
 mod convert;
 mod dry_run;
+mod offers;
 mod parse;
 mod people;
 mod presence;
 mod queues;
+mod removal;
 mod rules;
 
 use std::sync::Arc;
@@ -26,6 +28,7 @@ use solmu_runtime::{
     ApiError, Runtime,
     access::{Caller, Role, caller},
 };
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -55,10 +58,17 @@ pub(crate) struct Service {
     zone: TimeZone,
     policy: Policy,
     drain: CancellationToken,
+    /// Wakes the leader if it is in this process.
+    nudge: Arc<Notify>,
 }
 
 impl Service {
-    pub(crate) fn new(runtime: &Runtime, config: &Config, texts: Arc<dyn RoutingTexts>) -> Self {
+    pub(crate) fn new(
+        runtime: &Runtime,
+        config: &Config,
+        texts: Arc<dyn RoutingTexts>,
+        nudge: Arc<Notify>,
+    ) -> Self {
         let terms = config.matching.terms();
         Self {
             zone: terms.zone,
@@ -69,6 +79,7 @@ impl Service {
             clock: Arc::clone(&runtime.clock),
             rng: Arc::clone(&runtime.rng),
             texts,
+            nudge,
         }
     }
 
@@ -102,6 +113,10 @@ pub(crate) enum Resource {
     Team,
     Agent,
     Rule,
+    /// An agent has answered it.
+    Offer,
+    /// An agent asks for the next ticket.
+    Pull,
 }
 
 impl Resource {
@@ -111,6 +126,8 @@ impl Resource {
             Self::Team => "team",
             Self::Agent => "agent",
             Self::Rule => "rule",
+            Self::Offer => "offer",
+            Self::Pull => "pull",
         }
     }
 }
@@ -161,7 +178,7 @@ fn oneself(caller: &Caller, agent_id: &str) -> Result<AgentId, ApiError> {
     if caller.role == Role::Agent && caller.agent_id != Some(id) {
         return Err(ApiError::PermissionDenied {
             reason: "OTHER_AGENT",
-            message: "an agent sets their own presence only".to_owned(),
+            message: "an agent speaks for themselves only".to_owned(),
         });
     }
     Ok(id)
@@ -192,7 +209,8 @@ impl RoutingService for Service {
         request: Request<proto::ListTeamsRequest>,
     ) -> Result<Response<proto::ListTeamsResponse>, Status> {
         allow(&request, &READERS)?;
-        let teams = self.team_list().await?;
+        let archived = request.into_inner().show_archived;
+        let teams = self.team_list(archived).await?;
         Ok(Response::new(proto::ListTeamsResponse { teams }))
     }
 
@@ -228,8 +246,81 @@ impl RoutingService for Service {
         request: Request<proto::ListAgentsRequest>,
     ) -> Result<Response<proto::ListAgentsResponse>, Status> {
         allow(&request, &READERS)?;
-        let agents = self.agent_list().await?;
+        let archived = request.into_inner().show_archived;
+        let agents = self.agent_list(archived).await?;
         Ok(Response::new(proto::ListAgentsResponse { agents }))
+    }
+
+    async fn delete_agent(
+        &self,
+        request: Request<proto::DeleteAgentRequest>,
+    ) -> Result<Response<proto::Agent>, Status> {
+        allow(&request, &MANAGERS)?;
+        let id = parse::id("id", &request.into_inner().id)?;
+        Ok(Response::new(self.agent_remove(id).await?))
+    }
+
+    async fn delete_team(
+        &self,
+        request: Request<proto::DeleteTeamRequest>,
+    ) -> Result<Response<proto::Team>, Status> {
+        allow(&request, &MANAGERS)?;
+        let id = parse::id("id", &request.into_inner().id)?;
+        Ok(Response::new(self.team_remove(id).await?))
+    }
+
+    async fn list_offers(
+        &self,
+        request: Request<proto::ListOffersRequest>,
+    ) -> Result<Response<proto::ListOffersResponse>, Status> {
+        let caller = allow(&request, &READERS)?.clone();
+        let id = oneself(&caller, &request.into_inner().agent_id)?;
+        let offers = self.offer_list(id).await?;
+        Ok(Response::new(proto::ListOffersResponse { offers }))
+    }
+
+    type WatchOffersStream = offers::Changes;
+
+    async fn watch_offers(
+        &self,
+        request: Request<proto::WatchOffersRequest>,
+    ) -> Result<Response<Self::WatchOffersStream>, Status> {
+        let caller = allow(&request, &READERS)?.clone();
+        let id = oneself(&caller, &request.into_inner().agent_id)?;
+        Ok(Response::new(self.offer_watch(id)))
+    }
+
+    async fn accept_offer(
+        &self,
+        request: Request<proto::AcceptOfferRequest>,
+    ) -> Result<Response<proto::AcceptOfferResponse>, Status> {
+        let caller = allow(&request, &READERS)?.clone();
+        let request = request.into_inner();
+        let agent = oneself(&caller, &request.agent_id)?;
+        self.offer_answer(agent, &request.offer_id, None).await?;
+        Ok(Response::new(proto::AcceptOfferResponse {}))
+    }
+
+    async fn decline_offer(
+        &self,
+        request: Request<proto::DeclineOfferRequest>,
+    ) -> Result<Response<proto::DeclineOfferResponse>, Status> {
+        let caller = allow(&request, &READERS)?.clone();
+        let request = request.into_inner();
+        let agent = oneself(&caller, &request.agent_id)?;
+        self.offer_answer(agent, &request.offer_id, Some(&request.reason))
+            .await?;
+        Ok(Response::new(proto::DeclineOfferResponse {}))
+    }
+
+    async fn next_ticket(
+        &self,
+        request: Request<proto::NextTicketRequest>,
+    ) -> Result<Response<proto::NextTicketResponse>, Status> {
+        let caller = allow(&request, &READERS)?.clone();
+        let request = request.into_inner();
+        let agent = oneself(&caller, &request.agent_id)?;
+        Ok(Response::new(self.pull(agent, &request.team_id).await?))
     }
 
     async fn set_presence(

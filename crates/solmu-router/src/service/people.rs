@@ -73,15 +73,15 @@ impl Service {
         self.team_get(id).await
     }
 
-    async fn team_get(&self, id: TeamId) -> Result<proto::Team, ApiError> {
-        let rows = teams_list(self.db.pool()).await?;
+    pub(super) async fn team_get(&self, id: TeamId) -> Result<proto::Team, ApiError> {
+        let rows = teams_list(self.db.pool(), true).await?;
         let row = rows.into_iter().find(|row| row.id == id.as_uuid());
         row.map(proto::Team::from)
             .ok_or_else(|| ApiError::not_found("team", &id))
     }
 
-    pub(super) async fn team_list(&self) -> Result<Vec<proto::Team>, ApiError> {
-        let rows = teams_list(self.db.pool()).await?;
+    pub(super) async fn team_list(&self, archived: bool) -> Result<Vec<proto::Team>, ApiError> {
+        let rows = teams_list(self.db.pool(), archived).await?;
         Ok(rows.into_iter().map(proto::Team::from).collect())
     }
 
@@ -135,7 +135,7 @@ impl Service {
                 let (wanted, mask, event) = (agent.clone(), mask.clone(), event.clone());
                 Box::pin(async move {
                     let known = agent_lock(tx, id).await?;
-                    let present = agents_fetch(&mut *tx, Some(id)).await?.pop();
+                    let present = agents_fetch(&mut *tx, Some(id), false).await?.pop();
                     let present = present
                         .filter(|_| known)
                         .ok_or_else(|| ApiError::not_found("agent", &id))?;
@@ -154,13 +154,13 @@ impl Service {
     }
 
     pub(super) async fn agent_get(&self, id: AgentId) -> Result<proto::Agent, ApiError> {
-        let row = agents_fetch(self.db.pool(), Some(id)).await?.pop();
+        let row = agents_fetch(self.db.pool(), Some(id), true).await?.pop();
         row.map(proto::Agent::from)
             .ok_or_else(|| ApiError::not_found("agent", &id))
     }
 
-    pub(super) async fn agent_list(&self) -> Result<Vec<proto::Agent>, ApiError> {
-        let rows = agents_fetch(self.db.pool(), None).await?;
+    pub(super) async fn agent_list(&self, archived: bool) -> Result<Vec<proto::Agent>, ApiError> {
+        let rows = agents_fetch(self.db.pool(), None, archived).await?;
         Ok(rows.into_iter().map(proto::Agent::from).collect())
     }
 

@@ -56,7 +56,11 @@ impl Service {
             estimated_wait: team.and_then(|team| expected(&estimate, team, ahead, now)),
             reason: match &ours.phase {
                 Phase::Waiting(waiting) => waiting.reason.clone(),
-                Phase::Reserved { .. } | Phase::Assigned { .. } | Phase::Done => String::new(),
+                Phase::Reserved { .. }
+                | Phase::Offered { .. }
+                | Phase::Assigned { .. }
+                | Phase::Moving { .. }
+                | Phase::Done => String::new(),
             },
         })
     }

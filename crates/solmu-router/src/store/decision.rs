@@ -8,8 +8,9 @@ use uuid::Uuid;
 
 use crate::{
     core::{
-        decision::{Considered, Decision, Outcome},
+        decision::{Considered, Decision, Kind, Outcome},
         event::RejectCause,
+        offers::OfferState,
     },
     error::RoundError,
 };
@@ -29,6 +30,9 @@ struct Columns<'a> {
     reasons: Vec<&'a str>,
     candidates: Vec<Json<&'a [Considered]>>,
     times: Vec<SqlTimestamp>,
+    kinds: Vec<&'static str>,
+    previous: Vec<Option<Uuid>>,
+    outcomes: Vec<&'static str>,
 }
 
 /// Appends decisions.
@@ -56,13 +60,22 @@ pub(crate) async fn decisions_add(
         columns.reasons.push(&decision.reason);
         columns.candidates.push(Json(&decision.candidates));
         columns.times.push(decision.time.to_sqlx());
+        columns.kinds.push(decision.kind.name());
+        columns
+            .previous
+            .push(decision.previous.map(AgentId::as_uuid));
+        columns.outcomes.push(match decision.kind {
+            Kind::Offered => OfferState::Offered.name(),
+            _ => "reserved",
+        });
     }
     sqlx::query(
         "INSERT INTO routing.decision (id, ticket_id, team_id, agent_id, routing_version, agent_load_version,
-            lease_epoch, rule_id, rule_version, reason, candidates, decided_at, outcome)
-         SELECT row.*, 'reserved' FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[],
-            $6::bigint[], $7::bigint[], $8::uuid[], $9::bigint[], $10::text[], $11::jsonb[], $12::timestamptz[])
-            AS row",
+            lease_epoch, rule_id, rule_version, reason, candidates, decided_at, kind, previous_id,
+            outcome)
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[],
+            $6::bigint[], $7::bigint[], $8::uuid[], $9::bigint[], $10::text[], $11::jsonb[], $12::timestamptz[],
+            $13::text[], $14::uuid[], $15::text[])",
     )
     .bind(columns.ids)
     .bind(columns.tickets)
@@ -76,6 +89,9 @@ pub(crate) async fn decisions_add(
     .bind(columns.reasons)
     .bind(columns.candidates)
     .bind(columns.times)
+    .bind(columns.kinds)
+    .bind(columns.previous)
+    .bind(columns.outcomes)
     .execute(tx)
     .await?;
     Ok(())
@@ -135,6 +151,8 @@ pub(crate) struct Told {
     pub(crate) reason: String,
     decided_at: SqlTimestamp,
     pub(crate) outcome: String,
+    pub(crate) kind: String,
+    pub(crate) previous_id: Option<Uuid>,
 }
 solmu_db::from_row!(Told {
     id,
@@ -143,7 +161,9 @@ solmu_db::from_row!(Told {
     rule_id,
     reason,
     decided_at,
-    outcome
+    outcome,
+    kind,
+    previous_id
 });
 
 impl Told {
@@ -159,7 +179,8 @@ pub(crate) async fn decisions_of(
     limit: i64,
 ) -> Result<Vec<Told>, DbError> {
     Ok(sqlx::query_as(
-        "SELECT id, team_id, agent_id, rule_id, reason, decided_at, outcome FROM routing.decision
+        "SELECT id, team_id, agent_id, rule_id, reason, decided_at, outcome, kind, previous_id
+         FROM routing.decision
          WHERE ticket_id = $1 ORDER BY seq DESC LIMIT $2",
     )
     .bind(ticket.as_uuid())

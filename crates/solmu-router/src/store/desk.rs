@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::{
     core::{
+        care::{Care, Mode, TakeBack},
         desk::{Agent, Desk, Hours, Load, Presence, Team},
         rules::{Actions, Rule, RuleSet, SCHEMA},
         ticket::{Effects, Wish},
@@ -32,12 +33,15 @@ pub(crate) struct Stamp {
     agent_versions: i64,
     teams: i64,
     rules: i64,
+    /// Offers that were answered, and agents who ask for the next ticket.
+    pub(crate) asked: i64,
 }
 solmu_db::from_row!(Stamp {
     agents,
     agent_versions,
     teams,
-    rules
+    rules,
+    asked
 });
 
 impl Stamp {
@@ -56,7 +60,9 @@ impl Stamp {
 pub(crate) async fn stamp(tx: &mut PgConnection) -> Result<Stamp, RoundError> {
     Ok(sqlx::query_as(
         "SELECT count(*) AS agents, coalesce(sum(version), 0)::bigint AS agent_versions,
-            (SELECT count(*) FROM routing.team) AS teams, (SELECT version FROM routing.rule_set) AS rules
+            (SELECT count(*) FROM routing.team) AS teams, (SELECT version FROM routing.rule_set) AS rules,
+            (SELECT count(*) FROM routing.offer WHERE state IN ('accepting', 'declining'))
+                + (SELECT count(*) FROM routing.pull WHERE state = 'asked') AS asked
          FROM routing.agent",
     )
     .fetch_one(tx)
@@ -68,6 +74,8 @@ struct AgentRow {
     display_name: String,
     capacity: i32,
     presence: String,
+    presence_at: SqlTimestamp,
+    archived: bool,
     version: i64,
     load: i64,
     load_version: i64,
@@ -87,6 +95,8 @@ solmu_db::from_row!(AgentRow {
     display_name,
     capacity,
     presence,
+    presence_at,
+    archived,
     version,
     load,
     load_version,
@@ -105,7 +115,8 @@ solmu_db::from_row!(AgentRow {
 /// All agents, with their stored loads.
 pub(crate) async fn agents_load(tx: &mut PgConnection) -> Result<Vec<(Agent, Load)>, RoundError> {
     let rows: Vec<AgentRow> = sqlx::query_as(
-        "SELECT id, display_name, capacity, presence, version, load, load_version, last_assigned, last_assigned_at,
+        "SELECT id, display_name, capacity, presence, presence_at, archived_at IS NOT NULL AS archived, version, load,
+            load_version, last_assigned, last_assigned_at,
             ARRAY(SELECT team_id FROM routing.agent_team WHERE agent_id = agent.id AND NOT backup ORDER BY team_id)
                 AS team_ids,
             ARRAY(SELECT team_id FROM routing.agent_team WHERE agent_id = agent.id AND backup ORDER BY team_id)
@@ -163,6 +174,8 @@ impl AgentRow {
                     longitude,
                 }),
             hours: Hours { calendar, absences },
+            since: self.presence_at.to_jiff(),
+            archived: self.archived,
             version: self.version,
         };
         let load = Load {
@@ -181,29 +194,63 @@ struct TeamRow {
     strategy: Option<String>,
     overflow_after_s: Option<i32>,
     overflow_to: Vec<Uuid>,
+    mode: String,
+    offer_s: i32,
+    decline_s: i32,
+    take_back: String,
+    take_back_after_s: i32,
+    rebalance_s: Option<i32>,
+    gone: bool,
 }
 solmu_db::from_row!(TeamRow {
     id,
     display_name,
     strategy,
     overflow_after_s,
-    overflow_to
+    overflow_to,
+    mode,
+    offer_s,
+    decline_s,
+    take_back,
+    take_back_after_s,
+    rebalance_s,
+    gone
 });
+
+impl TeamRow {
+    fn care(&self) -> Care {
+        let seconds = |count: i32| u32::try_from(count).unwrap_or(0);
+        Care {
+            mode: Mode::from_name(&self.mode).unwrap_or_default(),
+            offer_s: seconds(self.offer_s),
+            decline_s: seconds(self.decline_s),
+            take_back: TakeBack::from_name(&self.take_back).unwrap_or_default(),
+            take_back_after_s: seconds(self.take_back_after_s),
+            rebalance_s: self.rebalance_s.map(seconds),
+        }
+    }
+}
 
 /// All teams.
 pub(crate) async fn teams_load(tx: &mut PgConnection) -> Result<HashMap<TeamId, Team>, RoundError> {
     let rows: Vec<TeamRow> = sqlx::query_as(
-        "SELECT id, display_name, strategy, overflow_after_s, overflow_to FROM routing.team",
+        "SELECT id, display_name, strategy, overflow_after_s, overflow_to, mode, offer_s, decline_s, take_back,
+            take_back_after_s, rebalance_s, archived_at IS NOT NULL AS gone
+         FROM routing.team",
     )
     .fetch_all(tx)
     .await?;
     let typed = |row: TeamRow| {
+        let care = row.care();
         let team = Team {
+            care,
+            gone: row.gone,
             name: row.display_name,
             policy: TeamPolicy {
                 overflow_after: row.overflow_after_s.map(|it| i64::from(it) * SECOND),
                 overflow_to: row.overflow_to.into_iter().map(TeamId::from_uuid).collect(),
                 strategy: row.strategy.as_deref().and_then(Strategy::from_name),
+                pull: care.mode == Mode::Pull,
             },
         };
         (TeamId::from_uuid(row.id), team)

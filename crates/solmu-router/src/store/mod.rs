@@ -2,7 +2,9 @@
 
 pub(crate) mod decision;
 pub(crate) mod desk;
+pub(crate) mod offer;
 pub(crate) mod people;
 pub(crate) mod queue;
+pub(crate) mod removal;
 pub(crate) mod rule;
 pub(crate) mod ticket;

@@ -12,10 +12,10 @@ use solmu_matching::{Location, Strategy};
 use sqlx::{PgConnection, PgExecutor, types::Json};
 use uuid::Uuid;
 
-use crate::core::desk::Presence;
+use crate::core::{care::Care, desk::Presence};
 
 /// A team as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct TeamRow {
     pub(crate) id: Uuid,
     pub(crate) display_name: String,
@@ -23,6 +23,13 @@ pub(crate) struct TeamRow {
     pub(crate) strategy: Option<String>,
     pub(crate) overflow_after_s: Option<i32>,
     pub(crate) overflow_to: Vec<Uuid>,
+    pub(crate) mode: String,
+    pub(crate) offer_s: i32,
+    pub(crate) decline_s: i32,
+    pub(crate) take_back: String,
+    pub(crate) take_back_after_s: i32,
+    pub(crate) rebalance_s: Option<i32>,
+    pub(crate) archived_at: Option<SqlTimestamp>,
 }
 solmu_db::from_row!(TeamRow {
     id,
@@ -30,7 +37,14 @@ solmu_db::from_row!(TeamRow {
     is_default,
     strategy,
     overflow_after_s,
-    overflow_to
+    overflow_to,
+    mode,
+    offer_s,
+    decline_s,
+    take_back,
+    take_back_after_s,
+    rebalance_s,
+    archived_at
 });
 
 /// What people say of a team.
@@ -42,6 +56,7 @@ pub(crate) struct TeamProfile {
     /// Seconds; absent: never.
     pub(crate) overflow_after_s: Option<i32>,
     pub(crate) overflow_to: Vec<TeamId>,
+    pub(crate) care: Care,
 }
 
 /// An agent as they are stored.
@@ -64,6 +79,7 @@ pub(crate) struct AgentRow {
     pub(crate) hours: Option<Json<CalendarSpec>>,
     absent_from: Vec<SqlTimestamp>,
     absent_to: Vec<SqlTimestamp>,
+    pub(crate) archived_at: Option<SqlTimestamp>,
 }
 solmu_db::from_row!(AgentRow {
     id,
@@ -82,7 +98,8 @@ solmu_db::from_row!(AgentRow {
     longitude,
     hours,
     absent_from,
-    absent_to
+    absent_to,
+    archived_at
 });
 
 impl AgentRow {
@@ -144,16 +161,23 @@ pub(crate) async fn team_insert(
             .await?;
     }
     sqlx::query(
-        "INSERT INTO routing.team (id, display_name, is_default, created_at, strategy, overflow_after_s, overflow_to)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO routing.team (id, display_name, is_default, strategy, overflow_after_s, overflow_to, mode, offer_s,
+            decline_s, take_back, take_back_after_s, rebalance_s, created_at)
+         VALUES ($1, $2, $13, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(id.as_uuid())
     .bind(&profile.display_name)
-    .bind(default)
-    .bind(now.to_sqlx())
     .bind(profile.strategy.map(Strategy::name))
     .bind(profile.overflow_after_s)
     .bind(uuids(&profile.overflow_to))
+    .bind(profile.care.mode.name())
+    .bind(signed(profile.care.offer_s))
+    .bind(signed(profile.care.decline_s))
+    .bind(profile.care.take_back.name())
+    .bind(signed(profile.care.take_back_after_s))
+    .bind(profile.care.rebalance_s.map(signed))
+    .bind(now.to_sqlx())
+    .bind(default)
     .execute(&mut *tx)
     .await?;
     if default {
@@ -169,14 +193,21 @@ pub(crate) async fn team_update(
     profile: &TeamProfile,
 ) -> Result<bool, DbError> {
     let found = sqlx::query(
-        "UPDATE routing.team SET display_name = $2, strategy = $3, overflow_after_s = $4, overflow_to = $5
-         WHERE id = $1",
+        "UPDATE routing.team SET display_name = $2, strategy = $3, overflow_after_s = $4, overflow_to = $5, mode = $6,
+            offer_s = $7, decline_s = $8, take_back = $9, take_back_after_s = $10, rebalance_s = $11
+         WHERE id = $1 AND archived_at IS NULL",
     )
     .bind(id.as_uuid())
     .bind(&profile.display_name)
     .bind(profile.strategy.map(Strategy::name))
     .bind(profile.overflow_after_s)
     .bind(uuids(&profile.overflow_to))
+    .bind(profile.care.mode.name())
+    .bind(signed(profile.care.offer_s))
+    .bind(signed(profile.care.decline_s))
+    .bind(profile.care.take_back.name())
+    .bind(signed(profile.care.take_back_after_s))
+    .bind(profile.care.rebalance_s.map(signed))
     .execute(&mut *tx)
     .await?
     .rows_affected()
@@ -187,16 +218,26 @@ pub(crate) async fn team_update(
     Ok(found)
 }
 
+/// Seconds as the database keeps them.
+fn signed(seconds: u32) -> i32 {
+    i32::try_from(seconds).unwrap_or(i32::MAX)
+}
+
 fn uuids(teams: &[TeamId]) -> Vec<Uuid> {
     teams.iter().map(|team| team.as_uuid()).collect()
 }
 
-/// All teams by name.
-pub(crate) async fn teams_list(db: impl PgExecutor<'_>) -> Result<Vec<TeamRow>, DbError> {
+/// All teams by name, removed ones too if asked for.
+pub(crate) async fn teams_list(
+    db: impl PgExecutor<'_>,
+    archived: bool,
+) -> Result<Vec<TeamRow>, DbError> {
     Ok(sqlx::query_as(
-        "SELECT id, display_name, is_default, strategy, overflow_after_s, overflow_to FROM routing.team
-         ORDER BY lower(display_name), id",
+        "SELECT id, display_name, is_default, strategy, overflow_after_s, overflow_to, mode, offer_s, decline_s,
+            take_back, take_back_after_s, rebalance_s, archived_at
+         FROM routing.team WHERE $1 OR archived_at IS NULL ORDER BY lower(display_name), id",
     )
+    .bind(archived)
     .fetch_all(db)
     .await?)
 }
@@ -209,7 +250,7 @@ pub(crate) async fn teams_missing(
     let ids: Vec<Uuid> = teams.iter().map(|id| id.as_uuid()).collect();
     let missing: Vec<Uuid> = sqlx::query_scalar(
         "SELECT id FROM unnest($1::uuid[]) AS wanted (id)
-         WHERE NOT EXISTS (SELECT 1 FROM routing.team WHERE team.id = wanted.id)",
+         WHERE NOT EXISTS (SELECT 1 FROM routing.team WHERE team.id = wanted.id AND archived_at IS NULL)",
     )
     .bind(ids)
     .fetch_all(tx)
@@ -257,11 +298,12 @@ pub(crate) async fn agent_insert(
 
 /// Locks an agent against other changes; false when there is none of that id.
 pub(crate) async fn agent_lock(tx: &mut PgConnection, id: AgentId) -> Result<bool, DbError> {
-    let found: Option<i32> =
-        sqlx::query_scalar("SELECT 1 FROM routing.agent WHERE id = $1 FOR UPDATE")
-            .bind(id.as_uuid())
-            .fetch_optional(tx)
-            .await?;
+    let found: Option<i32> = sqlx::query_scalar(
+        "SELECT 1 FROM routing.agent WHERE id = $1 AND archived_at IS NULL FOR UPDATE",
+    )
+    .bind(id.as_uuid())
+    .fetch_optional(tx)
+    .await?;
     Ok(found.is_some())
 }
 
@@ -341,17 +383,32 @@ pub(crate) async fn alive_set(
     id: AgentId,
     until: Timestamp,
 ) -> Result<bool, DbError> {
-    let found = sqlx::query("UPDATE routing.agent SET alive_until = $2 WHERE id = $1")
-        .bind(id.as_uuid())
-        .bind(until.to_sqlx())
-        .execute(tx)
-        .await?
-        .rows_affected();
+    let found = sqlx::query(
+        "UPDATE routing.agent SET alive_until = $2 WHERE id = $1 AND archived_at IS NULL",
+    )
+    .bind(id.as_uuid())
+    .bind(until.to_sqlx())
+    .execute(tx)
+    .await?
+    .rows_affected();
     Ok(found == 1)
 }
 
-/// Those whose last heartbeat does not hold any more are offline; returns whether somebody was.
+/// Offers in a row that may run out before an agent counts as away.
+const MISSED_OFFERS: i32 = 2;
+
+/// Those whose last heartbeat does not hold any more are offline, and those who did not answer offers are away; returns
+/// whether somebody was.
 pub(crate) async fn silent_go(tx: &mut PgConnection, now: Timestamp) -> Result<bool, DbError> {
+    let away = sqlx::query(
+        "UPDATE routing.agent SET presence = 'away', presence_at = $1, missed_offers = 0, version = version + 1
+         WHERE missed_offers >= $2 AND presence = 'online'",
+    )
+    .bind(now.to_sqlx())
+    .bind(MISSED_OFFERS)
+    .execute(&mut *tx)
+    .await?
+    .rows_affected();
     let gone = sqlx::query(
         "UPDATE routing.agent SET presence = 'offline', presence_at = $1, alive_until = NULL, version = version + 1
          WHERE alive_until < $1 AND presence <> 'offline'",
@@ -360,7 +417,7 @@ pub(crate) async fn silent_go(tx: &mut PgConnection, now: Timestamp) -> Result<b
     .execute(tx)
     .await?
     .rows_affected();
-    Ok(gone > 0)
+    Ok(gone + away > 0)
 }
 
 /// Sets an agent's presence; false when it was that already, or there is no such agent.
@@ -371,9 +428,9 @@ pub(crate) async fn presence_set(
     now: Timestamp,
 ) -> Result<bool, DbError> {
     let changed = sqlx::query(
-        "UPDATE routing.agent SET presence = $2, presence_at = $3, version = version + 1,
+        "UPDATE routing.agent SET presence = $2, presence_at = $3, version = version + 1, missed_offers = 0,
             alive_until = CASE WHEN $2 = 'offline' OR alive_until < $3 THEN NULL ELSE alive_until END
-         WHERE id = $1 AND presence <> $2",
+         WHERE id = $1 AND presence <> $2 AND archived_at IS NULL",
     )
     .bind(id.as_uuid())
     .bind(presence.name())
@@ -384,10 +441,11 @@ pub(crate) async fn presence_set(
     Ok(changed == 1)
 }
 
-/// One agent, or all, by name.
+/// One agent, or all, by name; of all, removed ones only if asked for.
 pub(crate) async fn agents_fetch(
     db: impl PgExecutor<'_>,
     only: Option<AgentId>,
+    archived: bool,
 ) -> Result<Vec<AgentRow>, DbError> {
     Ok(sqlx::query_as(
         "SELECT id, display_name, email, capacity, presence, presence_at, load,
@@ -397,11 +455,13 @@ pub(crate) async fn agents_fetch(
                 AS backup_ids,
             skills, languages, channel_limits, latitude, longitude, hours,
             ARRAY(SELECT starts_at FROM routing.absence WHERE agent_id = agent.id ORDER BY starts_at) AS absent_from,
-            ARRAY(SELECT ends_at FROM routing.absence WHERE agent_id = agent.id ORDER BY starts_at) AS absent_to
-         FROM routing.agent AS agent WHERE $1::uuid IS NULL OR id = $1
+            ARRAY(SELECT ends_at FROM routing.absence WHERE agent_id = agent.id ORDER BY starts_at) AS absent_to,
+            archived_at
+         FROM routing.agent AS agent WHERE id = $1 OR ($1::uuid IS NULL AND ($2 OR archived_at IS NULL))
          ORDER BY lower(display_name), id",
     )
     .bind(only.map(AgentId::as_uuid))
+    .bind(archived)
     .fetch_all(db)
     .await?)
 }

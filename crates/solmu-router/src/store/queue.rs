@@ -37,7 +37,7 @@ pub(crate) async fn queues_fetch(pool: &PgPool) -> Result<Vec<QueueRow>, DbError
         "SELECT team.id AS team_id, count(ticket.ticket_id) AS waiting, min(ticket.waiting_since) AS oldest_at
          FROM routing.team AS team
          LEFT JOIN routing.ticket AS ticket ON ticket.state = 'waiting' AND ticket.route ->> 'team' = team.id::text
-         GROUP BY team.id, team.display_name ORDER BY lower(team.display_name), team.id",
+         WHERE team.archived_at IS NULL GROUP BY team.id, team.display_name ORDER BY lower(team.display_name), team.id",
     )
     .fetch_all(pool)
     .await?)

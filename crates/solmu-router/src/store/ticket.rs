@@ -1,5 +1,7 @@
 //! Tickets as the router knows them.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use solmu_db::{SqlTimestamp, ToSqlx as _};
 use solmu_domain::ids::{AgentId, ContactId, DecisionId, TeamId, TicketId};
@@ -8,7 +10,7 @@ use sqlx::{PgConnection, PgPool, types::Json};
 use uuid::Uuid;
 
 use crate::{
-    core::ticket::{Facts, Phase, Route, Ticket, Waiting},
+    core::ticket::{Declined, Facts, Phase, Route, Ticket, Waiting},
     error::RoundError,
 };
 
@@ -40,8 +42,15 @@ struct Row {
     tracestate: String,
     contact_id: Option<Uuid>,
     former_id: Option<Uuid>,
-    excluded: Json<Vec<AgentId>>,
+    excluded: Json<Vec<Declined>>,
     touched_at: Option<SqlTimestamp>,
+    promised_id: Option<Uuid>,
+    worked: bool,
+    moved_at: Option<SqlTimestamp>,
+    handed_at: Option<SqlTimestamp>,
+    category: String,
+    organization_ids: Json<Vec<String>>,
+    fields: Json<BTreeMap<String, Vec<String>>>,
 }
 solmu_db::from_row!(Row {
     ticket_id,
@@ -72,7 +81,14 @@ solmu_db::from_row!(Row {
     contact_id,
     former_id,
     excluded,
-    touched_at
+    touched_at,
+    promised_id,
+    worked,
+    moved_at,
+    handed_at,
+    category,
+    organization_ids,
+    fields
 });
 
 impl TryFrom<Row> for Ticket {
@@ -89,6 +105,23 @@ impl TryFrom<Row> for Ticket {
             }),
             ("reserved", Some(agent), Some(decision)) => Phase::Reserved { agent, decision },
             ("assigned", Some(agent), _) => Phase::Assigned { agent },
+            ("offered", Some(agent), Some(offer)) => Phase::Offered {
+                agent,
+                offer,
+                until: row
+                    .held_until
+                    .ok_or(RoundError::BadRow("held_until"))?
+                    .to_jiff(),
+            },
+            ("moving", Some(owner), Some(decision)) => {
+                let from = row.assignee_id.map(AgentId::from_uuid);
+                let from = from.ok_or(RoundError::BadRow("assignee_id"))?;
+                Phase::Moving {
+                    from,
+                    to: (owner != from).then_some(owner),
+                    decision,
+                }
+            }
             ("done", ..) => Phase::Done,
             _ => return Err(RoundError::BadRow("state")),
         };
@@ -116,13 +149,20 @@ impl TryFrom<Row> for Ticket {
                 created: row.created_at.to_jiff(),
                 next_due: row.next_due.map(SqlTimestamp::to_jiff),
                 contact: row.contact_id.map(ContactId::from_uuid),
+                category: row.category,
+                organizations: row.organization_ids.0,
+                fields: row.fields.0,
             },
             route: row.route.map(|route| route.0),
             phase,
             waiting_since: row.waiting_since.map(SqlTimestamp::to_jiff),
             rejections: u32::try_from(row.rejections).unwrap_or(0),
             former: row.former_id.map(AgentId::from_uuid),
-            excluded: row.excluded.0,
+            declined: row.excluded.0,
+            promised: row.promised_id.map(AgentId::from_uuid),
+            worked: row.worked,
+            moved: row.moved_at.map(SqlTimestamp::to_jiff),
+            handed: row.handed_at.map(SqlTimestamp::to_jiff),
             touched: row.touched_at.unwrap_or(row.created_at).to_jiff(),
             trace: TraceContext {
                 traceparent: row.traceparent,
@@ -186,8 +226,15 @@ struct Columns<'a> {
     tracestates: Vec<&'a str>,
     contacts: Vec<Option<Uuid>>,
     formers: Vec<Option<Uuid>>,
-    excluded: Vec<Json<&'a [AgentId]>>,
+    excluded: Vec<Json<&'a [Declined]>>,
     touched: Vec<SqlTimestamp>,
+    promised: Vec<Option<Uuid>>,
+    worked: Vec<bool>,
+    moved: Vec<Option<SqlTimestamp>>,
+    handed: Vec<Option<SqlTimestamp>>,
+    categories: Vec<&'a str>,
+    organizations: Vec<Json<&'a [String]>>,
+    fields: Vec<Json<&'a BTreeMap<String, Vec<String>>>>,
 }
 
 impl<'a> Columns<'a> {
@@ -211,8 +258,11 @@ impl<'a> Columns<'a> {
         self.next_due.push(facts.next_due.map(sql));
         self.routes.push(ticket.route.as_ref().map(Json));
         self.owners.push(ticket.owner().map(AgentId::as_uuid));
-        self.decisions
-            .push(ticket.awaits().map(DecisionId::as_uuid));
+        let offer = match ticket.phase {
+            Phase::Offered { offer, .. } => Some(offer),
+            _ => ticket.awaits(),
+        };
+        self.decisions.push(offer.map(DecisionId::as_uuid));
         self.waiting_since.push(ticket.waiting_since.map(sql));
         self.rejections
             .push(i32::try_from(ticket.rejections).unwrap_or(i32::MAX));
@@ -220,19 +270,31 @@ impl<'a> Columns<'a> {
         self.tracestates.push(&ticket.trace.tracestate);
         self.contacts.push(facts.contact.map(ContactId::as_uuid));
         self.formers.push(ticket.former.map(AgentId::as_uuid));
-        self.excluded.push(Json(&ticket.excluded));
+        self.excluded.push(Json(&ticket.declined));
         self.touched.push(sql(ticket.touched));
+        self.promised.push(ticket.promised.map(AgentId::as_uuid));
+        self.worked.push(ticket.worked);
+        self.moved.push(ticket.moved.map(sql));
+        self.handed.push(ticket.handed.map(sql));
+        self.categories.push(&facts.category);
+        self.organizations.push(Json(&facts.organizations));
+        self.fields.push(Json(&facts.fields));
         let (state, waiting) = match &ticket.phase {
             Phase::Waiting(waiting) => ("waiting", Some(waiting)),
             Phase::Reserved { .. } => ("reserved", None),
+            Phase::Offered { .. } => ("offered", None),
             Phase::Assigned { .. } => ("assigned", None),
+            Phase::Moving { .. } => ("moving", None),
             Phase::Done => ("done", None),
         };
         self.states.push(state);
         self.reasons
             .push(waiting.map(|waiting| waiting.reason.as_str()));
-        self.held_until
-            .push(waiting.and_then(|waiting| waiting.held_until).map(sql));
+        let until = match ticket.phase {
+            Phase::Offered { until, .. } => Some(until),
+            _ => waiting.and_then(|waiting| waiting.held_until),
+        };
+        self.held_until.push(until.map(sql));
     }
 }
 
@@ -250,12 +312,15 @@ pub(crate) async fn tickets_save<'a>(
         "INSERT INTO routing.ticket (ticket_id, number, version, routing_version, status, priority, channel, account,
             recipient, language, tags, team_id, assignee_id, created_at, next_due, route, state, owner_id, decision_id,
             waiting_since, wait_reason, rejections, held_until, traceparent, tracestate, contact_id, former_id,
-            excluded, touched_at)
+            excluded, touched_at, promised_id, worked, moved_at, category, organization_ids, fields,
+            handed_at)
          SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[],
             $7::text[], $8::text[], $9::text[], $10::text[], $11::jsonb[], $12::uuid[], $13::uuid[],
             $14::timestamptz[], $15::timestamptz[], $16::jsonb[], $17::text[], $18::uuid[], $19::uuid[],
             $20::timestamptz[], $21::text[], $22::integer[], $23::timestamptz[], $24::text[], $25::text[],
-            $26::uuid[], $27::uuid[], $28::jsonb[], $29::timestamptz[])
+            $26::uuid[], $27::uuid[], $28::jsonb[], $29::timestamptz[],
+            $30::uuid[], $31::boolean[], $32::timestamptz[], $33::text[], $34::jsonb[], $35::jsonb[],
+            $36::timestamptz[])
          ON CONFLICT (ticket_id) DO UPDATE SET version = excluded.version,
             routing_version = excluded.routing_version, status = excluded.status, priority = excluded.priority,
             account = excluded.account, recipient = excluded.recipient, language = excluded.language,
@@ -266,7 +331,10 @@ pub(crate) async fn tickets_save<'a>(
             rejections = excluded.rejections, held_until = excluded.held_until,
             traceparent = excluded.traceparent, tracestate = excluded.tracestate,
             contact_id = excluded.contact_id, former_id = excluded.former_id, excluded = excluded.excluded,
-            touched_at = excluded.touched_at",
+            touched_at = excluded.touched_at, promised_id = excluded.promised_id, worked = excluded.worked,
+            moved_at = excluded.moved_at, category = excluded.category,
+            organization_ids = excluded.organization_ids, fields = excluded.fields,
+            handed_at = excluded.handed_at",
     )
     .bind(columns.ids)
     .bind(columns.numbers)
@@ -297,6 +365,13 @@ pub(crate) async fn tickets_save<'a>(
     .bind(columns.formers)
     .bind(columns.excluded)
     .bind(columns.touched)
+    .bind(columns.promised)
+    .bind(columns.worked)
+    .bind(columns.moved)
+    .bind(columns.categories)
+    .bind(columns.organizations)
+    .bind(columns.fields)
+    .bind(columns.handed)
     .execute(tx)
     .await?;
     Ok(())

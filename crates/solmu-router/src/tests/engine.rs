@@ -22,14 +22,14 @@ use crate::{
     texts,
 };
 
-struct Bench {
-    harness: Harness,
-    agent: AgentId,
+pub(super) struct Bench {
+    pub(super) harness: Harness,
+    pub(super) agent: AgentId,
 }
 
 impl Bench {
     /// A default team with one agent, and the lease in the hands of `epoch` 1.
-    async fn new(capacity: i32) -> Self {
+    pub(super) async fn new(capacity: i32) -> Self {
         let harness = Harness::new().await;
         let runtime = harness.runtime("bench");
         let service = service(&runtime, None);
@@ -55,23 +55,23 @@ impl Bench {
         }
     }
 
-    fn engine(&self, instance: &str) -> Arc<Engine> {
+    pub(super) fn engine(&self, instance: &str) -> Arc<Engine> {
         let runtime = self.harness.runtime(instance);
         let texts = texts::of_config(&Config::default()).unwrap();
         Arc::new(Engine::new(&runtime, &Config::default(), Arc::from(texts)))
     }
 
-    fn arrived(&self, event: TicketEvent) -> Arrived {
+    pub(super) fn arrived(&self, event: TicketEvent) -> Arrived {
         let id = EventId::generate(&self.harness.clock, self.harness.rng.as_ref());
         (id, Heard::Ticket(Box::new(event)))
     }
 
-    fn opened(&self, id: u128) -> Arrived {
+    pub(super) fn opened(&self, id: u128) -> Arrived {
         self.arrived(event(id, &facts(1), What::Told, 1))
     }
 
     /// Agent and outcome of each decision on a ticket, oldest first.
-    async fn decisions(&self, id: u128) -> Vec<(DecisionId, Option<AgentId>, String)> {
+    pub(super) async fn decisions(&self, id: u128) -> Vec<(DecisionId, Option<AgentId>, String)> {
         let rows: Vec<(Uuid, Option<Uuid>, String)> = sqlx::query_as(
             "SELECT id, agent_id, outcome FROM routing.decision WHERE ticket_id = $1 ORDER BY seq",
         )
@@ -89,7 +89,7 @@ impl Bench {
         rows.into_iter().map(typed).collect()
     }
 
-    async fn load(&self) -> (i64, i64) {
+    pub(super) async fn load(&self) -> (i64, i64) {
         sqlx::query_as("SELECT load, load_version FROM routing.agent WHERE id = $1")
             .bind(self.agent.as_uuid())
             .fetch_one(self.harness.db.pool())
@@ -97,7 +97,7 @@ impl Bench {
             .unwrap()
     }
 
-    async fn take_over(&self, epoch: i64) {
+    pub(super) async fn take_over(&self, epoch: i64) {
         sqlx::query("UPDATE platform.lease SET holder = 'b', epoch = $2 WHERE name = $1")
             .bind(LEASE)
             .bind(epoch)
@@ -107,11 +107,11 @@ impl Bench {
     }
 }
 
-fn held(epoch: i64) -> Held {
+pub(super) fn held(epoch: i64) -> Held {
     Held::from([(0, epoch)])
 }
 
-fn next(facts: &Facts, change: impl FnOnce(&mut Facts)) -> Facts {
+pub(super) fn next(facts: &Facts, change: impl FnOnce(&mut Facts)) -> Facts {
     let mut facts = facts.clone();
     facts.version += 1;
     facts.routing_version += 1;
@@ -238,6 +238,43 @@ async fn a_rejected_decision_frees_the_place_and_is_made_anew() {
         .await
         .unwrap();
     assert_eq!(bench.load().await.0, 0);
+}
+
+#[tokio::test]
+async fn of_three_replicas_only_the_one_with_the_newest_lease_decides() {
+    let bench = Bench::new(2).await;
+    let replicas = ["a", "b", "c"].map(|name| bench.engine(name));
+    // Each leads once and is paused with an event in hand that it never gets through.
+    for (number, leader) in (1_u32..).zip(&replicas) {
+        bench.take_over(number.into()).await;
+        let opened = bench.opened(number.into());
+        leader
+            .round(vec![opened], &held(number.into()))
+            .await
+            .unwrap();
+    }
+    for (number, paused) in (1_u32..).zip(&replicas[..2]) {
+        let late = vec![bench.opened(u128::from(number) + 10)];
+        let refused = paused.round(late, &held(number.into())).await.unwrap_err();
+        assert!(matches!(refused, RoundError::Db(DbError::LeaseLost { .. })));
+        let refused = paused.silence(&held(number.into())).await.unwrap_err();
+        assert!(matches!(refused, RoundError::Db(DbError::LeaseLost { .. })));
+    }
+    for id in [11, 12] {
+        assert!(
+            bench.decisions(id).await.is_empty(),
+            "a late decision is none"
+        );
+    }
+    // Two got the agent's two places, by different leaders; the third ticket waits.
+    let mut owners = Vec::new();
+    for id in 1..=3 {
+        let decisions = bench.decisions(id).await;
+        assert_eq!(decisions.len(), 1);
+        owners.push(decisions[0].1);
+    }
+    assert_eq!(owners, [Some(bench.agent), Some(bench.agent), None]);
+    assert_eq!(bench.load().await.0, 2);
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Tests on the real engines: the router against a model of the ticket service.
 
 mod engine;
+mod offers;
 mod people;
+mod removal;
 mod replicas;
 mod service;
 mod support;

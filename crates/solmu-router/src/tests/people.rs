@@ -220,11 +220,7 @@ async fn client(
     runtime: &Runtime,
     agent_id: &str,
 ) -> RoutingServiceClient<tonic::transport::Channel> {
-    let caller = Caller {
-        token_id: "t".to_owned(),
-        role: Role::Agent,
-        agent_id: agent_id.parse().ok(),
-    };
+    let caller = Caller::new("t", Role::Agent, agent_id.parse().ok());
     let service = RoutingServiceServer::with_interceptor(
         service(runtime, None),
         move |mut request: Request<()>| {

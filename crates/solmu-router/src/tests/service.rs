@@ -49,7 +49,7 @@ async fn a_fresh_installation_has_a_team_and_an_agent_once() {
     assert_eq!(two.unwrap(), id);
     let service = service(&runtime, None);
     let teams = service
-        .list_teams(admin(proto::ListTeamsRequest {}))
+        .list_teams(admin(proto::ListTeamsRequest::default()))
         .await
         .unwrap();
     let teams = teams.into_inner().teams;
@@ -87,7 +87,7 @@ async fn teams_and_rules_keep_their_promises() {
         .unwrap_err();
     assert_eq!(again.code(), Code::AlreadyExists);
     let teams = service
-        .list_teams(admin(proto::ListTeamsRequest {}))
+        .list_teams(admin(proto::ListTeamsRequest::default()))
         .await
         .unwrap();
     let defaults: Vec<_> = teams
@@ -195,7 +195,7 @@ async fn roles_are_checked() {
         .await;
     assert_eq!(refused.unwrap_err().code(), Code::PermissionDenied);
     let nobody = service
-        .list_teams(tonic::Request::new(proto::ListTeamsRequest {}))
+        .list_teams(tonic::Request::new(proto::ListTeamsRequest::default()))
         .await;
     assert_eq!(nobody.unwrap_err().code(), Code::Unauthenticated);
     let away = proto::SetPresenceRequest {
@@ -311,7 +311,7 @@ async fn the_queue_drains_when_somebody_comes_online_and_when_they_can_take_more
     })
     .await;
     let agents = service
-        .list_agents(admin(proto::ListAgentsRequest {}))
+        .list_agents(admin(proto::ListAgentsRequest::default()))
         .await
         .unwrap()
         .into_inner();

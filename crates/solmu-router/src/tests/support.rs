@@ -51,17 +51,20 @@ pub(super) async fn end(runtime: &Runtime) {
 
 pub(super) fn service(runtime: &Runtime, texts: Option<Arc<dyn RoutingTexts>>) -> Service {
     let none = || Arc::from(texts::of_config(&Config::default()).unwrap());
-    Service::new(runtime, &Config::default(), texts.unwrap_or_else(none))
+    Service::new(
+        runtime,
+        &Config::default(),
+        texts.unwrap_or_else(none),
+        Arc::default(),
+    )
 }
 
 /// A request as the server hands it on.
 pub(super) fn by<T>(role: Role, agent_id: Option<AgentId>, message: T) -> Request<T> {
     let mut request = Request::new(message);
-    request.extensions_mut().insert(Caller {
-        token_id: "t".to_owned(),
-        role,
-        agent_id,
-    });
+    request
+        .extensions_mut()
+        .insert(Caller::new("t", role, agent_id));
     request
 }
 
@@ -236,7 +239,8 @@ impl Tickets {
         let ticket = world.tickets.get_mut(&id)?;
         let cause = if ticket.status() == TicketStatus::Resolved {
             Some(Cause::NotOpen)
-        } else if !ticket.assignee_id.is_empty() {
+        } else if !ticket.assignee_id.is_empty() && ticket.assignee_id != decision.previous_agent_id
+        {
             Some(Cause::AlreadyAssigned)
         } else if ticket.routing_version != decision.routing_version {
             Some(Cause::StaleTicket)
@@ -251,6 +255,9 @@ impl Tickets {
                 agent_id: decision.agent_id.clone(),
                 cause: cause.into(),
             }));
+        }
+        if let Some(load) = world.loads.get_mut(&ticket.assignee_id) {
+            load.0 -= 1;
         }
         ticket.team_id.clone_from(&decision.team_id);
         ticket.assignee_id.clone_from(&decision.agent_id);

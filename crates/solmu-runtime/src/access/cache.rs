@@ -13,9 +13,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Caller,
+    AccessConfig, Caller, Role, Visibility, expiry,
+    oidc::Oidc,
+    roster::Roster,
     store::{self, Known},
-    token::Presented,
+    token::{self, Presented},
     unauthenticated,
 };
 use crate::{api_error::ApiError, runtime::Runtime};
@@ -38,6 +40,9 @@ pub struct Access {
     pub(super) db: Db,
     pub(super) clock: SharedClock,
     pub(super) rng: SharedRng,
+    team_scoped: bool,
+    roster: Arc<Roster>,
+    oidc: Option<Arc<Oidc>>,
     cache: Arc<Mutex<Cache>>,
 }
 
@@ -52,15 +57,25 @@ impl std::fmt::Debug for Access {
 }
 
 impl Access {
-    /// Starts to check tokens and to listen for revocations.
+    /// Starts to check tokens and to listen for revocations, with the defaults: no identity provider, all see all.
     #[must_use]
     pub fn start(runtime: &Runtime) -> Self {
+        Self::start_with(runtime, &AccessConfig::default())
+    }
+
+    /// Starts to check tokens and to listen for revocations.
+    #[must_use]
+    pub fn start_with(runtime: &Runtime, config: &AccessConfig) -> Self {
         let access = Self {
             db: runtime.db.clone(),
             clock: Arc::clone(&runtime.clock),
             rng: Arc::clone(&runtime.rng),
+            team_scoped: config.team_scoped,
+            roster: Arc::new(Roster::new(config)),
+            oidc: Oidc::new(&config.oidc, Arc::clone(&runtime.clock)).map(Arc::new),
             cache: Arc::default(),
         };
+        expiry::watch(runtime);
         let listening = access.clone().listen(runtime.shutdown.stop.clone());
         runtime.spawn_background("access.listen", listening);
         access
@@ -68,6 +83,27 @@ impl Access {
 
     /// Whose token this is. UNAUTHENTICATED for what is no token, UNAVAILABLE when it cannot be checked now.
     pub async fn authenticate(&self, token: &str) -> Result<Caller, ApiError> {
+        let caller = match &self.oidc {
+            Some(oidc) if !token.starts_with(token::PREFIX) => {
+                oidc.authenticate(token, &self.roster).await?
+            }
+            _ => self.known(token).await?,
+        };
+        self.with_sight(caller).await
+    }
+
+    /// Says which tickets the caller sees.
+    async fn with_sight(&self, mut caller: Caller) -> Result<Caller, ApiError> {
+        let bound = self.team_scoped && caller.role == Role::Agent && !caller.all_teams;
+        if bound && let Some(agent) = caller.agent_id {
+            let teams = self.roster.teams(agent).await?;
+            caller.visibility = Visibility::Teams { agent, teams };
+        }
+        Ok(caller)
+    }
+
+    /// The caller of one of our own tokens.
+    async fn known(&self, token: &str) -> Result<Caller, ApiError> {
         let presented = Presented::parse(token).ok_or_else(|| unauthenticated("TOKEN_INVALID"))?;
         let known = match self.cached(presented.id) {
             Some(known) => known,
@@ -78,6 +114,10 @@ impl Access {
         };
         if !presented.matches(&known.hash) {
             return Err(unauthenticated("TOKEN_INVALID"));
+        }
+        // Said only to who has the secret.
+        if known.expire_time.is_some_and(|end| self.clock.now() >= end) {
+            return Err(unauthenticated("TOKEN_EXPIRED"));
         }
         Ok(known.caller)
     }

@@ -10,7 +10,7 @@ use solmu_proto::access::v1::{
 use tonic::{Request, Response, Status, service::Routes};
 
 use super::{
-    Access, NewToken, Role, caller,
+    Access, NewToken, Role, Scope, Scopes, caller,
     store::{self, Token},
 };
 use crate::api_error::{ApiError, Violation};
@@ -33,9 +33,13 @@ impl AccessService for Access {
         request: Request<CreateTokenRequest>,
     ) -> Result<Response<CreateTokenResponse>, Status> {
         caller(&request)?.require(&[Role::Admin])?;
-        let wanted = Wanted::parse(request.into_inner())?;
-        let new = NewToken::generate(wanted.role, wanted.agent_id, self.rng.as_ref());
         let now = self.clock.now();
+        let wanted = Wanted::parse(request.into_inner(), now)?;
+        let new = NewToken::generate(wanted.role, wanted.agent_id, self.rng.as_ref()).with_terms(
+            wanted.expire_time,
+            wanted.scopes,
+            wanted.all_teams,
+        );
         self.db
             .tx("access.create_token", |tx| {
                 let (new, name) = (new.clone(), wanted.display_name.clone());
@@ -56,6 +60,7 @@ impl AccessService for Access {
             display_name: wanted.display_name,
             create_time: now,
             revoke_time: None,
+            expire_time: new.expire_time,
         };
         let secret = new.token.expose().to_owned();
         Ok(Response::new(CreateTokenResponse {
@@ -101,10 +106,13 @@ struct Wanted {
     display_name: String,
     role: Role,
     agent_id: Option<AgentId>,
+    expire_time: Option<Timestamp>,
+    scopes: Scopes,
+    all_teams: bool,
 }
 
 impl Wanted {
-    fn parse(request: CreateTokenRequest) -> Result<Self, ApiError> {
+    fn parse(request: CreateTokenRequest, now: Timestamp) -> Result<Self, ApiError> {
         let token = request
             .token
             .ok_or_else(|| ApiError::invalid("token", "is missing"))?;
@@ -132,11 +140,31 @@ impl Wanted {
             (_, "") => {}
             (_, _) => refuse("token.agent_id", "is for role agent only".to_owned()),
         }
+        if token.all_teams && role != Some(Role::Agent) {
+            refuse("token.all_teams", "is for role agent only".to_owned());
+        }
+        if !token.scopes.is_empty() && role == Some(Role::Admin) {
+            refuse("token.scopes", "an admin's token has none".to_owned());
+        }
+        for scope in &token.scopes {
+            if let Err(error) = scope.parse::<Scope>() {
+                refuse("token.scopes", error.to_string());
+            }
+        }
+        let expire_time = token
+            .expire_time
+            .map(|at| Timestamp::new(at.seconds, at.nanos).ok());
+        if expire_time.is_some_and(|at| at.is_none_or(|at| at <= now)) {
+            refuse("token.expire_time", "must lie in the future".to_owned());
+        }
         match role {
             Some(role) if violations.is_empty() => Ok(Self {
                 display_name,
                 role,
                 agent_id,
+                expire_time: expire_time.flatten(),
+                scopes: Scopes::of_names(&token.scopes),
+                all_teams: token.all_teams,
             }),
             _ => Err(ApiError::InvalidArgument { violations }),
         }
@@ -155,6 +183,9 @@ fn to_proto(token: Token) -> proto::Token {
             .unwrap_or_default(),
         create_time: Some(time(token.create_time)),
         revoke_time: token.revoke_time.map(time),
+        expire_time: token.expire_time.map(time),
+        scopes: token.caller.scopes.names(),
+        all_teams: token.caller.all_teams,
     }
 }
 

@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use solmu_db::{Db, DbError, SqlTimestamp, ToSqlx as _};
 use solmu_domain::{clock::Clock, ids::AgentId, rng::Rng};
-use sqlx::{PgConnection, PgPool, types::Uuid};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, types::Uuid};
 
-use super::{Caller, NewToken, Role};
+use super::{Caller, NewToken, Role, Scopes};
 use crate::api_error::ApiError;
 
 /// The channel that carries the ids of tokens that changed.
@@ -16,6 +16,7 @@ pub(super) const CHANNEL: &str = "access_token";
 pub(super) struct Known {
     pub(super) caller: Caller,
     pub(super) hash: Vec<u8>,
+    pub(super) expire_time: Option<Timestamp>,
 }
 
 /// A token without its secret.
@@ -25,66 +26,121 @@ pub(super) struct Token {
     pub(super) display_name: String,
     pub(super) create_time: Timestamp,
     pub(super) revoke_time: Option<Timestamp>,
+    pub(super) expire_time: Option<Timestamp>,
 }
 
-type TokenRow = (
+type Columns = (
     String,
     String,
     String,
     Option<Uuid>,
+    Vec<u8>,
     SqlTimestamp,
     Option<SqlTimestamp>,
+    Option<SqlTimestamp>,
+    Vec<String>,
+    bool,
 );
 
-fn caller(token_id: String, role: &str, agent_id: Option<Uuid>) -> Result<Caller, DbError> {
-    // The table's check allows these three only, so this is a newer release's row.
-    let role: Role = role
-        .parse()
-        .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-    Ok(Caller {
-        token_id,
-        role,
-        agent_id: agent_id.map(AgentId::from_uuid),
-    })
+struct TokenRow {
+    id: String,
+    display_name: String,
+    role: String,
+    agent_id: Option<Uuid>,
+    hash: Vec<u8>,
+    create_time: SqlTimestamp,
+    revoke_time: Option<SqlTimestamp>,
+    expire_time: Option<SqlTimestamp>,
+    scopes: Vec<String>,
+    all_teams: bool,
 }
 
-/// A token that is not revoked.
-pub(super) async fn token_fetch(pool: &PgPool, id: &str) -> Result<Option<Known>, DbError> {
-    let row: Option<(String, Option<Uuid>, Vec<u8>)> = sqlx::query_as(
-        "SELECT role, agent_id, hash FROM access.token WHERE id = $1 AND revoke_time IS NULL",
-    )
-    .bind(id)
-    .fetch_optional(pool)
-    .await?;
-    row.map(|(role, agent_id, hash)| {
-        Ok(Known {
-            caller: caller(id.to_owned(), &role, agent_id)?,
+const COLUMNS: &str = "id, display_name, role, agent_id, hash, create_time, revoke_time, \
+    expire_time, scopes, all_teams";
+
+impl From<Columns> for TokenRow {
+    fn from(row: Columns) -> Self {
+        let (id, display_name, role, agent_id, hash, create_time, revoke_time, expire_time, ..) =
+            row;
+        Self {
+            id,
+            display_name,
+            role,
+            agent_id,
             hash,
+            create_time,
+            revoke_time,
+            expire_time,
+            scopes: row.8,
+            all_teams: row.9,
+        }
+    }
+}
+
+impl TokenRow {
+    fn caller(&self) -> Result<Caller, DbError> {
+        // The table's check allows these three only, so this is a newer release's row.
+        let role: Role = self
+            .role
+            .parse()
+            .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        let agent_id = self.agent_id.map(AgentId::from_uuid);
+        let mut caller = Caller::new(&self.id, role, agent_id);
+        caller.scopes = Scopes::of_names(&self.scopes);
+        caller.all_teams = self.all_teams;
+        Ok(caller)
+    }
+}
+
+/// A token that is not revoked. One that has expired is still found, so that its owner hears why it is refused.
+pub(super) async fn token_fetch(pool: &PgPool, id: &str) -> Result<Option<Known>, DbError> {
+    let query = format!("SELECT {COLUMNS} FROM access.token WHERE id = $1 AND revoke_time IS NULL");
+    let row: Option<Columns> = sqlx::query_as(AssertSqlSafe(query))
+        .bind(id)
+        .fetch_optional(pool)
+        .await?;
+    row.map(TokenRow::from)
+        .map(|row| {
+            Ok(Known {
+                caller: row.caller()?,
+                hash: row.hash,
+                expire_time: row.expire_time.map(SqlTimestamp::to_jiff),
+            })
         })
-    })
-    .transpose()
+        .transpose()
 }
 
 /// All tokens, oldest first.
 pub(super) async fn token_list(pool: &PgPool) -> Result<Vec<Token>, DbError> {
-    let rows: Vec<TokenRow> = sqlx::query_as(
-        "SELECT id, display_name, role, agent_id, create_time, revoke_time
-         FROM access.token ORDER BY create_time, id",
-    )
-    .fetch_all(pool)
-    .await?;
-    rows.into_iter()
-        .map(
-            |(id, display_name, role, agent_id, create_time, revoke_time)| {
-                Ok(Token {
-                    caller: caller(id, &role, agent_id)?,
-                    display_name,
-                    create_time: create_time.to_jiff(),
-                    revoke_time: revoke_time.map(SqlTimestamp::to_jiff),
-                })
-            },
-        )
-        .collect()
+    let query = format!("SELECT {COLUMNS} FROM access.token ORDER BY create_time, id");
+    let rows: Vec<Columns> = sqlx::query_as(AssertSqlSafe(query)).fetch_all(pool).await?;
+    let tokens = rows.into_iter().map(TokenRow::from).map(|row| {
+        Ok(Token {
+            caller: row.caller()?,
+            display_name: row.display_name,
+            create_time: row.create_time.to_jiff(),
+            revoke_time: row.revoke_time.map(SqlTimestamp::to_jiff),
+            expire_time: row.expire_time.map(SqlTimestamp::to_jiff),
+        })
+    });
+    tokens.collect()
+}
+
+/// Tokens that work at `now` and will not any more at `until`.
+pub(super) async fn token_count_expiring(
+    pool: &PgPool,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<i64, DbError> {
+    let count = sqlx::query_scalar(
+        "SELECT count(*) FROM access.token
+         WHERE revoke_time IS NULL AND expire_time > $1 AND expire_time <= $2",
+    );
+    Ok(count
+        .bind(now.to_sqlx())
+        .bind(until.to_sqlx())
+        .fetch_one(pool)
+        .await?)
 }
 
 /// Stores a new token.
@@ -95,8 +151,9 @@ pub(super) async fn token_insert(
     now: Timestamp,
 ) -> Result<(), DbError> {
     sqlx::query(
-        "INSERT INTO access.token (id, display_name, role, agent_id, hash, create_time)
-         VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO access.token
+             (id, display_name, role, agent_id, hash, create_time, expire_time, scopes, all_teams)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(&new.caller.token_id)
     .bind(display_name)
@@ -104,21 +161,25 @@ pub(super) async fn token_insert(
     .bind(new.caller.agent_id.map(AgentId::as_uuid))
     .bind(new.hash.as_slice())
     .bind(now.to_sqlx())
+    .bind(new.expire_time.map(solmu_db::ToSqlx::to_sqlx))
+    .bind(new.caller.scopes.names())
+    .bind(new.caller.all_teams)
     .execute(tx)
     .await?;
     Ok(())
 }
 
-/// Revokes a token and tells every process. A second call changes nothing. The last admin token stays: without it
-/// nobody could make another.
+/// Revokes a token and tells every process. A second call changes nothing. The last admin token that does not expire
+/// stays: without it nobody could make another.
 pub(super) async fn token_revoke(
     tx: &mut PgConnection,
     id: &str,
     now: Timestamp,
 ) -> Result<(), ApiError> {
     admin_lock(tx).await?;
-    let row: Option<(String, bool)> = sqlx::query_as(
-        "SELECT role, revoke_time IS NOT NULL FROM access.token WHERE id = $1 FOR UPDATE",
+    let row: Option<(bool, bool)> = sqlx::query_as(
+        "SELECT role = 'admin' AND expire_time IS NULL, revoke_time IS NOT NULL
+         FROM access.token WHERE id = $1 FOR UPDATE",
     )
     .bind(id)
     .fetch_optional(&mut *tx)
@@ -127,7 +188,7 @@ pub(super) async fn token_revoke(
     match row {
         None => return Err(ApiError::not_found("token", id)),
         Some((_, true)) => return Ok(()),
-        Some((role, false)) if role == Role::Admin.as_str() && admin_count(tx).await? < 2 => {
+        Some((true, false)) if lasting_admin_count(tx).await? < 2 => {
             return Err(ApiError::FailedPrecondition {
                 reason: "LAST_ADMIN_TOKEN",
                 message: "the last admin token cannot be revoked: make another one first"
@@ -164,7 +225,7 @@ pub async fn bootstrap(
             let new = new.clone();
             Box::pin(async move {
                 admin_lock(tx).await?;
-                if admin_count(tx).await? > 0 {
+                if lasting_admin_count(tx).await? > 0 {
                     return Ok::<_, DbError>(false);
                 }
                 token_insert(tx, &new, "first admin", now).await?;
@@ -202,9 +263,11 @@ async fn admin_lock(tx: &mut PgConnection) -> Result<(), DbError> {
     Ok(())
 }
 
-async fn admin_count(tx: &mut PgConnection) -> Result<i64, DbError> {
+/// Admin tokens that will go on working.
+async fn lasting_admin_count(tx: &mut PgConnection) -> Result<i64, DbError> {
     let count = sqlx::query_scalar(
-        "SELECT count(*) FROM access.token WHERE role = 'admin' AND revoke_time IS NULL",
+        "SELECT count(*) FROM access.token
+         WHERE role = 'admin' AND revoke_time IS NULL AND expire_time IS NULL",
     );
     Ok(count.fetch_one(tx).await?)
 }

@@ -1,5 +1,7 @@
 //! Tokens on the real database.
 
+use jiff::SignedDuration;
+use solmu_domain::clock::Clock as _;
 use solmu_testkit::{Harness, wait_for};
 use tonic::Code;
 
@@ -145,4 +147,62 @@ async fn the_last_admin_token_stays() {
         code(revoke(&access, "aaaaaaaa").await.unwrap_err()),
         Code::NotFound
     );
+}
+
+#[tokio::test]
+async fn an_expired_token_says_so_to_its_owner_only() {
+    let harness = Harness::new().await;
+    let runtime = runtime(&harness, "one");
+    let now = harness.clock.now();
+    let new = NewToken::generate(Role::Service, None, runtime.rng.as_ref()).with_terms(
+        Some(now + SignedDuration::from_hours(24)),
+        Scopes::Only(vec![Scope::TicketsRead]),
+        false,
+    );
+    let mut connection = runtime.db.pool().acquire().await.unwrap();
+    store::token_insert(&mut connection, &new, "test", now)
+        .await
+        .unwrap();
+    drop(connection);
+    let access = Access::start(&runtime);
+    let caller = access.authenticate(new.token.expose()).await.unwrap();
+    assert!(caller.scopes().allow(Scope::TicketsRead));
+    assert!(!caller.scopes().allow(Scope::TicketsWrite));
+    wait_for("the metric counts it", || async {
+        let text = runtime.metrics.encode();
+        let mut lines = text.lines();
+        lines.any(|line| line.starts_with("solmu_access_tokens_expiring") && line.contains(" 1"))
+    })
+    .await;
+
+    harness.clock.advance(SignedDuration::from_hours(24));
+    let error = access.authenticate(new.token.expose()).await.unwrap_err();
+    assert!(error.to_string().contains("has expired"), "{error}");
+    let mut wrong = new.token.expose().to_owned();
+    let last = if wrong.ends_with('A') { 'E' } else { 'A' };
+    wrong.pop();
+    wrong.push(last);
+    let error = access.authenticate(&wrong).await.unwrap_err();
+    assert!(!error.to_string().contains("expired"), "{error}");
+}
+
+#[tokio::test]
+async fn an_admin_token_that_expires_is_no_last_one() {
+    let harness = Harness::new().await;
+    let access = Access::start(&runtime(&harness, "one"));
+    let first = make(&access, Role::Admin, None).await;
+    let now = harness.clock.now();
+    let short = NewToken::generate(Role::Admin, None, access.rng.as_ref()).with_terms(
+        Some(now + SignedDuration::from_hours(1)),
+        Scopes::Unrestricted,
+        false,
+    );
+    let mut connection = access.db.pool().acquire().await.unwrap();
+    store::token_insert(&mut connection, &short, "short", now)
+        .await
+        .unwrap();
+    drop(connection);
+    let error = revoke(&access, &first.caller.token_id).await.unwrap_err();
+    assert_eq!(code(error), Code::FailedPrecondition);
+    revoke(&access, &short.caller.token_id).await.unwrap();
 }

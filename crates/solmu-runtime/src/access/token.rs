@@ -1,14 +1,16 @@
 //! The form of tokens.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use solmu_domain::{rng::Rng, signed::base32};
 use subtle::ConstantTimeEq as _;
 
-use super::{Caller, Role};
+use super::{Caller, Role, Scopes};
 use crate::config::Secret;
 
-const PREFIX: &str = "solmu_";
+/// What begins every token of ours.
+pub(super) const PREFIX: &str = "solmu_";
 /// Characters of the id: 5 random bytes in base32.
 const ID_CHARS: usize = 8;
 /// Characters of the secret: 32 random bytes in base64url without padding.
@@ -55,9 +57,24 @@ pub struct NewToken {
     /// The whole token, `solmu_...`, to be shown once.
     pub token: Secret,
     pub(super) hash: Hash,
+    pub(super) expire_time: Option<Timestamp>,
 }
 
 impl NewToken {
+    /// The same token with an end and with less than its role may.
+    #[must_use]
+    pub(super) fn with_terms(
+        mut self,
+        expire_time: Option<Timestamp>,
+        scopes: Scopes,
+        all_teams: bool,
+    ) -> Self {
+        self.expire_time = expire_time;
+        self.caller.scopes = scopes;
+        self.caller.all_teams = all_teams;
+        self
+    }
+
     /// Draws id and secret.
     pub(super) fn generate(
         role: Role,
@@ -71,11 +88,8 @@ impl NewToken {
         Self {
             token: Secret::new(format!("{PREFIX}{token_id}_{secret}")),
             hash: hash(&secret),
-            caller: Caller {
-                token_id,
-                role,
-                agent_id,
-            },
+            caller: Caller::new(token_id, role, agent_id),
+            expire_time: None,
         }
     }
 }

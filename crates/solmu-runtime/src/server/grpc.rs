@@ -27,7 +27,11 @@ use tracing::Instrument as _;
 
 use super::{Limits, ServeError, bind, methods::Methods, too_many_calls};
 use crate::{
-    access::{Access, unauthenticated},
+    access::{
+        Access,
+        permissions::{self, Row},
+        unauthenticated,
+    },
     api_error::ApiError,
     runtime::Runtime,
     settings::ServerConfig,
@@ -160,8 +164,10 @@ impl Drop for Measure {
     fn drop(&mut self) {
         let code = code_name(self.code);
         self.span.record("rpc.status_code", code);
-        self.duration
-            .observe([self.method, code], self.started.elapsed().as_secs_f64());
+        let took = self.started.elapsed().as_secs_f64();
+        // Inside of the span: a slow bucket names its trace.
+        self.span
+            .in_scope(|| self.duration.observe([self.method, code], took));
     }
 }
 
@@ -173,6 +179,7 @@ async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Respons
     {
         return next.run(request).await;
     }
+    let row = permissions::of_path(request.uri().path());
     let span = tracing::info_span!(
         "rpc.server",
         otel.name = method,
@@ -193,12 +200,12 @@ async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Respons
         duration: gate.duration.clone(),
         span: span.clone(),
     };
-    let response = match checked(&gate, request, next, &span)
+    let response = match checked(&gate, row, request, next, &span)
         .instrument(span.clone())
         .await
     {
         Ok(response) => response,
-        Err(error) => span.in_scope(|| Status::from(error)).into_http(),
+        Err(status) => status.into_http(),
     };
     measure.code =
         Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
@@ -207,23 +214,39 @@ async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Respons
 
 async fn checked(
     gate: &Gate,
+    row: Option<&'static Row>,
     mut request: Request,
     next: Next,
     span: &tracing::Span,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Status> {
     let Ok(_permit) = gate.limits.calls.try_acquire() else {
-        return Err(too_many_calls());
+        return Err(too_many_calls().into());
     };
     let token = bearer(request.headers()).ok_or_else(|| unauthenticated("TOKEN_MISSING"))?;
     let caller = gate.access.authenticate(token).await?;
     span.record("caller.token_id", caller.token_id.as_str());
+    let caller = match row {
+        Some(row) => caller.allowed_by(row)?,
+        None if gate.methods.name(request.uri().path()) == Methods::OTHER => {
+            return Err(Status::unimplemented("there is no such method"));
+        }
+        None => return Err(no_rule().into()),
+    };
     request.extensions_mut().insert(caller);
     let limit = wanted_timeout(request.headers()).map_or(gate.limits.timeout, |wanted| {
         wanted.min(gate.limits.timeout)
     });
     tokio::time::timeout(limit, next.run(request))
         .await
-        .map_err(|_| ApiError::DeadlineExceeded)
+        .map_err(|_| ApiError::DeadlineExceeded.into())
+}
+
+/// A method of ours that the permission table forgot is for nobody.
+fn no_rule() -> ApiError {
+    ApiError::PermissionDenied {
+        reason: "NO_RULE",
+        message: "no rule says who may call this method".to_owned(),
+    }
 }
 
 /// The token of `authorization: Bearer <token>` (RFC 6750; the scheme in any case).

@@ -14,6 +14,9 @@ pub(super) struct Methods {
 }
 
 impl Methods {
+    /// The name of all that is no method of ours.
+    pub(super) const OTHER: &str = "other";
+
     /// Those of `descriptors`, an encoded descriptor set; what does not decode has none.
     pub(super) fn of(descriptors: &[u8]) -> Self {
         let set = FileDescriptorSet::decode(descriptors).unwrap_or_default();
@@ -33,7 +36,7 @@ impl Methods {
 
     /// The name for the path of a call.
     pub(super) fn name(&self, path: &str) -> &'static str {
-        self.names.get(path).copied().unwrap_or("other")
+        self.names.get(path).copied().unwrap_or(Self::OTHER)
     }
 
     /// Every service.

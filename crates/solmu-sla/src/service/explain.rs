@@ -9,7 +9,7 @@ use solmu_domain::{
     sla::{
         ChangeKind, ClockChange, ClockEvent, ClockEventKind, ClockState, ExplainedStep,
         Explanation, Instant, InstantKind, Metric, MetricReport, Segment, SegmentKind, Step,
-        explain, sort_events,
+        explain,
     },
 };
 use solmu_proto::sla::v1 as proto;
@@ -17,8 +17,12 @@ use solmu_runtime::ApiError;
 
 use super::SlaServer;
 use crate::{
-    catalogue::Catalogue, changes::proto_metric, policy_set::PolicySet, store::clocks,
-    tracked::Promise, wanted::id_in,
+    catalogue::Catalogue,
+    changes::proto_metric,
+    policy_set::PolicySet,
+    store::clocks,
+    tracked::{Promise, in_order},
+    wanted::id_in,
 };
 
 /// Events that are explained at most, the newest.
@@ -52,10 +56,7 @@ fn answer(
     now: Timestamp,
 ) -> Result<proto::ExplainTicketResponse, crate::error::FoldError> {
     let terms = catalogue.terms(&promise.policies)?;
-    for event in &mut history {
-        event.at = event.at.max(promise.start.at);
-    }
-    sort_events(&mut history);
+    in_order(&promise.start, &mut history);
     let explained = explain(&promise.start, &history, &terms, now)?;
     // The stored clocks know more where a timer has noted what the history does not hold.
     let report = promise.clocks.report(now, &terms)?;
@@ -173,6 +174,8 @@ fn event_words(kind: &ClockEventKind) -> (&'static str, String) {
         ClockEventKind::Team { to } => ("team", to.clone().unwrap_or_default()),
         ClockEventKind::Absorbed { .. } => ("absorbed", String::new()),
         ClockEventKind::Merged => ("merged", String::new()),
+        ClockEventKind::Unmerged => ("unmerged", String::new()),
+        ClockEventKind::Unabsorbed { .. } => ("unabsorbed", String::new()),
         ClockEventKind::Tick => ("tick", String::new()),
     }
 }

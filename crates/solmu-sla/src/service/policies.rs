@@ -28,7 +28,11 @@ impl SlaServer {
         self.db
             .tx("sla.create_policy", |tx| {
                 let row = row.clone();
-                Box::pin(async move { policy_write(tx, &row, now).await })
+                Box::pin(async move {
+                    policy_write(tx, &row, now).await?;
+                    // It may be the first that holds for tickets that are open already.
+                    edit_begin(tx, &row, now).await
+                })
             })
             .await?;
         tracing::info!(policy.id = %row.key.id, "policy created");

@@ -14,13 +14,14 @@ use uuid::Uuid;
 use crate::{
     policy_set::{PolicyKey, PolicySet},
     tracked::{Announced, Decided, Promise, Tracked},
+    unpromised::Unpromised,
 };
 
 macro_rules! columns {
     () => {
         "ticket_id, ticket_version, policy_id, policy_version, policies, opening, state, announced, channel, \
          first_response_due, next_response_due, resolution_due, periodic_update_due, agent_work_due, \
-         ownership_due, breached"
+         ownership_due, breached, unpromised"
     };
 }
 
@@ -41,6 +42,7 @@ struct ClockRow {
     agent_work_due: Option<SqlTimestamp>,
     ownership_due: Option<SqlTimestamp>,
     breached: bool,
+    unpromised: Option<Json<Unpromised>>,
 }
 solmu_db::from_row!(ClockRow {
     ticket_id,
@@ -58,7 +60,8 @@ solmu_db::from_row!(ClockRow {
     periodic_update_due,
     agent_work_due,
     ownership_due,
-    breached
+    breached,
+    unpromised
 });
 
 impl From<ClockRow> for Tracked {
@@ -87,6 +90,7 @@ impl From<ClockRow> for Tracked {
             ticket: TicketId::from_uuid(row.ticket_id),
             version: row.ticket_version,
             promise,
+            unpromised: row.unpromised.map(|Json(kept)| Box::new(kept)),
             channel: row.channel,
             booked: booked.unwrap_or_default(),
             decided: Decided {
@@ -209,17 +213,18 @@ pub(crate) async fn clock_upsert(
         "INSERT INTO sla.ticket_clock
             (ticket_id, ticket_version, policy_id, policy_version, policies, opening, state, announced,
              first_response_due, next_response_due, resolution_due, periodic_update_due, agent_work_due, ownership_due,
-             breached, wake_at, open, channel, updated_at)
+             breached, wake_at, open, channel, unpromised, updated_at)
          SELECT ticket_id, ticket_version, policy_id, policy_version,
                 CASE WHEN policies = '' THEN '{}' ELSE string_to_array(policies, '+') END, opening, state, announced,
                 first_response_due, next_response_due, resolution_due, periodic_update_due, agent_work_due,
-                ownership_due, breached, wake_at, open, channel, $19
+                ownership_due, breached, wake_at, open, channel, unpromised, $19
          FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::integer[], $5::text[], $6::jsonb[], $7::jsonb[],
              $8::jsonb[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
-             $13::timestamptz[], $14::timestamptz[], $15::boolean[], $16::timestamptz[], $17::boolean[], $18::text[])
+             $13::timestamptz[], $14::timestamptz[], $15::boolean[], $16::timestamptz[], $17::boolean[], $18::text[],
+             $20::jsonb[])
              AS row (ticket_id, ticket_version, policy_id, policy_version, policies, opening, state, announced,
                 first_response_due, next_response_due, resolution_due, periodic_update_due, agent_work_due,
-                ownership_due, breached, wake_at, open, channel)
+                ownership_due, breached, wake_at, open, channel, unpromised)
          ON CONFLICT (ticket_id) DO UPDATE SET
             ticket_version = excluded.ticket_version, policy_id = excluded.policy_id,
             policy_version = excluded.policy_version, policies = excluded.policies, opening = excluded.opening,
@@ -227,7 +232,8 @@ pub(crate) async fn clock_upsert(
             next_response_due = excluded.next_response_due, resolution_due = excluded.resolution_due,
             periodic_update_due = excluded.periodic_update_due, agent_work_due = excluded.agent_work_due,
             ownership_due = excluded.ownership_due, breached = excluded.breached, wake_at = excluded.wake_at,
-            open = excluded.open, channel = excluded.channel, updated_at = excluded.updated_at",
+            open = excluded.open, channel = excluded.channel, unpromised = excluded.unpromised,
+            updated_at = excluded.updated_at",
     )
     .bind(tracked().map(|it| it.ticket.as_uuid()).collect::<Vec<_>>())
     .bind(tracked().map(|it| it.version).collect::<Vec<_>>())
@@ -245,9 +251,10 @@ pub(crate) async fn clock_upsert(
     .bind(due(|due| due.ownership_due))
     .bind(tracked().map(|it| it.decided.breached).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, wake)| wake.map(Timestamp::to_sqlx)).collect::<Vec<_>>())
-    .bind(promises().map(|it| it.is_some_and(|it| !it.clocks.status().is_done())).collect::<Vec<_>>())
+    .bind(tracked().map(Tracked::is_open).collect::<Vec<_>>())
     .bind(tracked().map(|it| it.channel.as_str()).collect::<Vec<_>>())
     .bind(now.to_sqlx())
+    .bind(tracked().map(|it| Some(Json(it.unpromised.as_ref()?))).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())

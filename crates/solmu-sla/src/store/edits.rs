@@ -47,7 +47,7 @@ pub(crate) async fn edit_next(tx: &mut PgConnection) -> Result<Option<EditRow>, 
     }))
 }
 
-/// The next open tickets that have one of those versions of a policy.
+/// The next open tickets that have one of those versions of a policy, or none at all.
 pub(crate) async fn edit_tickets(
     tx: &mut PgConnection,
     edit: &EditRow,
@@ -57,7 +57,7 @@ pub(crate) async fn edit_tickets(
     // Rows of the release before have no list of keys.
     let ids: Vec<Uuid> = sqlx::query_scalar(
         "SELECT ticket_id FROM sla.ticket_clock
-         WHERE ticket_id > $1 AND open AND (policies && $2 OR (policy_id = $3 AND policies = '{}'))
+         WHERE ticket_id > $1 AND open AND (policies && $2 OR (policy_id = $3 AND policies = '{}') OR unpromised IS NOT NULL)
          ORDER BY ticket_id LIMIT $4",
     )
     .bind(edit.after)

@@ -3,8 +3,10 @@
 mod api;
 mod clocks;
 mod escalations;
+mod later;
 mod load;
 mod manage;
 mod moves;
 mod support;
 mod timers;
+mod webhooks;

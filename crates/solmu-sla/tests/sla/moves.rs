@@ -18,7 +18,7 @@ use crate::support::{Node, Ticket, breaches, decided_after, last_decision, minut
 const TEAM: &str = "0198c5d2-7a10-7bb2-8e4f-0242ac120002";
 const HOUR: i32 = 3_600;
 
-async fn calendar(node: &Node, definition: &str) -> Calendar {
+pub(crate) async fn calendar(node: &Node, definition: &str) -> Calendar {
     let calendar = Some(Calendar {
         display_name: "Hours".to_owned(),
         definition_json: definition.to_owned(),
@@ -31,7 +31,7 @@ async fn calendar(node: &Node, definition: &str) -> Calendar {
     made.expect("it is valid").into_inner()
 }
 
-fn target(first_response_seconds: i32, resolution_seconds: i32) -> Vec<Target> {
+pub(crate) fn target(first_response_seconds: i32, resolution_seconds: i32) -> Vec<Target> {
     vec![Target {
         priority: "*".to_owned(),
         first_response_seconds,
@@ -40,7 +40,7 @@ fn target(first_response_seconds: i32, resolution_seconds: i32) -> Vec<Target> {
     }]
 }
 
-async fn create(node: &Node, policy: Policy) -> Policy {
+pub(crate) async fn create(node: &Node, policy: Policy) -> Policy {
     let mut admin = node.client(Role::Admin);
     let policy = Some(Policy {
         display_name: "Policy".to_owned(),
@@ -50,7 +50,7 @@ async fn create(node: &Node, policy: Policy) -> Policy {
     made.expect("it is valid").into_inner()
 }
 
-async fn due_first(harness: &Harness, ticket: &Ticket, at: Timestamp) {
+pub(crate) async fn due_first(harness: &Harness, ticket: &Ticket, at: Timestamp) {
     wait_for(&format!("the first response due at {at}"), || async {
         let decided = last_decision(harness, ticket).await;
         decided.is_some_and(|it| it.first_response_due_time == Some(to_proto_time(at)))
@@ -58,7 +58,7 @@ async fn due_first(harness: &Harness, ticket: &Ticket, at: Timestamp) {
     .await;
 }
 
-const ALWAYS: &str = r#"{"always_open": true}"#;
+pub(crate) const ALWAYS: &str = r#"{"always_open": true}"#;
 
 #[tokio::test]
 async fn a_tag_brings_another_policy() {

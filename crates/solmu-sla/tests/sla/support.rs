@@ -17,7 +17,7 @@ use solmu_proto::{
     },
     ticket::v1::{
         FieldChange, MessageFact, TicketAssigned, TicketChanged, TicketMerged, TicketMessageAdded,
-        TicketOpened, TicketState,
+        TicketOpened, TicketState, TicketUnmerged,
     },
     types::v1::{Actor, AutomaticClass, Channel, Priority, TicketStatus, actor},
 };
@@ -48,6 +48,16 @@ impl Node {
     }
 
     pub(crate) async fn start_with(harness: &Harness, name: &str, clock: SharedClock) -> Self {
+        Self::configured(harness, name, clock, Config::default()).await
+    }
+
+    pub(crate) async fn configured(
+        harness: &Harness,
+        name: &str,
+        clock: SharedClock,
+        settings: Config,
+    ) -> Self {
+        keep_what_is_told(harness).await;
         let tokio = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -69,7 +79,7 @@ impl Node {
                 instance: name,
                 secrets: Keyring::new([("a".to_owned(), vec![7; 32])]).expect("a good key"),
             });
-            let Parts { grpc, .. } = solmu_sla::start(&runtime, Config::default())
+            let Parts { grpc, .. } = solmu_sla::start(&runtime, settings)
                 .await
                 .expect("it starts");
             (runtime, grpc.expect("it has a service"))
@@ -108,11 +118,7 @@ impl Node {
         &self,
         role: Role,
     ) -> SlaServiceClient<InterceptedService<Routes, impl Interceptor + use<>>> {
-        let caller = Caller {
-            token_id: "test".to_owned(),
-            role,
-            agent_id: None,
-        };
+        let caller = Caller::new("test", role, None);
         let with_caller = move |mut request: tonic::Request<()>| {
             request.extensions_mut().insert(caller.clone());
             Ok(request)
@@ -237,7 +243,25 @@ impl Ticket {
         self.event(at, &body)
     }
 
-    fn changed(&mut self, at: Timestamp, field: &str) -> Event {
+    /// The other ticket stands for itself again.
+    pub(crate) fn unmerged(&mut self, at: Timestamp, source: &Self) -> Event {
+        self.state.version += 1;
+        let body = TicketUnmerged {
+            ticket: Some(self.state.clone()),
+            source_ticket_id: source.id(),
+            unmerge_time: Some(to_proto_time(at)),
+            ..TicketUnmerged::default()
+        };
+        self.event(at, &body)
+    }
+
+    /// What it is about.
+    pub(crate) fn category(&mut self, at: Timestamp, category: &str) -> Event {
+        category.clone_into(&mut self.state.category);
+        self.changed(at, "category")
+    }
+
+    pub(crate) fn changed(&mut self, at: Timestamp, field: &str) -> Event {
         self.state.version += 1;
         let body = TicketChanged {
             ticket: Some(self.state.clone()),
@@ -289,9 +313,28 @@ pub(crate) enum Told {
     Escalated(SlaEscalated),
 }
 
-/// Everything in the outbox; the relay keeps what it has sent for longer than a test lasts.
+/// The relay forgets what it has sent by the clock of the test, which jumps by days: what goes into the outbox is kept
+/// beside it.
+async fn keep_what_is_told(harness: &Harness) {
+    const KEEP: [&str; 3] = [
+        "CREATE TABLE IF NOT EXISTS sla.told (id bigint PRIMARY KEY, event bytea NOT NULL)",
+        "CREATE OR REPLACE FUNCTION sla.keep_told() RETURNS trigger LANGUAGE plpgsql AS
+         'BEGIN INSERT INTO sla.told VALUES (NEW.id, NEW.event); RETURN NULL; END'",
+        "CREATE OR REPLACE TRIGGER told AFTER INSERT ON sla.outbox FOR EACH ROW EXECUTE FUNCTION sla.keep_told()",
+    ];
+    let mut tx = harness.db.pool().begin().await.expect("a connection");
+    // Nodes of one test may start at the same time.
+    let lock = "SELECT pg_advisory_xact_lock(1)";
+    for statement in [lock].into_iter().chain(KEEP) {
+        let done = sqlx::query(statement).execute(&mut *tx).await;
+        done.expect("a good statement");
+    }
+    tx.commit().await.expect("it is written");
+}
+
+/// Everything that was told, in the order of the outbox.
 pub(crate) async fn told(harness: &Harness) -> Vec<Told> {
-    let rows: Vec<Vec<u8>> = sqlx::query_scalar("SELECT event FROM sla.outbox ORDER BY id")
+    let rows: Vec<Vec<u8>> = sqlx::query_scalar("SELECT event FROM sla.told ORDER BY id")
         .fetch_all(harness.db.pool())
         .await
         .expect("a good query");

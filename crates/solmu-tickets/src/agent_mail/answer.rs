@@ -114,17 +114,29 @@ async fn envelope(
         && named.any(|it| it.address.trim().eq_ignore_ascii_case(to))
     {
         // An illegal move leaves the status.
-        drop(move_status(
-            ticket,
-            Some(Status::WaitingOnCustomer),
-            work.now,
-            config,
-        ));
+        drop(
+            move_status(
+                tx,
+                ticket,
+                Some(Status::WaitingOnCustomer),
+                work.now,
+                config,
+            )
+            .await,
+        );
         return Ok(Err(
             "the agent wrote to the customer directly: not sent again".to_owned(),
         ));
     }
-    match move_status(ticket, Some(Status::WaitingOnCustomer), work.now, config) {
+    match move_status(
+        tx,
+        ticket,
+        Some(Status::WaitingOnCustomer),
+        work.now,
+        config,
+    )
+    .await
+    {
         Ok(()) => Ok(Ok(envelope)),
         Err(error) => Ok(Err(format!("not sent to the customer: {error}"))),
     }

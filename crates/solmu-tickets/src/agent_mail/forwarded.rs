@@ -1,11 +1,11 @@
-//! Finds the mail that another one forwards in its text.
+//! Finds the mail that another one forwards, as a file or in its text.
 //!
 //! Mail clients put the header of a forwarded mail into the text, as lines of their user's language. The topmost such
 //! block counts: below it may stand what that mail quoted itself. A block is a line that names a sender with an address
 //! and, right after it, another line of a header; a sentence that begins with "From:" is none.
 
 use solmu_domain::contact::EmailAddress;
-use solmu_proto::types::v1::Mailbox;
+use solmu_proto::{inbound::v1::AttachedMail, types::v1::Mailbox};
 
 /// "From" in the languages of the big clients.
 const FROM: [&str; 5] = ["from", "lähettäjä", "från", "von", "de"];
@@ -54,6 +54,21 @@ pub(crate) struct Forwarded {
 }
 
 impl Forwarded {
+    /// The mail that is attached to one with this subject; `None` without a usable sender.
+    pub(crate) fn attached(mail: &AttachedMail, around: &str) -> Option<Self> {
+        let from = mail.from.as_ref()?;
+        let address = EmailAddress::parse(&from.address).ok()?;
+        let subject = [&mail.subject, around].map(without_prefix);
+        Some(Self {
+            from: Mailbox {
+                name: from.name.trim().to_owned(),
+                address: address.as_str().to_owned(),
+            },
+            subject: subject.into_iter().find(|it| !it.is_empty())?.to_owned(),
+            text: mail.text.trim().to_owned(),
+        })
+    }
+
     /// The mail that a mail with this subject and text forwards.
     pub(crate) fn find(subject: &str, text: &str) -> Option<Self> {
         let lines: Vec<&str> = text.lines().collect();

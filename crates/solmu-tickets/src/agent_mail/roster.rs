@@ -70,7 +70,7 @@ async fn refresh(context: &Context, config: &AgentMail) -> Result<(), RosterErro
         .timeout(PATIENCE);
     let mut client =
         RoutingServiceClient::new(endpoint.connect_lazy()).max_decoding_message_size(MAX_ANSWER);
-    let mut request = Request::new(ListAgentsRequest {});
+    let mut request = Request::new(ListAgentsRequest::default());
     let token = config.roster_token.expose();
     if !token.is_empty()
         && let Ok(mut value) = MetadataValue::try_from(format!("Bearer {token}"))

@@ -40,7 +40,10 @@ impl Start {
         {
             return Some(Self::Written(customer));
         }
-        let forwarded = Forwarded::find(&mail.subject, &mail.text)?;
+        let attached = mail.attached_mail.as_ref();
+        let forwarded = attached
+            .and_then(|it| Forwarded::attached(it, &mail.subject))
+            .or_else(|| Forwarded::find(&mail.subject, &mail.text))?;
         (!ours.has(&forwarded.from.address)).then_some(Self::Forwarded(forwarded))
     }
 }
@@ -97,7 +100,10 @@ impl Ours<'_> {
 
 #[cfg(test)]
 mod tests {
-    use solmu_proto::types::v1::{AutomaticClass, Channel};
+    use solmu_proto::{
+        inbound::v1::AttachedMail,
+        types::v1::{AutomaticClass, Channel},
+    };
 
     use super::*;
     use crate::AgentMail;
@@ -137,6 +143,15 @@ mod tests {
         assert_eq!(of(&mail), None);
         mail.text = "FYI\n\n---------- Forwarded message ---------\nFrom: N <aino@c.example>\nDate: Mon\n\nHelp".to_owned();
         assert!(matches!(of(&mail), Some(Start::Forwarded(it)) if it.text == "Help"));
+        mail.attached_mail = Some(AttachedMail {
+            from: Some(mailbox("Paivi@C.example")),
+            subject: "Fwd: Broken".to_owned(),
+            text: "It is broken.\n".to_owned(),
+        });
+        assert!(
+            matches!(of(&mail), Some(Start::Forwarded(it)) if it.from == mailbox("paivi@c.example")
+                && it.subject == "Broken" && it.text == "It is broken.")
+        );
         mail.delivered_to = vec!["support@desk.example".to_owned()];
         mail.cc.clear();
         assert_eq!(of(&mail), None, "only where agents start tickets");

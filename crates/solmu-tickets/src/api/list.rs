@@ -1,119 +1,181 @@
 //! Reading tickets and messages: by urgency, by filter, by page.
 
-use solmu_conditions::{Field, FieldType, FilterError, Schema};
 use solmu_db::{SqlTimestamp, ToSqlx as _};
-use solmu_domain::ticket::{Priority, Status};
 use solmu_proto::{
     ticket::v1 as proto,
     types::v1::{Actor, actor::Kind},
 };
-use solmu_runtime::{ApiError, api_error::Violation};
+use solmu_runtime::{ApiError, access::Caller};
 use sqlx::{PgPool, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::page;
 use crate::{
+    context::Context,
     file::attachments_from_json,
     model::{COLUMNS, Row, Ticket},
+    search::{Selection, Written},
+    views,
 };
 
-/// Fields of the filter of `ListTickets`.
-pub(crate) fn schema() -> Schema {
-    Schema::new()
-        .with(Field::one_of("status", Status::ALL.map(Status::name)).column("ticket.status"))
-        .with(Field::ordered("priority", Priority::ALL.map(Priority::name)).column("ticket.priority"))
-        .with(Field::new("number", FieldType::Integer).column("ticket.number"))
-        .with(Field::new("subject", FieldType::Text).column("ticket.subject"))
-        .with(Field::new("account", FieldType::Keyword).column("ticket.account"))
-        .with(Field::new("recipient", FieldType::Keyword).column("ticket.recipient"))
-        .with(Field::new("language", FieldType::Keyword).column("ticket.language"))
-        .with(Field::new("channel", FieldType::Keyword).column(
-            "(CASE ticket.channel WHEN 1 THEN 'email' WHEN 2 THEN 'chat' WHEN 3 THEN 'form' WHEN 4 THEN 'whatsapp' \
-             WHEN 5 THEN 'telegram' ELSE 'other' END)",
-        ))
-        .with(Field::new("contact", FieldType::Id).column("ticket.contact_id"))
-        .with(Field::new("team", FieldType::Id).column("ticket.team_id"))
-        .with(Field::new("assignee", FieldType::Id).column("ticket.assignee_id"))
-        .with(Field::new("tags", FieldType::TextSet).column("ticket.tags"))
-        .with(Field::new("breached", FieldType::Bool).column("ticket.breached"))
-        .with(Field::new("create_time", FieldType::Timestamp).column("ticket.created_at"))
-        .with(Field::new("update_time", FieldType::Timestamp).column("ticket.updated_at"))
-        .with(Field::new("next_due_time", FieldType::Timestamp).column("ticket.next_due"))
+/// The order of a list. Each is that of an index, so that a page costs the same wherever it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// By the next due time; those without one last.
+    Urgency,
+    Oldest,
+    Newest,
 }
 
-/// What is wrong with a filter, as the caller is told.
-pub(crate) fn filter_error(error: &FilterError) -> ApiError {
-    match error {
-        FilterError::Invalid(violations) => ApiError::InvalidArgument {
-            violations: violations
-                .iter()
-                .map(|violation| Violation::new("filter", violation.to_string()))
-                .collect(),
-        },
-        other => ApiError::invalid("filter", other.to_string()),
+impl Order {
+    /// Reads `order_by`.
+    pub(crate) fn read(order_by: &str) -> Result<Self, ApiError> {
+        let words: Vec<&str> = order_by.split_whitespace().collect();
+        match words.as_slice() {
+            [] => Ok(Self::Urgency),
+            ["create_time"] | ["create_time", "asc"] => Ok(Self::Oldest),
+            ["create_time", "desc"] => Ok(Self::Newest),
+            _ => Err(ApiError::invalid(
+                "order_by",
+                "empty, \"create_time\" or \"create_time desc\"",
+            )),
+        }
+    }
+
+    const fn key(self) -> &'static str {
+        match self {
+            Self::Urgency => "coalesce(ticket.next_due, 'infinity')",
+            Self::Oldest | Self::Newest => "ticket.created_at",
+        }
+    }
+
+    fn position(self, ticket: &Ticket) -> Position {
+        let at = match self {
+            Self::Urgency => ticket.next_due,
+            Self::Oldest | Self::Newest => Some(ticket.created_at),
+        };
+        (at.map(jiff::Timestamp::as_microsecond), ticket.id)
     }
 }
 
-/// Where a page of tickets ended: due time in microseconds (none: last), then id.
+/// Where a page of tickets ended: time in microseconds (none: last), then id.
 type Position = (Option<i64>, Uuid);
 
-/// A page of tickets by urgency.
+/// A page of tickets.
 pub(crate) async fn tickets(
-    pool: &PgPool,
+    context: &Context,
     request: &proto::ListTicketsRequest,
-    max_page: u32,
+    caller: Option<&Caller>,
 ) -> Result<proto::ListTicketsResponse, ApiError> {
-    let size = page::size(request.page_size, 50, max_page)?;
-    let after: Option<Position> = page::decode(&request.filter, &request.page_token)?;
-    let mut query: QueryBuilder<Postgres> = QueryBuilder::new(format!(
-        "SELECT {COLUMNS} FROM tickets.ticket WHERE merged_into IS NULL"
-    ));
-    if !request.filter.trim().is_empty() {
-        let checked = solmu_conditions::parse(&request.filter, &schema())
-            .map_err(|error| filter_error(&error))?;
-        query.push(" AND (");
-        checked.push_sql(&mut query).map_err(ApiError::internal)?;
-        query.push(")");
-    }
-    match after {
-        Some((Some(due), id)) => {
-            let due = jiff::Timestamp::from_microsecond(due).map_err(ApiError::internal)?;
-            query.push(" AND (next_due > ").push_bind(due.to_sqlx());
-            query.push(" OR (next_due = ").push_bind(due.to_sqlx());
-            query
-                .push(" AND id > ")
-                .push_bind(id)
-                .push(") OR next_due IS NULL)");
-        }
-        Some((None, id)) => {
-            query.push(" AND next_due IS NULL AND id > ").push_bind(id);
-        }
-        None => {}
-    }
-    query
-        .push(" ORDER BY next_due ASC NULLS LAST, id ASC LIMIT ")
-        .push_bind(size + 1);
-    let rows: Vec<Row> = query
-        .build_query_as()
-        .fetch_all(pool)
-        .await
-        .map_err(solmu_db::DbError::from)?;
-    let mut tickets = rows
-        .into_iter()
-        .map(Ticket::try_from)
-        .collect::<Result<Vec<_>, _>>()?;
+    let size = page::size(request.page_size, 50, context.config.max_page_size)?;
+    let request = views::listed(context, request, caller).await?;
+    let order = Order::read(&request.order_by)?;
+    let written = Written {
+        filter: &request.filter,
+        time_zone: &request.time_zone,
+        caller,
+    };
+    // What a token is bound to; a view that is changed ends the lists that were made by it.
+    let asked = match (order, request.time_zone.as_str()) {
+        (Order::Urgency, "") => request.filter.clone(),
+        (_, zone) => format!("{} {} {zone}", request.filter, request.order_by),
+    };
+    let after: Option<Position> = page::decode(&asked, &request.page_token)?;
+    let selection = Selection::read(context, written).await?;
+    let pool = context.db.pool();
+    let mut tickets = selected(pool, &selection, order, after, size + 1).await?;
     let more = page::cut(&mut tickets, size);
     let next_page_token = match tickets.last().filter(|_| more) {
-        Some(last) => page::encode(
-            &request.filter,
-            (last.next_due.map(jiff::Timestamp::as_microsecond), last.id),
-        ),
+        Some(last) => page::encode(&asked, order.position(last)),
         None => String::new(),
     };
     Ok(proto::ListTicketsResponse {
-        tickets: views(pool, tickets).await?,
+        tickets: shown(pool, tickets).await?,
         next_page_token,
     })
+}
+
+/// The first `limit` tickets of a selection, after a position. For every list of tickets, and for bulk changes.
+pub(crate) async fn selected(
+    pool: &PgPool,
+    selection: &Selection,
+    order: Order,
+    after: Option<Position>,
+    limit: i64,
+) -> Result<Vec<Ticket>, ApiError> {
+    let mut query = page_query("", selection, order, after, limit)?;
+    // Not kept prepared: filters are many, and which index fits is seen by their values.
+    let rows: Vec<Row> = query
+        .build_query_as()
+        .persistent(false)
+        .fetch_all(pool)
+        .await
+        .map_err(solmu_db::DbError::from)?;
+    Ok(rows
+        .into_iter()
+        .map(Ticket::try_from)
+        .collect::<Result<Vec<_>, _>>()?)
+}
+
+/// The query of [`selected`]; `before` is for `EXPLAIN`.
+pub(crate) fn page_query(
+    before: &str,
+    selection: &Selection,
+    order: Order,
+    after: Option<Position>,
+    limit: i64,
+) -> Result<QueryBuilder<Postgres>, ApiError> {
+    let mut query: QueryBuilder<Postgres> = QueryBuilder::new(format!(
+        "{before}SELECT {COLUMNS} FROM tickets.ticket WHERE "
+    ));
+    selection.push(&mut query)?;
+    let (direction, sign) = match order {
+        Order::Urgency | Order::Oldest => ("ASC", ">"),
+        Order::Newest => ("DESC", "<"),
+    };
+    let key = order.key();
+    if let Some((at, id)) = after {
+        query.push(format!(" AND ({key}, ticket.id) {sign} ("));
+        match at {
+            Some(at) => {
+                let at = jiff::Timestamp::from_microsecond(at).map_err(ApiError::internal)?;
+                query.push_bind(at.to_sqlx());
+            }
+            None => {
+                query.push("'infinity'::timestamptz");
+            }
+        }
+        query.push(", ").push_bind(id).push(")");
+    }
+    query
+        .push(format!(
+            " ORDER BY {key} {direction}, ticket.id {direction} LIMIT "
+        ))
+        .push_bind(limit);
+    Ok(query)
+}
+
+/// Those of `ids` that are in a selection.
+pub(crate) async fn among(
+    pool: &PgPool,
+    selection: &Selection,
+    ids: &[Uuid],
+) -> Result<Vec<Ticket>, ApiError> {
+    let mut query: QueryBuilder<Postgres> = QueryBuilder::new(format!(
+        "SELECT {COLUMNS} FROM tickets.ticket WHERE id = ANY("
+    ));
+    query.push_bind(ids).push(") AND ");
+    selection.push(&mut query)?;
+    let rows: Vec<Row> = query
+        .build_query_as()
+        .persistent(selection.is_everything())
+        .fetch_all(pool)
+        .await
+        .map_err(solmu_db::DbError::from)?;
+    Ok(rows
+        .into_iter()
+        .map(Ticket::try_from)
+        .collect::<Result<Vec<_>, _>>()?)
 }
 
 /// One ticket, by id or by `#number`.
@@ -135,14 +197,17 @@ pub(crate) async fn ticket(pool: &PgPool, id: &str) -> Result<proto::Ticket, Api
         .await
         .map_err(solmu_db::DbError::from)?;
     let ticket = Ticket::try_from(row.ok_or_else(|| ApiError::not_found("ticket", id))?)?;
-    views(pool, vec![ticket])
+    shown(pool, vec![ticket])
         .await?
         .pop()
         .ok_or_else(|| ApiError::not_found("ticket", id))
 }
 
 /// Tickets with the names of their contacts.
-async fn views(pool: &PgPool, tickets: Vec<Ticket>) -> Result<Vec<proto::Ticket>, ApiError> {
+pub(crate) async fn shown(
+    pool: &PgPool,
+    tickets: Vec<Ticket>,
+) -> Result<Vec<proto::Ticket>, ApiError> {
     let contacts: Vec<Uuid> = tickets.iter().map(|ticket| ticket.contact_id).collect();
     let names: Vec<(Uuid, String)> =
         sqlx::query_as("SELECT id, display_name FROM tickets.contact WHERE id = ANY($1)")

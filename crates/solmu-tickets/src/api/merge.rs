@@ -6,7 +6,7 @@ use solmu_proto::{ticket::v1 as proto, types::v1::Actor};
 use solmu_runtime::ApiError;
 use uuid::Uuid;
 
-use super::{list, uuid};
+use super::{list, sight::Named, uuid};
 use crate::{
     context::Context,
     merge::{Order, merge, split, unmerge},
@@ -16,6 +16,14 @@ use crate::{
 const MAX_SOURCES: usize = 50;
 /// Longest reason, in bytes.
 const MAX_REASON: usize = 1000;
+
+/// The tickets that a merge is about.
+pub(crate) fn named(
+    request: &proto::MergeTicketsRequest,
+) -> impl Iterator<Item = Named<'_>> + Send {
+    let tickets = request.source_ids.iter().chain([&request.target_id]);
+    tickets.map(|id| Named::Ticket(id))
+}
 
 pub(crate) async fn merge_tickets(
     context: &Arc<Context>,

@@ -1,19 +1,20 @@
 //! The gRPC services of the ticket service. They check the caller and the request, and call commands and queries.
 
 pub(crate) mod blocks;
-mod contact_list;
-pub(crate) mod contacts;
 mod experts;
+pub(crate) mod fields;
 pub(crate) mod links;
 pub(crate) mod list;
 pub(crate) mod merge;
-mod page;
 pub(crate) mod quarantine;
+pub(crate) mod sight;
 pub(crate) mod tickets;
+pub(crate) mod update;
 pub(crate) mod watch;
+pub(crate) mod work;
 
-use solmu_runtime::ApiError;
-use uuid::Uuid;
+pub(crate) use solmu_runtime::request::{optional_uuid, uuid};
+use solmu_runtime::{ApiError, page};
 
 use crate::error::TicketError;
 
@@ -52,6 +53,11 @@ impl From<TicketError> for ApiError {
                 reason: "TICKET_MERGED",
                 message: error.to_string(),
             },
+            TicketError::NewerMessages(ref missed) => Self::Aborted {
+                reason: "NEWER_MESSAGES",
+                message: error.to_string(),
+            }
+            .with_detail("solmu.ticket.v1.MissedMessages", missed.as_ref()),
             error @ TicketError::NotShown(_) => Self::invalid("message_ids", error.to_string()),
             error @ TicketError::RequestIdReused => Self::FailedPrecondition {
                 reason: "REQUEST_ID_REUSED",
@@ -65,23 +71,14 @@ impl From<TicketError> for ApiError {
                 reason: "RECIPIENT_UNDELIVERABLE",
                 message: error.to_string(),
             },
+            TicketError::Invalid(violations) => Self::InvalidArgument { violations },
+            TicketError::Refused { reason, message } => {
+                Self::FailedPrecondition { reason, message }
+            }
+            TicketError::Unknown { what, id } => Self::not_found(what, &id),
             error @ (TicketError::UnknownName(_) | TicketError::BadEvent(_)) => {
                 Self::internal(error)
             }
         }
-    }
-}
-
-/// A UUID of a request.
-pub(crate) fn uuid(field: &str, text: &str) -> Result<Uuid, ApiError> {
-    Uuid::parse_str(text).map_err(|_| ApiError::invalid(field, format!("'{text}' is not a UUID")))
-}
-
-/// A UUID of a request that may be left out.
-pub(crate) fn optional_uuid(field: &str, text: &str) -> Result<Option<Uuid>, ApiError> {
-    if text.is_empty() {
-        Ok(None)
-    } else {
-        uuid(field, text).map(Some)
     }
 }

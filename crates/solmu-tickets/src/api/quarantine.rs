@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use prost::Message as _;
-use solmu_db::{SqlTimestamp, ToSqlx as _, outbox, outbox::Owner};
+use solmu_db::{SqlTimestamp, ToSqlx as _};
 use solmu_proto::{inbound::v1::MessageReceived, ticket::v1 as proto};
 use solmu_runtime::ApiError;
 use solmu_telemetry::TraceContext;
@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::page;
 use crate::{
+    activity,
     context::Context,
     error::TicketError,
     events::EventSink,
@@ -172,7 +173,7 @@ pub(crate) async fn release(context: &Arc<Context>, message: Uuid) -> Result<Uui
                     now,
                 )
                 .await?;
-                outbox::add(tx, Owner::Tickets, events.rows(), now).await?;
+                activity::commit(tx, events.rows(), context.rng.as_ref(), now).await?;
                 Ok::<_, TicketError>(filed)
             })
         })

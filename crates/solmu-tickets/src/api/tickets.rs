@@ -15,7 +15,11 @@ use solmu_runtime::{
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
-use super::{blocks, experts, links, list, merge, optional_uuid, quarantine, uuid, watch};
+use super::{
+    blocks, experts, links, list, merge, optional_uuid, quarantine,
+    sight::{self, Named},
+    update, uuid, watch,
+};
 use crate::{
     command::{self, Change, Writing},
     context::Context,
@@ -25,7 +29,7 @@ use crate::{
 };
 
 /// Who may read and work on tickets.
-const PEOPLE: &[Role] = &[Role::Admin, Role::Agent, Role::Service];
+pub(crate) const PEOPLE: &[Role] = &[Role::Admin, Role::Agent, Role::Service];
 /// Longest text of an answer or a note, in bytes.
 pub(super) const MAX_TEXT: usize = 256 * 1024;
 /// Longest request id, in bytes.
@@ -46,9 +50,36 @@ impl TicketService for Tickets {
 
     async fn get_ticket(&self, request: Request<proto::GetTicketRequest>) -> Answer<proto::Ticket> {
         caller(&request)?.require(PEOPLE)?;
+        sight::check(
+            self.context.db.pool(),
+            caller(&request)?,
+            [Named::Ticket(&request.get_ref().id)],
+        )
+        .await?;
         let pool = self.context.db.pool();
         let mut ticket = list::ticket(pool, &request.get_ref().id).await?;
-        ticket.links = links::of(pool, uuid("id", &ticket.id)?).await?;
+        let id = uuid("id", &ticket.id)?;
+        ticket.links = links::of(pool, id).await?;
+        update::complete(pool, id, &mut ticket).await?;
+        Ok(Response::new(ticket))
+    }
+
+    async fn update_ticket(
+        &self,
+        request: Request<proto::UpdateTicketRequest>,
+    ) -> Answer<proto::Ticket> {
+        let by = actor_of(caller(&request)?);
+        sight::check(
+            self.context.db.pool(),
+            caller(&request)?,
+            request
+                .get_ref()
+                .ticket
+                .iter()
+                .map(|it| Named::Ticket(&it.id)),
+        )
+        .await?;
+        let ticket = update::ticket(&self.context, request.into_inner(), by).await?;
         Ok(Response::new(ticket))
     }
 
@@ -56,10 +87,10 @@ impl TicketService for Tickets {
         &self,
         request: Request<proto::ListTicketsRequest>,
     ) -> Answer<proto::ListTicketsResponse> {
-        caller(&request)?.require(PEOPLE)?;
-        let max = self.context.config.max_page_size;
+        let caller = caller(&request)?;
+        caller.require(PEOPLE)?;
         Ok(Response::new(
-            list::tickets(self.context.db.pool(), request.get_ref(), max).await?,
+            list::tickets(&self.context, request.get_ref(), Some(caller)).await?,
         ))
     }
 
@@ -68,6 +99,12 @@ impl TicketService for Tickets {
         request: Request<proto::ListMessagesRequest>,
     ) -> Answer<proto::ListMessagesResponse> {
         caller(&request)?.require(PEOPLE)?;
+        sight::check(
+            self.context.db.pool(),
+            caller(&request)?,
+            [Named::Ticket(&request.get_ref().ticket_id)],
+        )
+        .await?;
         let max = self.context.config.max_page_size;
         Ok(Response::new(
             list::messages(self.context.db.pool(), request.get_ref(), max).await?,
@@ -78,7 +115,13 @@ impl TicketService for Tickets {
         &self,
         request: Request<proto::ReplyToTicketRequest>,
     ) -> Answer<proto::Message> {
-        let author = author_of(caller(&request)?)?;
+        let author = actor_of(caller(&request)?);
+        sight::check(
+            self.context.db.pool(),
+            caller(&request)?,
+            [Named::Ticket(&request.get_ref().ticket_id)],
+        )
+        .await?;
         let request = request.into_inner();
         let status = match request.set_status {
             0 => TicketStatus::WaitingOnCustomer,
@@ -92,12 +135,19 @@ impl TicketService for Tickets {
             author,
             answer: Some(status),
             forced: request.force,
+            seen: seen(request.last_seen_sequence)?,
         };
         self.write(writing).await
     }
 
     async fn add_note(&self, request: Request<proto::AddNoteRequest>) -> Answer<proto::Message> {
-        let author = author_of(caller(&request)?)?;
+        let author = actor_of(caller(&request)?);
+        sight::check(
+            self.context.db.pool(),
+            caller(&request)?,
+            [Named::Ticket(&request.get_ref().ticket_id)],
+        )
+        .await?;
         let request = request.into_inner();
         let writing = Writing {
             ticket: self.ticket_id(&request.ticket_id).await?,
@@ -106,12 +156,19 @@ impl TicketService for Tickets {
             author,
             answer: None,
             forced: false,
+            seen: None,
         };
         self.write(writing).await
     }
 
     async fn set_status(&self, request: Request<proto::SetStatusRequest>) -> Answer<proto::Ticket> {
-        let by = author_of(caller(&request)?)?;
+        let by = actor_of(caller(&request)?);
+        sight::check(
+            self.context.db.pool(),
+            caller(&request)?,
+            [Named::Ticket(&request.get_ref().ticket_id)],
+        )
+        .await?;
         let request = request.into_inner();
         let status = status_from_proto(request.status()).ok_or_else(|| {
             ApiError::invalid("status", "say which status the ticket should have")
@@ -124,7 +181,13 @@ impl TicketService for Tickets {
         &self,
         request: Request<proto::SetPriorityRequest>,
     ) -> Answer<proto::Ticket> {
-        let by = author_of(caller(&request)?)?;
+        let by = actor_of(caller(&request)?);
+        sight::check(
+            self.context.db.pool(),
+            caller(&request)?,
+            [Named::Ticket(&request.get_ref().ticket_id)],
+        )
+        .await?;
         let request = request.into_inner();
         let priority = priority_from_proto(request.priority()).ok_or_else(|| {
             ApiError::invalid("priority", "say which priority the ticket should have")
@@ -142,7 +205,13 @@ impl TicketService for Tickets {
         &self,
         request: Request<proto::AssignTicketRequest>,
     ) -> Answer<proto::Ticket> {
-        let by = author_of(caller(&request)?)?;
+        let by = actor_of(caller(&request)?);
+        sight::check(
+            self.context.db.pool(),
+            caller(&request)?,
+            [Named::Ticket(&request.get_ref().ticket_id)],
+        )
+        .await?;
         let request = request.into_inner();
         let change = Change::Owner {
             agent: optional_uuid("agent_id", &request.agent_id)?,
@@ -156,7 +225,8 @@ impl TicketService for Tickets {
         &self,
         request: Request<proto::WatchTicketsRequest>,
     ) -> Answer<Self::WatchTicketsStream> {
-        caller(&request)?.require(PEOPLE)?;
+        let caller = caller(&request)?.clone();
+        caller.require(PEOPLE)?;
         let permit =
             self.watchers
                 .clone()
@@ -166,7 +236,7 @@ impl TicketService for Tickets {
                     message: "too many open watch streams".to_owned(),
                     retry_after: std::time::Duration::from_secs(5),
                 })?;
-        let changes = watch::watch(self.context.clone(), request.into_inner()).await?;
+        let changes = watch::watch(self.context.clone(), request.into_inner(), caller).await?;
         let guarded = futures::StreamExt::inspect(changes, move |_| {
             // The permit lives as long as the stream.
             let _ = &permit;
@@ -205,7 +275,7 @@ impl TicketService for Tickets {
     ) -> Answer<proto::QuarantinedMessage> {
         let caller = caller(&request)?;
         caller.require(&[Role::Admin, Role::Agent])?;
-        let by = author_of(caller)?;
+        let by = actor_of(caller);
         Ok(Response::new(
             quarantine::reject(&self.context, request.get_ref(), &by.id).await?,
         ))
@@ -216,8 +286,14 @@ impl TicketService for Tickets {
         request: Request<proto::ForwardToExpertRequest>,
     ) -> Answer<proto::ForwardToExpertResponse> {
         let caller = caller(&request)?;
+        sight::check(
+            self.context.db.pool(),
+            caller,
+            [Named::Ticket(&request.get_ref().ticket_id)],
+        )
+        .await?;
         caller.require(&[Role::Admin, Role::Agent])?;
-        let author = author_of(caller)?;
+        let author = actor_of(caller);
         let request = request.into_inner();
         let ticket = self.ticket_id(&request.ticket_id).await?;
         let question = experts::question(&self.context.config, request, ticket, author)?;
@@ -247,7 +323,7 @@ impl TicketService for Tickets {
     ) -> Answer<proto::BlockedSender> {
         let caller = caller(&request)?;
         caller.require(&[Role::Admin, Role::Agent])?;
-        let by = author_of(caller)?;
+        let by = actor_of(caller);
         Ok(Response::new(
             blocks::block(&self.context, request.get_ref(), &by.id).await?,
         ))
@@ -257,7 +333,13 @@ impl TicketService for Tickets {
         &self,
         request: Request<proto::MergeTicketsRequest>,
     ) -> Answer<proto::Ticket> {
-        let by = author_of(caller(&request)?)?;
+        let by = actor_of(caller(&request)?);
+        sight::check(
+            self.context.db.pool(),
+            caller(&request)?,
+            merge::named(request.get_ref()),
+        )
+        .await?;
         let ticket = merge::merge_tickets(&self.context, request.get_ref(), by).await?;
         Ok(Response::new(ticket))
     }
@@ -266,7 +348,13 @@ impl TicketService for Tickets {
         &self,
         request: Request<proto::UnmergeTicketRequest>,
     ) -> Answer<proto::Ticket> {
-        let by = author_of(caller(&request)?)?;
+        let by = actor_of(caller(&request)?);
+        sight::check(
+            self.context.db.pool(),
+            caller(&request)?,
+            [Named::Ticket(&request.get_ref().ticket_id)],
+        )
+        .await?;
         let ticket = merge::unmerge_ticket(&self.context, request.get_ref(), by).await?;
         Ok(Response::new(ticket))
     }
@@ -275,7 +363,13 @@ impl TicketService for Tickets {
         &self,
         request: Request<proto::SplitMessageRequest>,
     ) -> Answer<proto::Ticket> {
-        let by = author_of(caller(&request)?)?;
+        let by = actor_of(caller(&request)?);
+        sight::check(
+            self.context.db.pool(),
+            caller(&request)?,
+            [Named::Message(&request.get_ref().message_id)],
+        )
+        .await?;
         let ticket = merge::split_message(&self.context, request.get_ref(), by).await?;
         Ok(Response::new(ticket))
     }
@@ -334,16 +428,21 @@ impl Tickets {
 
     /// The id of a ticket that is named by id or by `#number`.
     async fn ticket_id(&self, text: &str) -> Result<uuid::Uuid, ApiError> {
-        if text.starts_with('#') {
-            let ticket = list::ticket(self.context.db.pool(), text).await?;
-            return uuid("ticket_id", &ticket.id);
-        }
-        uuid("ticket_id", text)
+        ticket_id(&self.context, text).await
     }
 }
 
+/// The id of a ticket that is named by id or by `#number`.
+pub(crate) async fn ticket_id(context: &Context, text: &str) -> Result<uuid::Uuid, ApiError> {
+    if text.starts_with('#') {
+        let ticket = list::ticket(context.db.pool(), text).await?;
+        return uuid("ticket_id", &ticket.id);
+    }
+    uuid("ticket_id", text)
+}
+
 /// A text that somebody wrote, fit to be stored.
-pub(super) fn checked_text(text: &str) -> Result<String, ApiError> {
+pub(crate) fn checked_text(text: &str) -> Result<String, ApiError> {
     let text = text.replace('\0', "");
     if text.trim().is_empty() {
         return Err(ApiError::invalid(
@@ -360,8 +459,20 @@ pub(super) fn checked_text(text: &str) -> Result<String, ApiError> {
     Ok(text)
 }
 
+/// The newest message that the author of an answer has seen; `None` if they do not say.
+pub(crate) fn seen(sequence: i64) -> Result<Option<i64>, ApiError> {
+    match sequence {
+        0 => Ok(None),
+        sequence if sequence > 0 => Ok(Some(sequence)),
+        _ => Err(ApiError::invalid(
+            "last_seen_sequence",
+            "must not be negative",
+        )),
+    }
+}
+
 /// A request id; `None` if there is none.
-pub(super) fn checked_request_id(request_id: String) -> Result<Option<String>, ApiError> {
+pub(crate) fn checked_request_id(request_id: String) -> Result<Option<String>, ApiError> {
     if request_id.len() > MAX_REQUEST_ID || request_id.contains(char::is_control) {
         let wanted = format!("up to {MAX_REQUEST_ID} printable characters, e.g. a UUID");
         return Err(ApiError::invalid("request_id", wanted));
@@ -369,13 +480,12 @@ pub(super) fn checked_request_id(request_id: String) -> Result<Option<String>, A
     Ok((!request_id.is_empty()).then_some(request_id))
 }
 
-/// Who writes: the agent of the token, or the service that it was made for.
-fn author_of(caller: &Caller) -> Result<Actor, ApiError> {
-    caller.require(PEOPLE)?;
-    Ok(match caller.agent_id {
+/// Who writes: the agent of the token, or the service that it was made for. Who may has been checked.
+pub(crate) fn actor_of(caller: &Caller) -> Actor {
+    match caller.agent_id {
         Some(agent) => actor(Kind::Agent, agent.to_string()),
         None if caller.role == Role::Service => actor(Kind::Service, caller.token_id.clone()),
         // An admin's token is used by a person, who answers as one of the team.
         None => actor(Kind::Agent, caller.token_id.clone()),
-    })
+    }
 }

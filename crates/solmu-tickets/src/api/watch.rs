@@ -3,7 +3,10 @@
 //! The stream of ticket events on the bus is the log that is followed: it has one order, and every replica can serve
 //! any watcher from it. A stream ends when the process drains; its watcher goes on elsewhere from its last cursor.
 
-use std::sync::Arc;
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use futures::{Stream, StreamExt as _};
 use solmu_bus::{
@@ -12,18 +15,72 @@ use solmu_bus::{
     tail::{Cursor, TailError},
 };
 use solmu_proto::ticket::v1::{self as proto, WatchTicketsResponse};
-use solmu_runtime::ApiError;
+use solmu_runtime::{ApiError, access::Caller};
 use tonic::Status;
+use uuid::Uuid;
 
 use super::list;
-use crate::context::Context;
+use crate::{
+    context::Context,
+    search::{Selection, Written},
+};
 
-/// Follows the changes of all tickets, or of one.
+/// Tickets that a filtered stream knows at its beginning: as many as the first pages of a list.
+const KNOWN_AT_FIRST: i64 = 1_000;
+/// Tickets that it remembers to have told of, so that it can say when one leaves.
+const KNOWN_AT_MOST: usize = 20_000;
+
+/// What a watcher wants to hear of.
+struct Wanted {
+    selection: Selection,
+    /// Tickets that the watcher may show: it is told when one of them leaves the selection.
+    known: Mutex<HashSet<Uuid>>,
+}
+
+impl Wanted {
+    async fn new(context: &Context, selection: Selection) -> Result<Self, ApiError> {
+        let order = list::Order::Urgency;
+        let first = if selection.is_everything() {
+            Vec::new()
+        } else {
+            list::selected(context.db.pool(), &selection, order, None, KNOWN_AT_FIRST).await?
+        };
+        Ok(Self {
+            selection,
+            known: Mutex::new(first.into_iter().map(|ticket| ticket.id).collect()),
+        })
+    }
+
+    /// Whether a change of the ticket is told, and if so, whether it has left.
+    async fn asks(&self, context: &Context, ticket: Uuid) -> Result<Option<bool>, ApiError> {
+        if self.selection.is_everything() {
+            return Ok(Some(false));
+        }
+        let found = list::among(context.db.pool(), &self.selection, &[ticket]).await?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.is_empty() {
+            return Ok(known.remove(&ticket).then_some(true));
+        }
+        if known.len() < KNOWN_AT_MOST {
+            known.insert(ticket);
+        }
+        Ok(Some(false))
+    }
+}
+
+/// Follows the changes of all tickets, of those that a filter selects, or of one.
 pub(crate) async fn watch(
     context: Arc<Context>,
     request: proto::WatchTicketsRequest,
+    caller: Caller,
 ) -> Result<impl Stream<Item = Result<WatchTicketsResponse, Status>> + Send, ApiError> {
     let after = parse_cursor(&request.cursor)?;
+    let written = Written {
+        filter: &request.filter,
+        time_zone: &request.time_zone,
+        caller: Some(&caller),
+    };
+    let selection = Selection::read(&context, written).await?;
     let events = context
         .bus
         .tail(Family::Tickets, after)
@@ -36,13 +93,16 @@ pub(crate) async fn watch(
             },
             TailError::Bus(error) => ApiError::unavailable(error),
         })?;
+    // Once the events flow, so that none between both is missed.
+    let wanted = Arc::new(Wanted::new(&context, selection).await?);
     let only = super::optional_uuid("ticket_id", &request.ticket_id)?
         .map(|id| id.to_string())
         .unwrap_or_default();
     let drain = context.drained();
     Ok(events
         .filter(move |(_, event)| std::future::ready(only.is_empty() || event.subject == only))
-        .then(move |(cursor, event)| response(context.clone(), cursor, event))
+        .then(move |(cursor, event)| response(context.clone(), wanted.clone(), cursor, event))
+        .filter_map(|told| std::future::ready(told.transpose()))
         .take_until(drain))
 }
 
@@ -66,22 +126,50 @@ fn parse_cursor(text: &str) -> Result<Option<Cursor>, ApiError> {
 
 async fn response(
     context: Arc<Context>,
+    wanted: Arc<Wanted>,
     cursor: Cursor,
     event: ReceivedEvent,
-) -> Result<WatchTicketsResponse, Status> {
+) -> Result<Option<WatchTicketsResponse>, Status> {
     let ticket = match list::ticket(context.db.pool(), &event.subject).await {
         Ok(ticket) => Some(ticket),
         // A quarantined message has no ticket.
         Err(ApiError::NotFound { .. } | ApiError::InvalidArgument { .. }) => None,
         Err(error) => return Err(error.into()),
     };
-    Ok(WatchTicketsResponse {
+    let left = match &ticket {
+        Some(ticket) => {
+            wanted
+                .asks(&context, super::uuid("id", &ticket.id)?)
+                .await?
+        }
+        None => wanted.selection.is_everything().then_some(false),
+    };
+    let Some(left) = left else { return Ok(None) };
+    // Who no longer sees a ticket is told that, and nothing of what it is now.
+    let hidden = left && !wanted.selection.sees_everything();
+    let ticket = ticket.map(|ticket| {
+        if hidden {
+            proto::Ticket {
+                id: ticket.id,
+                number: ticket.number,
+                ..proto::Ticket::default()
+            }
+        } else {
+            ticket
+        }
+    });
+    Ok(Some(WatchTicketsResponse {
         cursor: format!("{}.{}", cursor.sequence, cursor.place),
-        summary: summary(&event),
+        summary: if hidden {
+            String::new()
+        } else {
+            summary(&event)
+        },
         event_type: event.event_type,
         event_time: Some(to_proto_time(event.time)),
         ticket,
-    })
+        left,
+    }))
 }
 
 /// One line for people.

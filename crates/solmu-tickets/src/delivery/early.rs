@@ -4,14 +4,14 @@
 //! while the other learns the id. So the ids of what waits are looked up again now and then.
 
 use solmu_bus::envelope::{from_proto_time, to_proto_time};
-use solmu_db::{SqlTimestamp, ToSqlx as _, outbox, outbox::Owner};
+use solmu_db::{SqlTimestamp, ToSqlx as _};
 use solmu_proto::inbound::v1::DeliveryReported;
 use solmu_telemetry::TraceContext;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::ExternalKey;
-use crate::{context::Context, error::TicketError, events::EventSink, model::small};
+use crate::{activity, context::Context, error::TicketError, events::EventSink, model::small};
 
 /// Reports that one look applies.
 const BATCH: i64 = 200;
@@ -101,7 +101,7 @@ pub(crate) async fn sweep(context: &std::sync::Arc<Context>) -> Result<usize, Ti
                 let (clock, rng) = (context.clock.as_ref(), context.rng.as_ref());
                 let mut events = EventSink::new(&context.bus, clock, rng, now);
                 super::apply(tx, &context, &reports, &mut events).await?;
-                outbox::add(tx, Owner::Tickets, events.rows(), now).await?;
+                activity::commit(tx, events.rows(), context.rng.as_ref(), now).await?;
                 Ok::<_, TicketError>(known.len())
             })
         })

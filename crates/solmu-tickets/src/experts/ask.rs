@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, sync::Arc};
 
 use solmu_bus::envelope::to_proto_time;
-use solmu_db::{SqlTimestamp, ToSqlx as _, outbox, outbox::Owner};
+use solmu_db::{SqlTimestamp, ToSqlx as _};
 use solmu_domain::{contact::EmailAddress, ids::new_uuid, ticket::Status};
 use solmu_proto::{
     outbound::v1::{MessageQueued, Purpose},
@@ -18,6 +18,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
+    activity,
     command::{lock_one, move_status},
     context::Context,
     error::TicketError,
@@ -106,7 +107,7 @@ async fn ask_in(
     let mut events = EventSink::new(&context.bus, clock, rng, now);
     let trace = TraceContext::current();
     let status_before = ticket.status;
-    move_status(&mut ticket, question.status, now, &context.config)?;
+    move_status(tx, &mut ticket, question.status, now, &context.config).await?;
     let mut begun = Vec::new();
     for (index, (address, name)) in question.to.iter().enumerate() {
         let (id, side) = (new_uuid(clock, rng), new_uuid(clock, rng));
@@ -151,7 +152,7 @@ async fn ask_in(
     }
     write_conversations(tx, question, &begun, now).await?;
     model::update(tx, &[&ticket]).await?;
-    outbox::add(tx, Owner::Tickets, events.rows(), now).await?;
+    activity::commit(tx, events.rows(), context.rng.as_ref(), now).await?;
     asked(tx, &begun.iter().map(|(id, _)| *id).collect::<Vec<_>>()).await
 }
 

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use minijinja::{Environment, UndefinedBehavior, value::Serde};
 use serde::Serialize;
 use solmu_bus::envelope::{from_proto_time, to_proto_time};
+use solmu_contacts::filing::key_of;
 use solmu_db::ToSqlx as _;
 use solmu_domain::ids::new_uuid;
 use solmu_proto::{
@@ -23,7 +24,6 @@ use uuid::Uuid;
 use super::{
     author::as_recipient,
     budget,
-    contact::key_of,
     plan::Plan,
     work::{Effect, Filed},
 };
@@ -185,11 +185,16 @@ fn recipient(plan: &Plan<'_>, filed: &Filed<'_>, config: &Acknowledgement) -> Op
     if ours || MACHINES.contains(&local) || is_old(message, config, plan.now) {
         return None;
     }
-    let identities = message.sender.iter().flat_map(|sender| &sender.identities);
+    let sender = message.sender.as_ref()?;
+    let identities = sender.identities.iter();
     let identity = identities
         .filter(|identity| identity.kind() == IdentityKind::Email)
         .find(|identity| identity.value == address)?;
-    let known = plan.loaded.identities.known.get(&key_of(identity)?);
+    let known = plan
+        .loaded
+        .identities
+        .known
+        .get(&key_of(&sender.display_name, identity)?);
     (!known.is_some_and(|known| known.undeliverable)).then(|| as_recipient(identity.clone()))
 }
 

@@ -8,7 +8,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use prost::Message as _;
-use solmu_db::{ToSqlx as _, outbox, outbox::Owner};
+use solmu_db::ToSqlx as _;
 use solmu_proto::inbound::v1::MessageReceived;
 use solmu_telemetry::TraceContext;
 use sqlx::PgConnection;
@@ -19,7 +19,7 @@ use super::{
     thread::{ThreadKey, keys_of},
     work::Quarantined,
 };
-use crate::{context::Context, error::TicketError, events::EventSink};
+use crate::{activity, context::Context, error::TicketError, events::EventSink};
 
 /// Messages that one sweep looks at, and that one batch of others takes along.
 pub(crate) const BATCH: usize = 200;
@@ -109,7 +109,7 @@ pub(crate) async fn sweep(context: &Arc<Context>) -> Result<usize, TicketError> 
                     now,
                 );
                 let tally = file_messages(tx, &context, &items, &mut events, now).await?;
-                outbox::add(tx, Owner::Tickets, events.rows(), now).await?;
+                activity::commit(tx, events.rows(), context.rng.as_ref(), now).await?;
                 Ok::<_, TicketError>((due.len(), tally))
             })
         })

@@ -4,6 +4,7 @@
 //! Where the agent forwards what they wrote, their text is the first message, as far as the agent's mail tells it, and
 //! the agent's mail itself stands beside it as a note, whole.
 
+use solmu_contacts::filing::NewContact;
 use solmu_domain::{ids::new_uuid, ticket::Status};
 use solmu_proto::{
     inbound::v1::{MessageReceived, Sender, Threading},
@@ -24,7 +25,6 @@ use super::{
     plan::{Plan, new_ticket},
     thread::own_key,
     words::{display_name, notice},
-    work::NewContact,
     write,
 };
 use crate::{
@@ -150,6 +150,7 @@ async fn told(
         cc: Vec::new(),
         quote_offset: None,
         signature_offset: None,
+        attached_mail: None,
         notices: vec![notice::FORWARDED.to_owned()],
         ..work.message.clone()
     };

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use prost::Message as _;
+use solmu_contacts::filing::{self, Identities};
 use solmu_db::SqlTimestamp;
-use solmu_domain::contact::Assurance;
 use solmu_proto::{inbound::v1::MessageReceived, types::v1::Channel};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -13,7 +13,6 @@ use super::{
     attachments::attachments_from_json,
     author::sender_of,
     budget::Budgets,
-    contact::{Identities, IdentityKey, Known, key_of},
     load_threads::load_threads,
     repeat::{Names, Stamp},
     thread::Threads,
@@ -57,7 +56,10 @@ pub(crate) async fn load<'a>(
     config: &Config,
 ) -> Result<Loaded, TicketError> {
     let filed = load_filed(tx, messages.clone()).await?;
-    let identities = load_identities(tx, messages.clone()).await?;
+    let keys = messages
+        .clone()
+        .flat_map(|message| filing::keys_of(&sender_of(message)).collect::<Vec<_>>());
+    let identities = filing::load(tx, keys).await?;
     let threads = load_threads(tx, messages.clone(), config).await?;
     let blocked = blocks::among(tx, &messages.clone().map(sender_address).collect()).await?;
     let mails = messages.filter(|message| message.channel() == Channel::Email);
@@ -145,46 +147,6 @@ pub(super) async fn load_filed<'a>(
         filed.insert(id, message.as_ref().and_then(Stamp::of));
     }
     Ok(filed)
-}
-
-async fn load_identities<'a>(
-    tx: &mut PgConnection,
-    messages: impl Iterator<Item = &'a MessageReceived>,
-) -> Result<Identities, TicketError> {
-    let keys: HashSet<IdentityKey> = messages
-        .flat_map(|message| sender_of(message).identities)
-        .filter_map(|identity| key_of(&identity))
-        .collect();
-    let (kinds, scopes, values) = columns(keys);
-    let rows: Vec<(i16, String, String, Uuid, i16, String, bool)> = sqlx::query_as(
-        "SELECT identity.kind, identity.scope, identity.value, identity.contact_id, identity.assurance,
-                contact.display_name, identity.undeliverable_at IS NOT NULL
-         FROM unnest($1::smallint[], $2::text[], $3::text[]) AS wanted (kind, scope, value)
-         JOIN tickets.identity USING (kind, scope, value)
-         JOIN tickets.contact ON contact.id = identity.contact_id",
-    )
-    .bind(kinds)
-    .bind(scopes)
-    .bind(values)
-    .fetch_all(tx)
-    .await?;
-    let known = rows.into_iter().map(
-        |(kind, scope, value, contact_id, assurance, contact_name, undeliverable)| {
-            (
-                (kind, scope, value),
-                Known {
-                    contact_id,
-                    contact_name,
-                    assurance: Assurance::from_code(assurance),
-                    undeliverable,
-                },
-            )
-        },
-    );
-    Ok(Identities {
-        known: known.collect(),
-        ..Identities::default()
-    })
 }
 
 /// Keys as three arrays for `unnest`.

@@ -9,7 +9,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use jiff::Timestamp;
 use solmu_bus::{Cause, Delivered, EventBody as _, Handler, Held, OneByOne, Verdict};
-use solmu_db::{DbError, HasDbError as _, inbox, lease, outbox, outbox::Owner};
+use solmu_db::{DbError, HasDbError as _, inbox, lease, outbox::Owner};
 use solmu_proto::{
     inbound::v1::{DeliveryReported, MessageReceived},
     types::v1::Channel,
@@ -19,7 +19,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    agent_mail::notify, context::Context, error::TicketError, events::EventSink, metrics::Tally,
+    activity, agent_mail::notify, context::Context, error::TicketError, events::EventSink,
+    metrics::Tally,
 };
 
 pub(crate) mod acknowledge;
@@ -29,7 +30,6 @@ pub(crate) mod awaited;
 mod begin;
 pub(crate) mod budget;
 mod clean;
-mod contact;
 mod divert;
 mod load;
 mod load_threads;
@@ -254,7 +254,7 @@ async fn file_items(
         })
         .collect();
     crate::delivery::apply(tx, context, &reports, &mut events).await?;
-    outbox::add(tx, Owner::Tickets, events.rows(), now).await?;
+    activity::commit(tx, events.rows(), context.rng.as_ref(), now).await?;
     Ok(tally)
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use solmu_bus::envelope::from_proto_time;
+use solmu_contacts::filing::{IdentityWrite, NewContact};
 use solmu_domain::{
     ids::new_uuid,
     ticket::{AutomaticClass, ReplyEffect, Status},
@@ -15,12 +16,11 @@ use uuid::Uuid;
 use super::{
     acknowledge::Acknowledged,
     author::{Author, Standing, sender_of},
-    contact::IdentityWrite,
     load::Loaded,
     repeat::choose,
     thread::{ClaimKey, Place, ThreadKey},
     words::{display_name, notice, quarantine_cause, subject_of},
-    work::{Before, Effect, Filed, Incoming, Link, LinkKind, NewContact, Quarantined},
+    work::{Before, Effect, Filed, Incoming, Link, LinkKind, Quarantined},
 };
 use crate::{
     config::Config,

@@ -104,13 +104,6 @@ pub(crate) struct Quarantined<'a> {
     pub(crate) trace: TraceContext,
 }
 
-/// A contact to be written.
-pub(crate) struct NewContact {
-    pub(crate) id: Uuid,
-    pub(crate) name: String,
-    pub(crate) language: String,
-}
-
 impl Filed<'_> {
     /// The message as events tell of it.
     pub(crate) fn facts(&self) -> MessageFacts {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use solmu_bus::envelope::from_proto_time;
+use solmu_contacts::filing;
 use solmu_db::ToSqlx as _;
 use solmu_proto::{ticket::v1 as proto, types::v1::actor::Kind};
 use sqlx::PgConnection;
@@ -19,9 +20,9 @@ use super::{
 };
 use crate::{
     config::Config,
-    contacts::sighting,
     error::TicketError,
     events::EventSink,
+    fields::of_contacts,
     merge,
     model::{self, status_to_proto},
 };
@@ -33,10 +34,10 @@ pub(crate) async fn write(
     events: &mut EventSink<'_>,
 ) -> Result<(), TicketError> {
     number_tickets(tx, plan).await?;
+    let known = &plan.loaded.identities;
+    filing::write(tx, &plan.contacts, &plan.identities, known, plan.now).await?;
+    add_organizations(tx, plan).await?;
     acknowledge::decide(plan);
-    write_contacts(tx, plan).await?;
-    write_identities(tx, plan).await?;
-    sighting::write(tx, &plan.loaded.identities.sightings, plan.now).await?;
     write_tickets(tx, plan).await?;
     // What was opened here is inserted in its present state.
     let opened: BTreeSet<Uuid> = plan.opened.iter().copied().collect();
@@ -86,110 +87,24 @@ async fn number_tickets(tx: &mut PgConnection, plan: &mut Plan<'_>) -> Result<()
     Ok(())
 }
 
-async fn write_contacts(tx: &mut PgConnection, plan: &Plan<'_>) -> Result<(), TicketError> {
-    if plan.contacts.is_empty() {
+/// Notes the organisations that contacts belong to as their tickets are opened.
+async fn add_organizations(tx: &mut PgConnection, plan: &mut Plan<'_>) -> Result<(), TicketError> {
+    let opened = plan.opened.iter().filter_map(|id| plan.ticket(*id));
+    let contacts: Vec<Uuid> = opened.map(|ticket| ticket.contact_id).collect();
+    let mut known = of_contacts(tx, &contacts).await?;
+    known.retain(|_, organizations| !organizations.is_empty());
+    if known.is_empty() {
         return Ok(());
     }
-    sqlx::query(
-        "INSERT INTO tickets.contact (id, display_name, language, created_at)
-         SELECT id, display_name, language, $4 FROM unnest($1::uuid[], $2::text[], $3::text[])
-            AS new (id, display_name, language)",
-    )
-    .bind(
-        plan.contacts
-            .iter()
-            .map(|contact| contact.id)
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        plan.contacts
-            .iter()
-            .map(|contact| contact.name.as_str())
-            .collect::<Vec<_>>(),
-    )
-    .bind(
-        plan.contacts
-            .iter()
-            .map(|contact| contact.language.as_str())
-            .collect::<Vec<_>>(),
-    )
-    .bind(plan.now.to_sqlx())
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// Adds new identities and better evidence. An identity that another replica added meanwhile means that this batch
-/// was decided on old knowledge: it is decided again.
-async fn write_identities(tx: &mut PgConnection, plan: &Plan<'_>) -> Result<(), TicketError> {
-    let mut writes: Vec<_> = plan.identities.iter().collect();
-    writes.sort_by(|a, b| a.key.cmp(&b.key));
-    for new in [true, false] {
-        // The last write of a key in the batch holds; an insert and a later update of it are two writes.
-        let mut chosen: Vec<_> = writes.iter().filter(|write| write.new == new).collect();
-        chosen.reverse();
-        chosen.dedup_by(|later, kept| later.key == kept.key);
-        chosen.reverse();
-        if chosen.is_empty() {
+    for id in plan.opened.clone() {
+        let Some(ticket) = plan.ticket_mut(id) else {
             continue;
-        }
-        let statement = if new {
-            "INSERT INTO tickets.identity (kind, scope, value, raw, contact_id, assurance, attested_by, first_seen)
-             SELECT kind, scope, value, raw, contact_id, assurance, attested_by, $8
-             FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::smallint[], $7::text[])
-                AS new (kind, scope, value, raw, contact_id, assurance, attested_by)
-             ON CONFLICT (kind, scope, value) DO NOTHING"
-        } else {
-            "UPDATE tickets.identity AS identity SET contact_id = new.contact_id, raw = new.raw,
-                assurance = new.assurance, attested_by = new.attested_by
-             FROM unnest($1::smallint[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::smallint[], $7::text[])
-                AS new (kind, scope, value, raw, contact_id, assurance, attested_by)
-             WHERE identity.kind = new.kind AND identity.scope = new.scope AND identity.value = new.value
-                AND $8::timestamptz IS NOT NULL"
         };
-        let done = sqlx::query(statement)
-            .bind(chosen.iter().map(|write| write.key.0).collect::<Vec<_>>())
-            .bind(
-                chosen
-                    .iter()
-                    .map(|write| write.key.1.as_str())
-                    .collect::<Vec<_>>(),
-            )
-            .bind(
-                chosen
-                    .iter()
-                    .map(|write| write.key.2.as_str())
-                    .collect::<Vec<_>>(),
-            )
-            .bind(
-                chosen
-                    .iter()
-                    .map(|write| write.raw.as_str())
-                    .collect::<Vec<_>>(),
-            )
-            .bind(
-                chosen
-                    .iter()
-                    .map(|write| write.contact_id)
-                    .collect::<Vec<_>>(),
-            )
-            .bind(
-                chosen
-                    .iter()
-                    .map(|write| write.assurance.code())
-                    .collect::<Vec<_>>(),
-            )
-            .bind(
-                chosen
-                    .iter()
-                    .map(|write| write.attested_by.as_str())
-                    .collect::<Vec<_>>(),
-            )
-            .bind(plan.now.to_sqlx())
-            .execute(&mut *tx)
-            .await?;
-        if new && done.rows_affected() != chosen.len() as u64 {
-            return Err(TicketError::race());
+        if let Some(organizations) = known.get(&ticket.contact_id) {
+            ticket.organization_ids.clone_from(organizations);
+            for filed in plan.filed.iter_mut().filter(|filed| filed.ticket.id == id) {
+                filed.ticket.organization_ids.clone_from(organizations);
+            }
         }
     }
     Ok(())
@@ -212,14 +127,16 @@ async fn write_tickets(tx: &mut PgConnection, plan: &Plan<'_>) -> Result<(), Tic
     sqlx::query(
         "INSERT INTO tickets.ticket (id, number, subject, status, priority, contact_id, channel, account, recipient,
             conversation_key, language, created_at, updated_at, version, routing_version, message_count, channels,
-            previous_ticket_id, next_ticket_id)
+            previous_ticket_id, next_ticket_id, organization_ids)
          SELECT id, number, subject, status, priority, contact_id, channel, account, recipient, conversation_key,
-            language, $18, $18, version, routing_version, message_count, channels, previous_ticket_id, next_ticket_id
+            language, $18, $18, version, routing_version, message_count, channels, previous_ticket_id, next_ticket_id,
+            coalesce(string_to_array(nullif(organizations, ''), ','), '{}')::uuid[]
          FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::smallint[],
             $8::text[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[],
-            $15::integer[], $16::uuid[], $17::uuid[])
+            $15::integer[], $16::uuid[], $17::uuid[], $19::text[])
             AS new (id, number, subject, status, priority, contact_id, channel, account, recipient, conversation_key,
-            language, version, routing_version, message_count, channels, previous_ticket_id, next_ticket_id)",
+            language, version, routing_version, message_count, channels, previous_ticket_id, next_ticket_id,
+            organizations)",
     )
     .bind(column!(|it| it.id))
     .bind(column!(|it| it.number))
@@ -239,6 +156,7 @@ async fn write_tickets(tx: &mut PgConnection, plan: &Plan<'_>) -> Result<(), Tic
     .bind(column!(|it| it.previous_ticket_id))
     .bind(column!(|it| it.next_ticket_id))
     .bind(plan.now.to_sqlx())
+    .bind(column!(|it| it.organization_texts().join(",")))
     .execute(tx)
     .await?;
     Ok(())
@@ -324,9 +242,9 @@ pub(super) async fn write_quarantine(
     }
     let done = sqlx::query(
         "INSERT INTO tickets.quarantine AS known (message_id, channel, account, sender, subject, cause_code,
-            automatic_class, message, sweep_at, quarantined_at)
-         SELECT *, $10 FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[],
-            $7::smallint[], $8::bytea[], $9::timestamptz[])
+            automatic_class, message, sweep_at, object_keys, quarantined_at)
+         SELECT *, $11 FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[],
+            $7::smallint[], $8::bytea[], $9::timestamptz[], $10::jsonb[])
          ON CONFLICT (message_id) DO UPDATE SET released_at = NULL, rejected_at = NULL,
             cause_code = excluded.cause_code, sweep_at = excluded.sweep_at
                 + greatest(least((excluded.quarantined_at - known.quarantined_at) / 2, interval '1 hour'), interval '0')
@@ -341,6 +259,7 @@ pub(super) async fn write_quarantine(
     .bind(column!(|it| model::small(it.message.automatic_class)))
     .bind(column!(|it| prost::Message::encode_to_vec(it.message)))
     .bind(column!(|it| it.awaits.then(|| now.to_sqlx())))
+    .bind(column!(|it| serde_json::json!(filing::object_keys(it.message))))
     .bind(now.to_sqlx())
     .execute(&mut *tx)
     .await?;

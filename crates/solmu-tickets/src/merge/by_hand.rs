@@ -3,7 +3,6 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use solmu_bus::envelope::to_proto_time;
-use solmu_db::{outbox, outbox::Owner};
 use solmu_domain::{
     ids::new_uuid,
     ticket::{ReplyEffect, Status},
@@ -15,9 +14,11 @@ use uuid::Uuid;
 
 use super::{Merge, Order, collect_events, join, write};
 use crate::{
+    activity,
     context::Context,
     error::TicketError,
     events::{EventSink, change},
+    hierarchy,
     model::{self, Ticket},
 };
 
@@ -49,6 +50,7 @@ async fn merge_in(
     if sources.contains(&target_id) {
         return Err(TicketError::MergeWithItself);
     }
+    hierarchy::guard(tx).await?;
     // All in one statement, by id: merges in a ring wait for each other in one order, and who comes second sees it.
     let ids: Vec<Uuid> = sources.iter().copied().chain([target_id]).collect();
     let mut tickets = model::lock(tx, &ids).await?;
@@ -77,6 +79,7 @@ async fn merge_in(
     let mut merges = Vec::with_capacity(tickets.len());
     tickets.sort_by_key(|ticket| ticket.number);
     for source in &mut tickets {
+        hierarchy::check_merge(tx, source, &target).await?;
         merges.push(take_in(tx, context, source, &mut target, order).await?);
     }
     target.touched = true;
@@ -101,7 +104,7 @@ async fn merge_in(
     let moved = write(tx, &merges, now).await?;
     let of = |id: Uuid| all.iter().copied().find(|ticket| ticket.id == id);
     collect_events(&merges, &moved, of, now, &mut events);
-    outbox::add(tx, Owner::Tickets, events.rows(), now).await?;
+    activity::commit(tx, events.rows(), context.rng.as_ref(), now).await?;
     Ok(())
 }
 

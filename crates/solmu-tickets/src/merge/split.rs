@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use solmu_bus::envelope::to_proto_time;
-use solmu_db::{SqlTimestamp, ToSqlx as _, outbox, outbox::Owner};
+use solmu_db::{SqlTimestamp, ToSqlx as _};
 use solmu_domain::ids::new_uuid;
 use solmu_proto::{
     ticket::v1 as proto,
@@ -18,10 +18,12 @@ use uuid::Uuid;
 
 use super::Order;
 use crate::{
+    activity,
     command::lock_one,
     context::Context,
     error::TicketError,
     events::{EventSink, MessageFacts, actor},
+    fields::of_contacts,
     file::folded,
     model::{self, Ticket},
 };
@@ -133,7 +135,7 @@ async fn split_in(
         split_time: Some(to_proto_time(now)),
     };
     events.add(&left, TraceContext::current());
-    outbox::add(tx, Owner::Tickets, events.rows(), now).await?;
+    activity::commit(tx, events.rows(), context.rng.as_ref(), now).await?;
     Ok(new.id)
 }
 
@@ -167,10 +169,12 @@ async fn insert(
         &part.subject
     };
     let id = new_uuid(context.clock.as_ref(), context.rng.as_ref());
+    let contact_id = Uuid::parse_str(&part.author_id).unwrap_or(old.contact_id);
+    let mut organizations = of_contacts(tx, &[contact_id]).await?;
     let ticket = Ticket {
         number,
         subject: subject.clone(),
-        contact_id: Uuid::parse_str(&part.author_id).unwrap_or(old.contact_id),
+        contact_id,
         account: part.account.clone(),
         recipient: old.recipient.clone(),
         conversation_key: old.conversation_key.clone(),
@@ -178,12 +182,14 @@ async fn insert(
         message_count: 1,
         channels: 1 << i32::from(part.channel),
         touched: true,
+        organization_ids: organizations.remove(&contact_id).unwrap_or_default(),
         ..Ticket::blank(id, channel, now)
     };
     sqlx::query(
         "INSERT INTO tickets.ticket (id, number, subject, status, priority, contact_id, channel, account, recipient,
-            conversation_key, language, created_at, updated_at, message_count, channels, touched)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, 1, $13, true)",
+            conversation_key, language, created_at, updated_at, message_count, channels, touched,
+            organization_ids)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, 1, $13, true, $14)",
     )
     .bind(ticket.id)
     .bind(ticket.number)
@@ -198,6 +204,7 @@ async fn insert(
     .bind(&ticket.language)
     .bind(now.to_sqlx())
     .bind(ticket.channels)
+    .bind(&ticket.organization_ids)
     .execute(tx)
     .await?;
     Ok(ticket)

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use solmu_bus::envelope::to_proto_time;
-use solmu_db::{ToSqlx as _, outbox, outbox::Owner};
+use solmu_db::ToSqlx as _;
 use solmu_domain::ticket::Status;
 use solmu_proto::{ticket::v1 as proto, types::v1::actor::Kind};
 use solmu_telemetry::TraceContext;
@@ -15,10 +15,12 @@ use uuid::Uuid;
 
 use super::{MAX_TOLD, Order};
 use crate::{
+    activity,
     context::Context,
     decide::close_time,
     error::TicketError,
     events::{EventSink, change},
+    hierarchy,
     model::{self, Ticket, small},
 };
 
@@ -46,6 +48,7 @@ async fn unmerge_in(
     order: &Order,
 ) -> Result<(), TicketError> {
     let now = context.clock.now();
+    hierarchy::guard(tx).await?;
     let (mut source, mut target) = lock_both(tx, id).await?;
     order.check(&source)?;
     if let Some(further) = target.merged_into {
@@ -75,6 +78,11 @@ async fn unmerge_in(
         ticket.touch(now, true);
     }
     model::update(tx, &[&source, &target]).await?;
+    let parent = source.parent_id;
+    hierarchy::untangle(tx, &mut source).await?;
+    if source.parent_id != parent {
+        model::update(tx, &[&source]).await?;
+    }
     let mut events = EventSink::new(
         &context.bus,
         context.clock.as_ref(),
@@ -82,6 +90,9 @@ async fn unmerge_in(
         now,
     );
     let mut changes = vec![change("merged_into", &target.id, &"")];
+    if let (Some(parent), None) = (parent, source.parent_id) {
+        changes.push(change("parent_id", &parent, &""));
+    }
     if status != Status::Closed {
         changes.push(change("status", &Status::Closed, &status));
     }
@@ -107,7 +118,7 @@ async fn unmerge_in(
         unmerge_time: Some(to_proto_time(now)),
     };
     events.add(&unmerged, TraceContext::current());
-    outbox::add(tx, Owner::Tickets, events.rows(), now).await?;
+    activity::commit(tx, events.rows(), context.rng.as_ref(), now).await?;
     Ok(())
 }
 

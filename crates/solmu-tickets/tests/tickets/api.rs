@@ -47,6 +47,7 @@ async fn lists_are_by_urgency_in_pages_and_filtered() {
         page_size: 2,
         page_token: token,
         filter: filter.to_owned(),
+        ..ListTicketsRequest::default()
     };
     let mut seen = Vec::new();
     let mut token = String::new();
@@ -211,7 +212,7 @@ async fn a_watch_resumes_without_gap_and_ends_with_the_process() {
     let api = Api::new().await;
     let watch = |cursor: &str| WatchTicketsRequest {
         cursor: cursor.to_owned(),
-        ticket_id: String::new(),
+        ..WatchTicketsRequest::default()
     };
     let mut live = api
         .tickets()
@@ -258,6 +259,7 @@ async fn a_watch_resumes_without_gap_and_ends_with_the_process() {
     let only = WatchTicketsRequest {
         cursor: cursors[0].clone(),
         ticket_id: Uuid::nil().to_string(),
+        ..WatchTicketsRequest::default()
     };
     let mut silent = api
         .tickets()

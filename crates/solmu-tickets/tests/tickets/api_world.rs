@@ -3,9 +3,13 @@
 use solmu_proto::{
     access::v1::{CreateTokenRequest, Role, Token, access_service_client::AccessServiceClient},
     contact::v1::contact_service_client::ContactServiceClient,
-    ticket::v1::ticket_service_client::TicketServiceClient,
+    ticket::v1::{
+        activity_service_client::ActivityServiceClient, desk_service_client::DeskServiceClient,
+        field_service_client::FieldServiceClient, search_service_client::SearchServiceClient,
+        ticket_service_client::TicketServiceClient, work_service_client::WorkServiceClient,
+    },
 };
-use solmu_runtime::{access::Access, server, settings::ServerConfig};
+use solmu_runtime::{Parts, Runtime, access::Access, server, settings::ServerConfig};
 use solmu_tickets::Config;
 use tonic::{
     Request, Status,
@@ -37,33 +41,13 @@ impl Api {
         let mut world = World::with(config).await;
         let parts = world.start("a").await;
         let runtime = world.replicas[0].clone();
-        let access = Access::start(&runtime);
         let admin = solmu_runtime::access::bootstrap(
             &runtime.db,
             runtime.clock.as_ref(),
             runtime.rng.as_ref(),
         );
         let admin = admin.await.unwrap().unwrap().token.expose().to_owned();
-        let parts = parts.merge(solmu_runtime::Parts {
-            grpc: Some(access.routes()),
-            http: None,
-        });
-        let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-        let config = ServerConfig {
-            http_address: any,
-            grpc_address: any,
-            admin_address: any,
-            ..ServerConfig::default()
-        };
-        let bound = server::serve(&runtime, &config, &access, parts)
-            .await
-            .unwrap();
-        let address = format!("http://{}", bound.grpc.unwrap());
-        let channel = Endpoint::from_shared(address)
-            .unwrap()
-            .connect()
-            .await
-            .unwrap();
+        let channel = serve(&runtime, parts).await;
         let mut api = Self {
             world,
             channel,
@@ -76,7 +60,7 @@ impl Api {
         api
     }
 
-    async fn token(&self, role: Role, agent_id: &str) -> String {
+    pub(crate) async fn token(&self, role: Role, agent_id: &str) -> String {
         let token = Token {
             display_name: "test".to_owned(),
             role: role.into(),
@@ -97,8 +81,35 @@ impl Api {
         TicketServiceClient::new(self.channel.clone())
     }
 
+    pub(crate) fn activity(&self) -> ActivityServiceClient<Channel> {
+        ActivityServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn desk(&self) -> DeskServiceClient<Channel> {
+        DeskServiceClient::new(self.channel.clone())
+    }
+
+    /// The desk of another replica.
+    pub(crate) async fn desk_of_another(&mut self) -> DeskServiceClient<Channel> {
+        let parts = self.world.start("b").await;
+        let runtime = self.world.replicas.last().unwrap().clone();
+        DeskServiceClient::new(serve(&runtime, parts).await)
+    }
+
+    pub(crate) fn search(&self) -> SearchServiceClient<Channel> {
+        SearchServiceClient::new(self.channel.clone())
+    }
+
     pub(crate) fn contacts(&self) -> ContactServiceClient<Channel> {
         ContactServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn fields(&self) -> FieldServiceClient<Channel> {
+        FieldServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn work(&self) -> WorkServiceClient<Channel> {
+        WorkServiceClient::new(self.channel.clone())
     }
 
     /// A call of the agent.
@@ -117,7 +128,28 @@ impl Api {
     }
 }
 
-fn with<T>(message: T, token: &str) -> Request<T> {
+/// Serves the API of a replica, and connects to it.
+async fn serve(runtime: &Runtime, parts: Parts) -> Channel {
+    let access = Access::start(runtime);
+    let parts = parts.merge(Parts {
+        grpc: Some(access.routes()),
+        http: None,
+    });
+    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let config = ServerConfig {
+        http_address: any,
+        grpc_address: any,
+        admin_address: any,
+        ..ServerConfig::default()
+    };
+    let bound = server::serve(runtime, &config, &access, parts).await;
+    let address = format!("http://{}", bound.unwrap().grpc.unwrap());
+    let endpoint = Endpoint::from_shared(address).unwrap();
+    endpoint.connect().await.unwrap()
+}
+
+/// A call with a token.
+pub(crate) fn with<T>(message: T, token: &str) -> Request<T> {
     let mut request = Request::new(message);
     let header = format!("Bearer {token}").parse().unwrap();
     request.metadata_mut().insert("authorization", header);

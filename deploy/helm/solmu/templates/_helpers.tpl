@@ -60,7 +60,7 @@ sla:
   http: false
   smtp: false
   objects: false
-  egress: []
+  egress: [web]
   scaling: none
   paths: []
   grpc: [solmu.sla.v1.SlaService]

@@ -1,0 +1,282 @@
+//! Fields of contacts that a deployment defines for itself: typed, and checked when they are written.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use solmu_db::{Db, ToSqlx as _};
+use solmu_proto::contact::v1::{ContactAttribute, contact_attribute::Type};
+use sqlx::PgConnection;
+
+use crate::{ContactError, MAX_NAME};
+
+/// Fields that can be defined.
+const MAX_ATTRIBUTES: i64 = 200;
+/// Choices of one field.
+const MAX_CHOICES: usize = 100;
+/// Longest value, in bytes.
+const MAX_VALUE: usize = 2_000;
+
+/// Definitions by name.
+pub(crate) type Definitions = HashMap<String, ContactAttribute>;
+
+/// Defines a field.
+pub(crate) async fn create(
+    db: &Db,
+    attribute: &ContactAttribute,
+    now: Timestamp,
+) -> Result<(), ContactError> {
+    check_definition(attribute)?;
+    let done = sqlx::query(
+        "INSERT INTO tickets.contact_attribute (name, display_name, type, choices, created_at)
+         SELECT $1, $2, $3, $4, $5 WHERE (SELECT count(*) FROM tickets.contact_attribute) < $6
+         ON CONFLICT (name) DO NOTHING",
+    )
+    .bind(&attribute.name)
+    .bind(&attribute.display_name)
+    .bind(type_name(attribute.r#type()))
+    .bind(&attribute.choices)
+    .bind(now.to_sqlx())
+    .bind(MAX_ATTRIBUTES)
+    .execute(db.pool())
+    .await?;
+    if done.rows_affected() == 1 {
+        return Ok(());
+    }
+    if list(db).await?.iter().any(|it| it.name == attribute.name) {
+        return Err(ContactError::Exists {
+            what: "contact attribute",
+            id: attribute.name.clone(),
+        });
+    }
+    let why = format!("there are {MAX_ATTRIBUTES} fields already");
+    Err(ContactError::invalid("attribute", why))
+}
+
+fn check_definition(attribute: &ContactAttribute) -> Result<(), ContactError> {
+    let name = &attribute.name;
+    let legal = name.len() <= 63
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if !legal {
+        let why = "expected up to 63 lower case letters, digits and underscores, a letter first";
+        return Err(ContactError::invalid("attribute.name", why));
+    }
+    if attribute.display_name.len() > MAX_NAME || attribute.display_name.contains('\0') {
+        let why = format!("longer than {MAX_NAME} bytes");
+        return Err(ContactError::invalid("attribute.display_name", why));
+    }
+    let choices = attribute.choices.len();
+    match attribute.r#type() {
+        Type::Unspecified => Err(ContactError::invalid(
+            "attribute.type",
+            "say what values can be",
+        )),
+        Type::Choice if choices == 0 || choices > MAX_CHOICES => {
+            let why = format!("expected 1 to {MAX_CHOICES} of them");
+            Err(ContactError::invalid("attribute.choices", why))
+        }
+        Type::Choice => {
+            let bad = |it: &String| it.is_empty() || it.len() > MAX_NAME || it.contains('\0');
+            if attribute.choices.iter().any(bad) {
+                let why = format!("each has 1 to {MAX_NAME} bytes");
+                return Err(ContactError::invalid("attribute.choices", why));
+            }
+            Ok(())
+        }
+        _ if choices > 0 => Err(ContactError::invalid(
+            "attribute.choices",
+            "only a choice has choices",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The fields by name.
+pub(crate) async fn list(db: &Db) -> Result<Vec<ContactAttribute>, ContactError> {
+    let mut connection = db.pool().acquire().await?;
+    let mut all: Vec<_> = definitions(&mut connection).await?.into_values().collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(all)
+}
+
+/// The fields that are defined.
+pub(crate) async fn definitions(tx: &mut PgConnection) -> Result<Definitions, ContactError> {
+    let rows: Vec<(String, String, String, Vec<String>)> =
+        sqlx::query_as("SELECT name, display_name, type, choices FROM tickets.contact_attribute")
+            .fetch_all(tx)
+            .await?;
+    let all = rows.into_iter().map(|(name, display_name, kind, choices)| {
+        let attribute = ContactAttribute {
+            name: name.clone(),
+            display_name,
+            r#type: type_of(&kind).into(),
+            choices,
+        };
+        (name, attribute)
+    });
+    Ok(all.collect())
+}
+
+/// Removes a field and its values.
+pub(crate) async fn delete(db: &Db, name: &str) -> Result<(), ContactError> {
+    let name = name.to_owned();
+    db.tx("contact.delete_attribute", |tx| {
+        let name = name.clone();
+        Box::pin(async move {
+            let done = sqlx::query("DELETE FROM tickets.contact_attribute WHERE name = $1")
+                .bind(&name)
+                .execute(&mut *tx)
+                .await?;
+            if done.rows_affected() == 0 {
+                return Err(ContactError::unknown("contact attribute", &name));
+            }
+            sqlx::query(
+                "UPDATE tickets.contact SET attributes = attributes - $1, version = version + 1 WHERE attributes ? $1",
+            )
+            .bind(&name)
+            .execute(tx)
+            .await?;
+            Ok(())
+        })
+    })
+    .await
+}
+
+/// Values as they are stored: checked, in one form. Empty ones are left out.
+pub(crate) fn checked(
+    values: &BTreeMap<String, String>,
+    definitions: &Definitions,
+) -> Result<BTreeMap<String, String>, ContactError> {
+    let mut checked = BTreeMap::new();
+    for (name, value) in values {
+        let definition = definitions.get(name).ok_or_else(|| {
+            ContactError::invalid(
+                format!("contact.attributes.{name}"),
+                "there is no such field",
+            )
+        })?;
+        if !value.is_empty() {
+            checked.insert(name.clone(), one(definition, value.trim())?);
+        }
+    }
+    Ok(checked)
+}
+
+fn one(definition: &ContactAttribute, value: &str) -> Result<String, ContactError> {
+    let wrong =
+        |why: &str| ContactError::invalid(format!("contact.attributes.{}", definition.name), why);
+    if value.len() > MAX_VALUE || value.contains('\0') {
+        return Err(wrong("expected up to 2000 bytes"));
+    }
+    match definition.r#type() {
+        Type::Text | Type::Unspecified => Ok(value.to_owned()),
+        Type::Number => {
+            let number: f64 = value.parse().map_err(|_| wrong("expected a number"))?;
+            let finite = number.is_finite().then(|| number.to_string());
+            finite.ok_or_else(|| wrong("expected a number"))
+        }
+        Type::Boolean => match value {
+            "true" | "false" => Ok(value.to_owned()),
+            _ => Err(wrong("expected true or false")),
+        },
+        Type::Date => {
+            let date: jiff::civil::Date = value
+                .parse()
+                .map_err(|_| wrong("expected a date such as 2026-11-22"))?;
+            Ok(date.to_string())
+        }
+        Type::Choice => {
+            let known = definition.choices.iter().any(|choice| choice == value);
+            known
+                .then(|| value.to_owned())
+                .ok_or_else(|| wrong("expected one of the choices"))
+        }
+    }
+}
+
+const fn type_name(of: Type) -> &'static str {
+    match of {
+        Type::Unspecified | Type::Text => "text",
+        Type::Number => "number",
+        Type::Boolean => "boolean",
+        Type::Date => "date",
+        Type::Choice => "choice",
+    }
+}
+
+fn type_of(name: &str) -> Type {
+    match name {
+        "number" => Type::Number,
+        "boolean" => Type::Boolean,
+        "date" => Type::Date,
+        "choice" => Type::Choice,
+        _ => Type::Text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(of: Type, value: &str) -> Option<String> {
+        let definition = ContactAttribute {
+            name: "it".to_owned(),
+            r#type: of.into(),
+            choices: vec!["gold".to_owned()],
+            ..ContactAttribute::default()
+        };
+        let definitions = Definitions::from([("it".to_owned(), definition)]);
+        let values = BTreeMap::from([("it".to_owned(), value.to_owned())]);
+        checked(&values, &definitions).ok()?.remove("it")
+    }
+
+    #[test]
+    fn values_are_checked_by_type() {
+        for (of, good, stored) in [
+            (Type::Text, " any ", "any"),
+            (Type::Number, "1.50", "1.5"),
+            (Type::Boolean, "true", "true"),
+            (Type::Date, "2026-02-28", "2026-02-28"),
+            (Type::Choice, "gold", "gold"),
+        ] {
+            assert_eq!(value(of, good).as_deref(), Some(stored));
+        }
+        for (of, bad) in [
+            (Type::Number, "much"),
+            (Type::Number, "inf"),
+            (Type::Boolean, "yes"),
+            (Type::Date, "2026-02-30"),
+            (Type::Choice, "silver"),
+        ] {
+            assert_eq!(value(of, bad), None, "{bad}");
+        }
+        let unknown = BTreeMap::from([("x".to_owned(), "1".to_owned())]);
+        assert!(checked(&unknown, &Definitions::new()).is_err());
+    }
+
+    #[test]
+    fn definitions_are_checked() {
+        let good = ContactAttribute {
+            name: "customer_since".to_owned(),
+            r#type: Type::Date.into(),
+            ..ContactAttribute::default()
+        };
+        assert!(check_definition(&good).is_ok());
+        for name in ["", "Since", "1st", "a-b", &"a".repeat(64)] {
+            let bad = ContactAttribute {
+                name: name.to_owned(),
+                ..good.clone()
+            };
+            assert!(check_definition(&bad).is_err(), "{name}");
+        }
+        for of in [Type::Unspecified, Type::Choice] {
+            let bad = ContactAttribute {
+                r#type: of.into(),
+                ..good.clone()
+            };
+            assert!(check_definition(&bad).is_err());
+        }
+    }
+}

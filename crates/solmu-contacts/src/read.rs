@@ -1,0 +1,360 @@
+//! A contact as others see it: the contact that stands for a person, with what all that it stands for know.
+
+use std::collections::HashMap;
+
+use solmu_bus::envelope::to_proto_time;
+use solmu_db::SqlTimestamp;
+use solmu_domain::contact::Assurance;
+use solmu_proto::{
+    contact::v1 as proto,
+    types::v1::{Identity, IdentityKind},
+};
+use sqlx::{PgConnection, Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use crate::{ContactError, resolve};
+
+/// A contact as the table has it.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    pub(crate) id: Uuid,
+    pub(crate) root_id: Option<Uuid>,
+    pub(crate) display_name: String,
+    pub(crate) language: String,
+    pub(crate) time_zone: String,
+    pub(crate) attributes: serde_json::Value,
+    pub(crate) organization_id: Option<Uuid>,
+    pub(crate) manager: bool,
+    pub(crate) version: i64,
+    pub(crate) created_at: SqlTimestamp,
+    pub(crate) updated_at: Option<SqlTimestamp>,
+    pub(crate) blocked_at: Option<SqlTimestamp>,
+    pub(crate) block_reason: String,
+    pub(crate) erased_at: Option<SqlTimestamp>,
+}
+solmu_db::from_row!(Row {
+    id,
+    root_id,
+    display_name,
+    language,
+    time_zone,
+    attributes,
+    organization_id,
+    manager,
+    version,
+    created_at,
+    updated_at,
+    blocked_at,
+    block_reason,
+    erased_at
+});
+
+impl Row {
+    pub(crate) fn etag(&self) -> String {
+        self.version.to_string()
+    }
+
+    /// Takes what it does not have itself from a contact that it stands for.
+    fn fill(&mut self, other: &Self) {
+        for (own, theirs) in [
+            (&mut self.display_name, &other.display_name),
+            (&mut self.language, &other.language),
+            (&mut self.time_zone, &other.time_zone),
+        ] {
+            if own.is_empty() {
+                own.clone_from(theirs);
+            }
+        }
+        if self.organization_id.is_none() {
+            self.organization_id = other.organization_id;
+            self.manager = other.manager;
+        }
+        if let (Some(own), Some(theirs)) = (
+            self.attributes.as_object_mut(),
+            other.attributes.as_object(),
+        ) {
+            for (name, value) in theirs {
+                own.entry(name).or_insert_with(|| value.clone());
+            }
+        }
+    }
+}
+
+/// Columns of [`Row`].
+pub(crate) const COLUMNS: &str = "contact.id, contact.root_id, contact.display_name, contact.language, \
+    contact.time_zone, contact.attributes, contact.organization_id, contact.manager, contact.version, \
+    contact.created_at, contact.updated_at, contact.blocked_at, contact.block_reason, contact.erased_at";
+
+/// A statement that reads contacts; conditions on `contact` follow.
+pub(crate) fn select() -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::new("SELECT ");
+    query.push(COLUMNS).push(" FROM tickets.contact");
+    query
+}
+
+/// The contact that stands for `id`, in full.
+pub(crate) async fn contact(
+    connection: &mut PgConnection,
+    id: Uuid,
+) -> Result<proto::Contact, ContactError> {
+    let row = root(connection, id).await?;
+    let mut contacts = complete(connection, vec![row]).await?;
+    contacts
+        .pop()
+        .ok_or_else(|| ContactError::unknown("contact", &id))
+}
+
+/// The row of the contact that stands for `id`.
+pub(crate) async fn root(connection: &mut PgConnection, id: Uuid) -> Result<Row, ContactError> {
+    let mut query = select();
+    query
+        .push(" WHERE contact.id = (SELECT coalesce(root_id, id) FROM tickets.contact WHERE id = ")
+        .push_bind(id)
+        .push(")");
+    query
+        .build_query_as()
+        .fetch_optional(connection)
+        .await?
+        .ok_or_else(|| ContactError::unknown("contact", &id))
+}
+
+struct IdentityRow {
+    contact_id: Uuid,
+    kind: i16,
+    scope: String,
+    value: String,
+    raw: String,
+    assurance: i16,
+    attested_by: String,
+    undeliverable_at: Option<SqlTimestamp>,
+    undeliverable_cause: String,
+}
+solmu_db::from_row!(IdentityRow {
+    contact_id,
+    kind,
+    scope,
+    value,
+    raw,
+    assurance,
+    attested_by,
+    undeliverable_at,
+    undeliverable_cause
+});
+
+impl From<IdentityRow> for Identity {
+    fn from(row: IdentityRow) -> Self {
+        Self {
+            kind: row.kind.into(),
+            value: row.value,
+            raw: row.raw,
+            assurance: row.assurance.into(),
+            attested_by: row.attested_by,
+            scope: row.scope,
+            undeliverable_time: row.undeliverable_at.map(|at| to_proto_time(at.to_jiff())),
+            undeliverable_cause: row.undeliverable_cause,
+        }
+    }
+}
+
+/// What roots are besides their rows: those that they stand for, identities, tickets, organisation. In the same order.
+pub(crate) async fn complete(
+    connection: &mut PgConnection,
+    roots: Vec<Row>,
+) -> Result<Vec<proto::Contact>, ContactError> {
+    let ids: Vec<Uuid> = roots.iter().map(|row| row.id).collect();
+    let mut query = select();
+    query
+        .push(" WHERE contact.root_id = ANY(")
+        .push_bind(&ids)
+        .push(") ORDER BY contact.created_at, contact.id");
+    let others: Vec<Row> = query.build_query_as().fetch_all(&mut *connection).await?;
+    let mut root_of: HashMap<Uuid, Uuid> = ids.iter().map(|id| (*id, *id)).collect();
+    let mut merged: HashMap<Uuid, Vec<Row>> = HashMap::new();
+    for row in others {
+        let Some(root) = row.root_id else { continue };
+        root_of.insert(row.id, root);
+        merged.entry(root).or_default().push(row);
+    }
+    let everybody: Vec<Uuid> = root_of.keys().copied().collect();
+    let mut identities = identities(connection, &everybody, &root_of).await?;
+    let counts: HashMap<Uuid, i64> = sqlx::query_as(
+        "SELECT contact_id, count(*) FROM tickets.ticket WHERE contact_id = ANY($1) GROUP BY contact_id",
+    )
+    .bind(&everybody)
+    .fetch_all(&mut *connection)
+    .await?
+    .into_iter()
+    .collect();
+    let organizations = by_domain(connection, identities.values().flatten()).await?;
+    let contacts = roots.into_iter().map(|mut row| {
+        let merged = merged.remove(&row.id).unwrap_or_default();
+        for other in &merged {
+            row.fill(other);
+        }
+        let identities = identities.remove(&row.id).unwrap_or_default();
+        let organization = row
+            .organization_id
+            .or_else(|| domains_of(&identities).find_map(|it| organizations.get(it).copied()));
+        let count = |id: &Uuid| counts.get(id).copied().unwrap_or(0);
+        proto::Contact {
+            ticket_count: count(&row.id) + merged.iter().map(|it| count(&it.id)).sum::<i64>(),
+            merged_contact_ids: merged.iter().map(|it| it.id.to_string()).collect(),
+            organization_id: organization.map(|id| id.to_string()).unwrap_or_default(),
+            identities,
+            ..to_proto(row)
+        }
+    });
+    Ok(contacts.collect())
+}
+
+fn to_proto(row: Row) -> proto::Contact {
+    let time = |at: Option<SqlTimestamp>| at.map(|at| to_proto_time(at.to_jiff()));
+    let attributes = row.attributes.as_object().into_iter().flatten();
+    proto::Contact {
+        id: row.id.to_string(),
+        etag: row.etag(),
+        attributes: attributes
+            .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+            .collect(),
+        organization_manager: row.manager,
+        create_time: time(Some(row.created_at)),
+        update_time: time(row.updated_at),
+        block_time: time(row.blocked_at),
+        erase_time: time(row.erased_at),
+        display_name: row.display_name,
+        language: row.language,
+        time_zone: row.time_zone,
+        block_reason: row.block_reason,
+        ..proto::Contact::default()
+    }
+}
+
+/// Identities of the contacts `$1`.
+pub(crate) const IDENTITIES: &str = "SELECT contact_id, kind, scope, value, raw, assurance, attested_by, undeliverable_at, undeliverable_cause
+         FROM tickets.identity WHERE contact_id = ANY($1) ORDER BY first_seen, kind, value";
+
+async fn identities(
+    connection: &mut PgConnection,
+    contacts: &[Uuid],
+    root_of: &HashMap<Uuid, Uuid>,
+) -> Result<HashMap<Uuid, Vec<Identity>>, ContactError> {
+    let found: Vec<IdentityRow> = sqlx::query_as(IDENTITIES)
+        .bind(contacts)
+        .fetch_all(connection)
+        .await?;
+    let mut identities: HashMap<Uuid, Vec<Identity>> = HashMap::new();
+    for row in found {
+        if let Some(root) = root_of.get(&row.contact_id) {
+            identities.entry(*root).or_default().push(row.into());
+        }
+    }
+    Ok(identities)
+}
+
+/// Organisations of the domains of proven addresses.
+async fn by_domain(
+    connection: &mut PgConnection,
+    identities: impl Iterator<Item = &Identity>,
+) -> Result<HashMap<String, Uuid>, ContactError> {
+    let domains: Vec<&str> = identities.filter_map(domain_of).collect();
+    if domains.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows: Vec<(String, Uuid)> = sqlx::query_as(
+        "SELECT domain, organization_id FROM tickets.organization_domain WHERE domain = ANY($1)",
+    )
+    .bind(domains)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().collect())
+}
+
+fn domains_of(identities: &[Identity]) -> impl Iterator<Item = &str> {
+    identities.iter().filter_map(domain_of)
+}
+
+fn domain_of(identity: &Identity) -> Option<&str> {
+    let counts = identity.kind() == IdentityKind::Email
+        && resolve::is_own(&identity.scope)
+        && identity.assurance == i32::from(Assurance::Proven.code());
+    let (_, domain) = identity.value.rsplit_once('@').filter(|_| counts)?;
+    Some(domain)
+}
+
+/// A merge as it is listed.
+pub(crate) type MergeRow = (
+    Uuid,
+    Uuid,
+    Uuid,
+    String,
+    String,
+    i16,
+    String,
+    String,
+    SqlTimestamp,
+    Option<SqlTimestamp>,
+    Option<i16>,
+    String,
+    String,
+);
+
+/// Merges of the person that `contact` is part of, newest first, after `after`.
+pub(crate) async fn merges(
+    connection: &mut PgConnection,
+    contact: Uuid,
+    after: Option<(i64, Uuid)>,
+    limit: i64,
+) -> Result<Vec<proto::Merge>, ContactError> {
+    let root = root(&mut *connection, contact).await?.id;
+    let members = crate::graph::members(&mut *connection, &[root]).await?;
+    let (at, id) = after.unwrap_or((i64::MAX, Uuid::max()));
+    let at = jiff::Timestamp::from_microsecond(at).unwrap_or(jiff::Timestamp::MAX);
+    let rows: Vec<MergeRow> = sqlx::query_as(
+        "SELECT id, winner_id, loser_id, rule, evidence, actor_kind, actor_id, reason, created_at, undone_at,
+            undone_kind, undone_by, undo_reason
+         FROM tickets.contact_merge WHERE (winner_id = ANY($1) OR loser_id = ANY($1)) AND (created_at, id) < ($2, $3)
+         ORDER BY created_at DESC, id DESC LIMIT $4",
+    )
+    .bind(members)
+    .bind(solmu_db::ToSqlx::to_sqlx(at))
+    .bind(id)
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(merge_to_proto).collect())
+}
+
+fn merge_to_proto(row: MergeRow) -> proto::Merge {
+    let (
+        id,
+        winner,
+        loser,
+        rule,
+        evidence,
+        kind,
+        actor_id,
+        reason,
+        at,
+        undone_at,
+        undone_kind,
+        by,
+        why,
+    ) = row;
+    let actor = |kind: i16, id: String| solmu_proto::types::v1::Actor {
+        kind: kind.into(),
+        id,
+    };
+    proto::Merge {
+        id: id.to_string(),
+        contact_id: winner.to_string(),
+        merged_contact_id: loser.to_string(),
+        rule,
+        evidence,
+        actor: Some(actor(kind, actor_id)),
+        reason,
+        merge_time: Some(to_proto_time(at.to_jiff())),
+        unmerge_time: undone_at.map(|at| to_proto_time(at.to_jiff())),
+        unmerge_actor: undone_kind.map(|kind| actor(kind, by)),
+        unmerge_reason: why,
+    }
+}

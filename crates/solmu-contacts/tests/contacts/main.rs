@@ -1,0 +1,10 @@
+//! Contacts on the real engines: senders and calls in, people and events out. What needs messages and tickets is tested
+//! with the ticket service.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
+mod calls;
+mod merges;
+mod organizations;
+mod role_mailboxes;
+mod world;

@@ -1,0 +1,258 @@
+//! Calls the webhooks that steps of policies name.
+//!
+//! A call is a row that commits with its step, so a crash loses none and adds none. Any replica makes it: who claims a
+//! row moves its time on, posts without a transaction open, and notes what came of it. A sender that dies in between
+//! leaves the row to be claimed again; the receiver knows a repeat by `webhook-id`, which is the id of the step's event.
+//! What is posted is signed by Standard Webhooks 1.0, goes only to public addresses unless the operator says otherwise,
+//! and follows no redirect.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures::future::join_all;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use solmu_connector::http::{Fetcher, HttpError, HttpLimits, check_base_url};
+use solmu_db::DbError;
+use solmu_domain::ids::TicketId;
+use solmu_secret::{Secret, signature::WebhookSecrets};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Config, Error,
+    store::webhooks::{self as store, ClaimedRow},
+    tracked::Notice,
+    worker::Worker,
+};
+
+/// Calls that are made at the same time.
+const BATCH: usize = 20;
+/// For how long a claimed call is nobody else's: longer than any call takes.
+const CLAIM: SignedDuration = SignedDuration::from_mins(2);
+/// How often the table is asked, for what is to be tried again and for what others wrote.
+const POLL: Duration = Duration::from_secs(1);
+/// Waits before the second call and further ones; then it is given up.
+const RETRIES: [SignedDuration; 7] = [
+    SignedDuration::from_secs(5),
+    SignedDuration::from_secs(30),
+    SignedDuration::from_mins(2),
+    SignedDuration::from_mins(10),
+    SignedDuration::from_hours(1),
+    SignedDuration::from_hours(6),
+    SignedDuration::from_hours(24),
+];
+/// How long calls that are over are kept.
+const KEEP: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// How often they are removed.
+const PURGE: Duration = Duration::from_hours(1);
+/// The status by which a receiver says that it wants no more.
+const GONE: u16 = 410;
+
+/// Where webhooks go, by name.
+#[derive(Debug, Clone)]
+pub(crate) struct Targets {
+    by_name: BTreeMap<String, Target>,
+    fetcher: Fetcher,
+}
+
+#[derive(Debug, Clone)]
+struct Target {
+    url: String,
+    secrets: WebhookSecrets,
+}
+
+impl Targets {
+    pub(crate) fn new(config: &Config) -> Result<Self, Error> {
+        let mut by_name = BTreeMap::new();
+        let mut trusted = Vec::new();
+        for (name, webhook) in &config.webhooks {
+            let refuse = |field: &str, problem: String| Error::Webhook {
+                name: name.clone(),
+                problem: format!("{field}: {problem}"),
+            };
+            check_base_url(&webhook.url).map_err(|error| refuse("url", error.to_string()))?;
+            let secrets = WebhookSecrets::standard(webhook.secrets.iter().map(Secret::expose));
+            let secrets = secrets.map_err(|error| refuse("secrets", error.to_string()))?;
+            if webhook.private {
+                trusted.push(webhook.url.as_str());
+            }
+            let url = webhook.url.clone();
+            by_name.insert(name.clone(), Target { url, secrets });
+        }
+        let limits = HttpLimits {
+            total: config.webhook_timeout(),
+            ..HttpLimits::default()
+        };
+        let fetcher = Fetcher::new(limits, &trusted)?;
+        Ok(Self { by_name, fetcher })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+}
+
+/// What is posted: what was told, without anything of the ticket but its id.
+pub(crate) fn body_of(ticket: TicketId, notice: &Notice) -> String {
+    json!({
+        "type": "sla.escalated",
+        "timestamp": notice.fired_at,
+        "data": {
+            "ticket_id": ticket.to_string(),
+            "metric": notice.metric.as_str(),
+            "cycle": notice.cycle,
+            "priority": notice.priority,
+            "due_time": notice.due,
+            "scheduled_time": notice.scheduled_at,
+            "late": notice.is_late(),
+            "step": notice.step,
+            "webhook": notice.target,
+        }
+    })
+    .to_string()
+}
+
+/// Makes the calls.
+pub(crate) struct Caller {
+    worker: Worker,
+    targets: Targets,
+    stop: CancellationToken,
+}
+
+impl Caller {
+    pub(crate) const fn new(worker: Worker, targets: Targets, stop: CancellationToken) -> Self {
+        Self {
+            worker,
+            targets,
+            stop,
+        }
+    }
+
+    /// Runs until the process drains; what is under way then is finished.
+    pub(crate) async fn run(self) {
+        let mut purged = Instant::now();
+        while !self.stop.is_cancelled() {
+            match self.round().await {
+                Ok(BATCH) => continue,
+                Ok(_) => {}
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot look for webhooks to call; trying again"
+                ),
+            }
+            if purged.elapsed() > PURGE {
+                purged = Instant::now();
+                self.purge().await;
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = self.worker.called.notified() => {}
+                () = tokio::time::sleep(POLL) => {}
+            }
+        }
+    }
+
+    /// Makes a batch of calls; says how many.
+    async fn round(&self) -> Result<usize, DbError> {
+        let now = self.worker.maker.clock.now();
+        let until = now.saturating_add(CLAIM).unwrap_or(now);
+        let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
+        let tx = self.worker.db.tx("sla.claim_webhooks", |tx| {
+            Box::pin(async move { store::call_claim(tx, now, until, limit).await })
+        });
+        let claimed = tx.await?;
+        let made = claimed.len();
+        for noted in join_all(claimed.iter().map(|call| self.call(call))).await {
+            noted?;
+        }
+        Ok(made)
+    }
+
+    async fn call(&self, call: &ClaimedRow) -> Result<(), DbError> {
+        let answer = self.post(call).await;
+        let (outcome, again) = match &answer {
+            Ok(()) => ("ok".to_owned(), None),
+            Err(failure) => (failure.code(), self.again_at(call, failure)),
+        };
+        let succeeded = answer.is_ok();
+        let (label, id) = match (&answer, again) {
+            (Ok(()), _) => ("succeeded", call.id),
+            (Err(_), Some(_)) => ("failed", call.id),
+            (Err(failure), None) => {
+                tracing::error!(webhook = call.name, call.id = %call.id, call.attempts, error = failure as &dyn std::error::Error, "gave a webhook up");
+                ("given_up", call.id)
+            }
+        };
+        let tx = self.worker.db.tx("sla.note_webhook", |tx| {
+            let outcome = outcome.clone();
+            Box::pin(async move { store::call_note(tx, id, &outcome, again, succeeded).await })
+        });
+        tx.await?;
+        self.worker.metrics.webhook_calls.inc([label]);
+        Ok(())
+    }
+
+    async fn post(&self, call: &ClaimedRow) -> Result<(), Failure> {
+        let Some(target) = self.targets.by_name.get(&call.name) else {
+            return Err(Failure::NotConfigured);
+        };
+        let (id, now) = (call.id.to_string(), self.worker.maker.clock.now());
+        let signature = target.secrets.sign_standard(&id, now, call.body.as_bytes());
+        let headers = [
+            ("webhook-id", id),
+            ("webhook-timestamp", now.as_second().to_string()),
+            ("webhook-signature", signature),
+        ];
+        let fetcher = &self.targets.fetcher;
+        let posted = fetcher.post_json(&target.url, &headers, call.body.clone());
+        Ok(posted.await?)
+    }
+
+    /// When a call that failed is made again; None when it is given up.
+    fn again_at(&self, call: &ClaimedRow, failure: &Failure) -> Option<Timestamp> {
+        if matches!(failure, Failure::Http(HttpError::Status(GONE))) {
+            return None;
+        }
+        let tried = usize::try_from(call.attempts).ok()?;
+        let wait = *RETRIES.get(tried.checked_sub(1)?)?;
+        self.worker.maker.clock.now().saturating_add(wait).ok()
+    }
+
+    async fn purge(&self) {
+        let Ok(before) = self.worker.maker.clock.now().saturating_sub(KEEP) else {
+            return;
+        };
+        let purged = self.worker.db.tx("sla.purge_webhooks", |tx| {
+            Box::pin(async move { store::call_purge(tx, before).await })
+        });
+        if let Err(error) = purged.await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot remove old calls of webhooks; trying again later"
+            );
+        }
+    }
+}
+
+/// Why a call did not succeed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// It was taken out of the configuration.
+    #[error("the webhook is not configured any more")]
+    NotConfigured,
+    #[error("the call failed")]
+    Http(#[from] HttpError),
+}
+
+impl Failure {
+    /// As it stands in the table.
+    fn code(&self) -> String {
+        match self {
+            Self::NotConfigured => "not_configured".to_owned(),
+            Self::Http(HttpError::Status(status)) => status.to_string(),
+            Self::Http(HttpError::NotPublic) => "not_public".to_owned(),
+            Self::Http(HttpError::Request(error)) if error.is_timeout() => "timeout".to_owned(),
+            Self::Http(_) => "no_connection".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! How deep the tags of an HTML text nest, found without parsing it.
+//!
+//! The HTML parser's time grows with the square of the depth: twenty thousand open tags would hold a core for half a
+//! minute. So the depth is counted first, by the rules of the HTML standard's tree construction (section 13.2.6) as far
+//! as they decide what an end tag closes: one that matches nothing closes nothing, however many there are.
+
+/// Deepest nesting that is laid out. Newsletters stay below a hundred.
+const MAX_HTML_DEPTH: usize = 400;
+
+/// Tags that have no content, or that the next one of their kind closes.
+const FLAT: [&str; 18] = [
+    "p", "br", "img", "hr", "li", "dt", "dd", "meta", "link", "input", "col", "area", "base",
+    "wbr", "option", "source", "param", "embed",
+];
+/// Parts of a table: each closes what is open within the table that it belongs to.
+const CELLS: [&str; 6] = ["tr", "td", "th", "tbody", "thead", "tfoot"];
+/// An end tag finds these wherever they are, and closes nothing else.
+const FORMATTING: [&str; 14] = [
+    "a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u",
+];
+/// End tags outside of these do not reach into them.
+const BARRIERS: [&str; 7] = [
+    "table", "object", "applet", "marquee", "template", "caption", "select",
+];
+/// An end tag of another kind does not reach past these.
+const BLOCKS: [&str; 28] = [
+    "address",
+    "article",
+    "aside",
+    "blockquote",
+    "body",
+    "button",
+    "center",
+    "details",
+    "dir",
+    "div",
+    "dl",
+    "fieldset",
+    "figure",
+    "footer",
+    "form",
+    "h1",
+    "h2",
+    "h3",
+    "header",
+    "html",
+    "main",
+    "menu",
+    "nav",
+    "ol",
+    "pre",
+    "section",
+    "summary",
+    "ul",
+];
+
+/// Whether tags are open deeper than [`MAX_HTML_DEPTH`].
+pub(crate) fn is_too_deep(html: &str) -> bool {
+    let mut open = Open(Vec::new());
+    for tag in html.split('<').skip(1) {
+        let (tag, closes) = tag
+            .strip_prefix('/')
+            .map_or((tag, false), |tag| (tag, true));
+        let end = tag.find(|char: char| !char.is_ascii_alphanumeric());
+        let name = &tag[..end.unwrap_or(tag.len())];
+        if name.is_empty() || is_one(&FLAT, name) {
+            continue;
+        }
+        if is_one(&CELLS, name) {
+            open.clear_table();
+        } else if closes {
+            open.close(name);
+        } else {
+            open.0.push(name);
+        }
+        if open.0.len() > MAX_HTML_DEPTH {
+            return true;
+        }
+    }
+    false
+}
+
+fn is_one(names: &[&str], name: &str) -> bool {
+    names.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// Names of open tags, the outermost first; never more than [`MAX_HTML_DEPTH`] and one.
+struct Open<'a>(Vec<&'a str>);
+
+impl Open<'_> {
+    /// Closes what is open within the innermost table.
+    fn clear_table(&mut self) {
+        if let Some(table) = self.last("table") {
+            self.0.truncate(table + 1);
+        }
+    }
+
+    fn last(&self, name: &str) -> Option<usize> {
+        self.0
+            .iter()
+            .rposition(|open| open.eq_ignore_ascii_case(name))
+    }
+
+    fn close(&mut self, name: &str) {
+        let Some(at) = self.last(name) else { return };
+        if is_one(&FORMATTING, name) {
+            self.0.remove(at);
+            return;
+        }
+        let stops = |open: &&str| {
+            is_one(&BARRIERS, open) || (!is_one(&BLOCKS, name) && is_one(&BLOCKS, open))
+        };
+        let is_reached = name.eq_ignore_ascii_case("table") || !self.0[at + 1..].iter().any(stops);
+        if is_reached {
+            self.0.truncate(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn end_tags_that_close_nothing_do_not_hide_the_depth() {
+        for unit in [
+            "<le></t>",
+            "<x><div></x>",
+            "<div><table><td></div>",
+            "<b></i>",
+            "<b><div></b>",
+            "<span><blockquote></span>",
+        ] {
+            assert!(is_too_deep(&unit.repeat(500)), "{unit}");
+        }
+    }
+
+    #[test]
+    fn sloppy_mail_is_not_deep() {
+        for unit in [
+            "<p>x",
+            "<br>",
+            "<b>x</b>",
+            "<div><span>x</div>",
+            "<div><font>x</div></font>",
+            "<FONT><div>x</div></font>",
+            "<table><tr><td><span>x<tr><td>y</table>",
+            "<table><td><div>x</td></table>",
+            "<ul><li>x<li>y</ul>",
+            "<o:p></o:p>",
+            "<a href=x><table><tr><td></a></td></tr></table></a>",
+        ] {
+            assert!(!is_too_deep(&unit.repeat(500)), "{unit}");
+        }
+        let cells = "<span>x<td>y".repeat(500);
+        assert!(!is_too_deep(&format!("<table><tr><td>{cells}</table>")));
+    }
+}

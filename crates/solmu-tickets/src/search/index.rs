@@ -1,0 +1,161 @@
+//! Fills the index of the search from its queue, behind the filing of messages.
+//!
+//! Not in the transaction that files: the words of a message cost more than all the rest of filing it, and a sender waits
+//! for nothing that only a search needs. Triggers queue what changed, so no writer can forget to, and every answer of a
+//! search says up to when it is indexed. One replica indexes at a time (an advisory lock): two could write an older text
+//! over a newer one.
+
+use std::{sync::Arc, time::Duration};
+
+use solmu_conditions::words;
+use solmu_db::{Db, DbError};
+use sqlx::PgConnection;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::context::Context;
+
+/// Entries of the queue in one transaction.
+const BATCH: i64 = 200;
+/// Pause when nothing is queued: the delay of a search, and a look at an empty table each time.
+const IDLE: Duration = Duration::from_millis(250);
+/// Pause after a failure.
+const FAILED: Duration = Duration::from_secs(2);
+/// Characters of a text that are indexed: about what PostgreSQL keeps positions of, and well below what it refuses.
+const MAX_TEXT: i32 = 50_000;
+/// Key of the advisory lock, any number that nobody else has.
+const LOCK: i64 = 0x736f_6c6d_7573_6571;
+
+/// Runs until `stop`.
+pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken) {
+    loop {
+        let pause = match step(&context.db).await {
+            Ok(BATCH..) => continue,
+            Ok(_) => IDLE,
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot fill the search index; trying again"
+                );
+                FAILED
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// Indexes what is queued, one batch; says how many entries it had.
+pub(crate) async fn step(db: &Db) -> Result<i64, DbError> {
+    let waiting: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM tickets.search_queue)")
+        .fetch_one(db.pool())
+        .await?;
+    if !waiting {
+        return Ok(0);
+    }
+    db.tx("search.index", |tx| Box::pin(batch(tx))).await
+}
+
+async fn batch(tx: &mut PgConnection) -> Result<i64, DbError> {
+    let alone: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
+        .bind(LOCK)
+        .fetch_one(&mut *tx)
+        .await?;
+    if !alone {
+        return Ok(0);
+    }
+    let taken: Vec<(bool, Uuid)> = sqlx::query_as(
+        "DELETE FROM tickets.search_queue WHERE id = ANY(ARRAY(SELECT id FROM tickets.search_queue ORDER BY id LIMIT $1))
+         RETURNING is_message, document",
+    )
+    .bind(BATCH)
+    .fetch_all(&mut *tx)
+    .await?;
+    let of = |kind: bool| -> Vec<Uuid> {
+        let mut ids: Vec<Uuid> = taken
+            .iter()
+            .filter(|(is_message, _)| *is_message == kind)
+            .map(|(_, id)| *id)
+            .collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    };
+    let messages = read(tx, MESSAGES, &of(true)).await?;
+    write(tx, true, messages).await?;
+    let tickets = read(tx, TICKETS, &of(false)).await?;
+    write(tx, false, tickets).await?;
+    Ok(i64::try_from(taken.len()).unwrap_or(i64::MAX))
+}
+
+/// What a message says. An answer's quoted tail is left out: it stands in the message that it quotes. A sender's address
+/// is theirs, wherever their contact goes.
+const MESSAGES: &str = "SELECT message.id, concat_ws(' ', message.subject, message.author_name, message.address,
+        (SELECT string_agg(file ->> 'filename', ' ') FROM jsonb_array_elements(message.attachments) AS file),
+        CASE WHEN message.fields IS NULL THEN '' ELSE message.fields::text END,
+        left(message.body_text, least($2, CASE WHEN message.sequence > 1 THEN message.quote_offset END)))
+    FROM tickets.message WHERE message.id = ANY($1)";
+
+/// What a ticket is, and whose.
+const TICKETS: &str = "SELECT ticket.id, concat_ws(' ', ticket.number, ticket.subject, ticket.category,
+        array_to_string(ticket.tags, ' '), contact.display_name,
+        (SELECT string_agg(identity.value, ' ') FROM tickets.identity WHERE identity.contact_id = ticket.contact_id),
+        (SELECT string_agg(value, ' ') FROM jsonb_each(ticket.fields) AS field (key, list),
+            jsonb_array_elements_text(list) AS value WHERE jsonb_typeof(list) = 'array' AND $2 > 0))
+    FROM tickets.ticket JOIN tickets.contact ON contact.id = ticket.contact_id WHERE ticket.id = ANY($1)";
+
+/// Texts by id, folded into words.
+async fn read(
+    tx: &mut PgConnection,
+    sql: &'static str,
+    ids: &[Uuid],
+) -> Result<Vec<(Uuid, String)>, DbError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let texts: Vec<(Uuid, String)> = sqlx::query_as(sql)
+        .bind(ids)
+        .bind(MAX_TEXT)
+        .fetch_all(tx)
+        .await?;
+    Ok(texts
+        .into_iter()
+        .map(|(id, text)| (id, words(&text)))
+        .collect())
+}
+
+async fn write(
+    tx: &mut PgConnection,
+    is_message: bool,
+    texts: Vec<(Uuid, String)>,
+) -> Result<(), DbError> {
+    if texts.is_empty() {
+        return Ok(());
+    }
+    let (ids, texts): (Vec<Uuid>, Vec<String>) = texts.into_iter().unzip();
+    let source = if is_message {
+        "JOIN tickets.message AS document ON document.id = given.id
+         JOIN tickets.ticket ON ticket.id = document.ticket_id"
+    } else {
+        "JOIN tickets.ticket ON ticket.id = given.id JOIN tickets.ticket AS document ON document.id = ticket.id"
+    };
+    let sql = format!(
+        "INSERT INTO tickets.search_document (id, ticket_id, is_message, created_at, words)
+         SELECT given.id, ticket.id, $3, document.created_at,
+            tickets.search_words(given.text, ticket.language) || array_to_tsvector(ARRAY[
+                to_char(document.created_at AT TIME ZONE 'UTC', '\"@d\"YYYYMMDD'),
+                to_char(document.created_at AT TIME ZONE 'UTC', '\"@m\"YYYYMM')])
+         FROM unnest($1::uuid[], $2::text[]) AS given (id, text) {source}
+         ON CONFLICT (id) DO UPDATE SET ticket_id = excluded.ticket_id, created_at = excluded.created_at,
+            words = excluded.words"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(&ids)
+        .bind(&texts)
+        .bind(is_message)
+        .execute(tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! What a search asks for: words, beginnings, phrases, and what must not be there.
+
+use solmu_conditions::{spellings, words};
+use solmu_runtime::ApiError;
+use sqlx::{PgPool, Postgres, QueryBuilder};
+
+/// Longest query, in characters.
+const MAX_QUERY: usize = 500;
+/// Words and phrases of one query: each costs a look into the index.
+const MAX_TERMS: usize = 16;
+/// The dictionaries that a word is looked up in beside `simple`, which takes words, names and codes as they are.
+const STEMMERS: [&str; 3] = ["finnish", "swedish", "english"];
+
+/// One thing that has to be there, or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Term {
+    pub(crate) negated: bool,
+    pub(crate) ask: Ask,
+}
+
+/// How a term is looked for. Texts are folded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// In any of its forms.
+    Word(String),
+    /// What begins so.
+    Prefix(String),
+    /// Exactly these, side by side.
+    Phrase(String),
+}
+
+/// Reads a query.
+pub(crate) fn read(query: &str) -> Result<Vec<Term>, ApiError> {
+    let bad = |why: String| Err(ApiError::invalid("query", why));
+    if query.chars().count() > MAX_QUERY {
+        return bad(format!("longer than {MAX_QUERY} characters"));
+    }
+    let mut terms = Vec::new();
+    let mut rest = query.trim_start();
+    while !rest.is_empty() {
+        let negated = rest.starts_with('-') && rest.len() > 1;
+        rest = rest.strip_prefix('-').filter(|_| negated).unwrap_or(rest);
+        let (text, quoted, after) = if let Some(inner) = rest.strip_prefix('"') {
+            match inner.split_once('"') {
+                Some((text, after)) => (text, true, after),
+                None => return bad("a quote is not closed, add \"".to_owned()),
+            }
+        } else {
+            let end = rest.find(|c: char| c.is_whitespace() || c == '"');
+            let (text, after) = rest.split_at(end.unwrap_or(rest.len()));
+            (text, false, after)
+        };
+        if let Some(ask) = ask(text, quoted) {
+            terms.push(Term { negated, ask });
+        }
+        rest = after.trim_start();
+    }
+    if terms.len() > MAX_TERMS {
+        return bad(format!("more than {MAX_TERMS} words and phrases"));
+    }
+    if terms.iter().all(|term| term.negated) {
+        return bad("say at least one word that has to be there".to_owned());
+    }
+    Ok(terms)
+}
+
+/// Nothing if there is no letter or digit in it.
+fn ask(text: &str, quoted: bool) -> Option<Ask> {
+    let folded = words(text);
+    let folded = folded.trim();
+    let several = folded.contains(' ');
+    match folded {
+        "" => None,
+        _ if quoted || several && !text.ends_with('*') => Some(Ask::Phrase(folded.to_owned())),
+        // Of several words the last one goes on; that cannot be said together with a phrase, and is rare.
+        _ if text.ends_with('*') => {
+            let last = folded.rsplit(' ').next().unwrap_or(folded);
+            Some(Ask::Prefix(last.to_owned()))
+        }
+        _ => Some(Ask::Word(folded.to_owned())),
+    }
+}
+
+/// The terms as PostgreSQL's `tsquery`, in its text form; empty if nothing is left to look for.
+pub(crate) async fn tsquery(pool: &PgPool, terms: &[Term]) -> Result<String, ApiError> {
+    let mut query: QueryBuilder<Postgres> = QueryBuilder::new("SELECT (''::tsquery");
+    for term in terms {
+        query.push(if term.negated { " && !!(" } else { " && (" });
+        let (Ask::Word(text) | Ask::Prefix(text) | Ask::Phrase(text)) = &term.ask;
+        for (index, text) in spellings(text.clone()).into_iter().enumerate() {
+            if index > 0 {
+                query.push(" || ");
+            }
+            match &term.ask {
+                Ask::Phrase(_) => {
+                    query.push("phraseto_tsquery('simple', ").push_bind(text);
+                    query.push(")");
+                }
+                Ask::Prefix(_) => {
+                    query.push("to_tsquery('simple', ").push_bind(text);
+                    query.push(" || ':*')");
+                }
+                Ask::Word(_) => push_word(&mut query, &text),
+            }
+        }
+        query.push(")");
+    }
+    query.push(")::text");
+    let read: String = query
+        .build_query_scalar()
+        .fetch_one(pool)
+        .await
+        .map_err(solmu_db::DbError::from)?;
+    Ok(read)
+}
+
+fn push_word(query: &mut QueryBuilder<Postgres>, word: &str) {
+    query
+        .push("to_tsquery('simple', ")
+        .push_bind(word.to_owned());
+    query.push(")");
+    for stemmer in STEMMERS {
+        query.push(" || to_tsquery('").push(stemmer).push("', ");
+        query.push_bind(word.to_owned()).push(")");
+    }
+    for kin in kin(word) {
+        query.push(" || to_tsquery('simple', ").push_bind(kin);
+        query.push(")");
+    }
+}
+
+/// What the Finnish stemmer does not bring together, and every support desk writes about: `tilaus` and `tilauksen`
+/// (order), `toimitus` and `toimitukset`, `tavallinen` and `tavalliset`. In the form of `to_tsquery`.
+fn kin(word: &str) -> Vec<String> {
+    const ROUND: [(&str, &str); 4] = [("us", "uks"), ("ys", "yks"), ("os", "oks"), ("ös", "öks")];
+    if let Some(root) = word.strip_suffix("nen").filter(|root| root.len() > 2) {
+        return vec![format!("{root}s:*")];
+    }
+    for (nominative, stem) in ROUND {
+        if let Some(root) = word.strip_suffix(nominative).filter(|root| root.len() > 2) {
+            return vec![format!("{root}{stem}:*")];
+        }
+        if let Some((root, _)) = word.rsplit_once(stem).filter(|(root, _)| root.len() > 2) {
+            return vec![format!("{root}{stem}:*"), format!("{root}{nominative}")];
+        }
+    }
+    Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(query: &str) -> Vec<String> {
+        read(query)
+            .unwrap()
+            .iter()
+            .map(|term| {
+                let sign = if term.negated { "-" } else { "" };
+                match &term.ask {
+                    Ask::Word(text) => format!("{sign}{text}"),
+                    Ask::Prefix(text) => format!("{sign}{text}*"),
+                    Ask::Phrase(text) => format!("{sign}\"{text}\""),
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn words_beginnings_and_phrases_are_told_apart() {
+        assert_eq!(
+            said("Lasku myöhäs* \"Vanha  lasku!\" -Kuitti -\"ei näin\""),
+            [
+                "lasku",
+                "myöhäs*",
+                "\"vanha lasku\"",
+                "-kuitti",
+                "-\"ei näin\""
+            ]
+        );
+        assert_eq!(said("aino@c.example #1042"), ["\"aino c example\"", "1042"]);
+        assert_eq!(said("a\"b c\"d"), ["a", "\"b c\"", "d"]);
+        assert_eq!(said("ORD-77*"), ["77*"]);
+    }
+
+    #[test]
+    fn finnish_words_that_change_within_are_kin() {
+        assert_eq!(kin("tilaus"), ["tilauks:*"]);
+        assert_eq!(kin("tilauksenne"), ["tilauks:*", "tilaus"]);
+        assert_eq!(kin("tavallinen"), ["tavallis:*"]);
+        assert_eq!(kin("bus"), Vec::<String>::new());
+        assert_eq!(kin("lasku"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_asks_for_nothing_or_too_much_is_refused() {
+        for bad in [
+            "",
+            "  ",
+            "!?",
+            "-lasku",
+            "\"open",
+            &"x ".repeat(17),
+            &"y".repeat(501),
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}

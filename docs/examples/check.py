@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""Runs every example against a fresh system: check.py <solmu binary>. What cannot run here is named."""
+
+import os
+import shutil
+import smtplib
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from email.message import EmailMessage
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PROTO = HERE.parent.parent / "proto"
+# Not a limit that a test measures by: how long a busy machine may take for anything here.
+PATIENCE = 180
+
+
+def free_ports(count):
+    holds = [socket.socket() for _ in range(count)]
+    for hold in holds:
+        hold.bind(("127.0.0.1", 0))
+    ports = [hold.getsockname()[1] for hold in holds]
+    for hold in holds:
+        hold.close()
+    return ports
+
+
+def until(what, check):
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        try:
+            if check():
+                return
+        except OSError:
+            pass
+        time.sleep(0.1)
+    raise SystemExit(f"failed: waited {PATIENCE} s for {what}")
+
+
+def run(what, command, **options):
+    """A command that must succeed; gives what it printed."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, **options)
+    if done.returncode != 0:
+        raise SystemExit(f"failed: {what}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def installed(what, command, **options):
+    """A package manager: without its registry the example is not run."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, **options)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        print(f"not run: {what}: {error}")
+        return False
+    if done.returncode != 0:
+        last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+        print(f"not run: {what}: the packages cannot be installed: {' '.join(last)}")
+        return False
+    return True
+
+
+def expect(what, text, *lines):
+    for line in lines:
+        if line not in text:
+            raise SystemExit(f"failed: {what} did not print '{line}':\n{text}")
+    print(f"ok: {what}")
+
+
+class System:
+    def __init__(self, binary, folder):
+        self.grpc, self.http, self.admin, self.api, self.smtp = free_ports(5)
+        self.data = folder / "data"
+        ports = {
+            "server.grpc_address": self.grpc, "server.http_address": self.http, "server.admin_address": self.admin,
+            "server.api_address": self.api, "email.listen": self.smtp,
+        }
+        sets = [part for key, port in ports.items() for part in ("--set", f"{key}=127.0.0.1:{port}")]
+        self.log = open(folder / "solmu.log", "w", encoding="utf-8")
+        command = [binary, "--data", str(self.data), "serve", *sets]
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT, cwd=folder)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+        def ready():
+            if self.process.poll() is not None:
+                raise SystemExit("failed: solmu ended:\n" + (folder / "solmu.log").read_text()[-4000:])
+            return opener.open(f"http://127.0.0.1:{self.admin}/readyz", timeout=5).status == 200
+
+        until("the system to be ready", ready)
+        token = (self.data / "agent-token").read_text().strip()
+        self.environment = {
+            **os.environ, "SOLMU_TOKEN": token, "SOLMU_ENDPOINT": f"127.0.0.1:{self.grpc}",
+            "SOLMU_API": f"http://127.0.0.1:{self.api}", "SOLMU_PROTOS": str(PROTO),
+            "no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1",
+        }
+
+    def mail(self, subject):
+        letter = EmailMessage()
+        letter["From"], letter["To"], letter["Subject"] = "aino@customer.example", "support@localhost", subject
+        letter["Message-ID"] = f"<{time.time_ns()}@customer.example>"
+        letter.set_content("It does not work.")
+        with smtplib.SMTP("127.0.0.1", self.smtp, timeout=PATIENCE) as smtp:
+            smtp.send_message(letter)
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+def python_example(system, folder):
+    venv, generated = folder / "venv", folder / "gen"
+    python = venv / "bin" / "python"
+    if not installed("python", [sys.executable, "-m", "venv", str(venv)]):
+        return
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    if not installed("python", [*pip, "-r", str(HERE / "python" / "requirements.txt")]):
+        return
+    generated.mkdir()
+    files = sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
+    protoc = [str(python), "-m", "grpc_tools.protoc", f"-I{PROTO}", f"--python_out={generated}"]
+    run("the Python code of the protos", [*protoc, f"--grpc_python_out={generated}", *files])
+    environment = {**system.environment, "PYTHONPATH": str(generated)}
+    text = run("python/inbox.py", [str(python), str(HERE / "python" / "inbox.py")], env=environment)
+    expect(
+        "python/inbox.py", text,
+        "first message: It does not work.", "answered once", "stale: ABORTED ETAG_MISMATCH", "resolved",
+    )
+
+
+def typescript_examples(system, folder):
+    if shutil.which("npm") is None:
+        print("not run: typescript: there is no npm")
+        return
+    project = folder / "typescript"
+    shutil.copytree(HERE / "typescript", project, ignore=shutil.ignore_patterns("node_modules", "dist"))
+    if not installed("typescript", ["npm", "install", "--silent", "--no-audit", "--no-fund"], cwd=project):
+        return
+    run("the TypeScript compiler", ["npm", "run", "--silent", "build"], cwd=project)
+    text = run("typescript/tickets.ts", ["node", "dist/tickets.js"], cwd=project, env=system.environment)
+    expect("typescript/tickets.ts", text, "Printer", "noted", "missing: NOT_FOUND")
+
+    environment = {**system.environment, "SOLMU_CHANGES": "1"}
+    out = folder / "watch.log"
+    with open(out, "w", encoding="utf-8") as log:
+        watching = subprocess.Popen(
+            ["node", "dist/watch.js"], cwd=project, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+        try:
+            until("the watcher to watch", lambda: "watching" in out.read_text() or watching.poll() is not None)
+            system.mail("Scanner")
+            watching.wait(PATIENCE)
+        finally:
+            watching.kill()
+            watching.wait()
+    expect("typescript/watch.ts", out.read_text(), "watching", "#")
+
+
+def main():
+    binary = str(Path(sys.argv[1]).resolve())
+    with tempfile.TemporaryDirectory(prefix="solmu-examples-") as folder:
+        folder = Path(folder)
+        os.chmod(folder, 0o755)
+        system = System(binary, folder)
+        try:
+            system.mail("Printer")
+            opened = [binary, "--data", str(system.data), "--endpoint", f"http://127.0.0.1:{system.grpc}", "ticket", "list"]
+            until("the mail to be a ticket", lambda: "Printer" in run("ticket list", opened))
+            python_example(system, folder)
+            typescript_examples(system, folder)
+        finally:
+            system.stop()
+
+
+if __name__ == "__main__":
+    main()
