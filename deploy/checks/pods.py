@@ -310,6 +310,12 @@ def missing():
         return "nats-server or PostgreSQL is not there: scripts/tools.sh"
     if subprocess.run(["podman", "image", "exists", IMAGE], check=False).returncode:
         return "there is no image: make image"
+    # In some sandboxes podman is there and may start nothing.
+    trial = subprocess.run(
+        ["podman", "run", "--rm", IMAGE, "--version"], check=False, capture_output=True, text=True, timeout=300
+    )
+    if trial.returncode:
+        return "podman starts no container here: " + (trial.stderr.strip().splitlines() or ["it says nothing"])[-1]
     return None
 
 

@@ -99,7 +99,7 @@ class System:
 
     def mail(self, subject):
         letter = EmailMessage()
-        letter["From"], letter["To"], letter["Subject"] = "aino@customer.example", "support@localhost", subject
+        letter["From"], letter["To"], letter["Subject"] = "aino@customer.example", "support@desk.example", subject
         letter["Message-ID"] = f"<{time.time_ns()}@customer.example>"
         letter.set_content("It does not work.")
         with smtplib.SMTP("127.0.0.1", self.smtp, timeout=PATIENCE) as smtp:
