@@ -78,3 +78,6 @@ CREATE TABLE routing.pull (
     reason    text        NOT NULL DEFAULT ''
 );
 CREATE INDEX pull_asked ON routing.pull (asked_at, id) WHERE state = 'asked';
+
+-- What their owners did before is not known here: work that somebody has stays theirs.
+UPDATE routing.ticket SET worked = true WHERE state = 'assigned';

@@ -11,6 +11,7 @@ loop devices, mkfs.ext4, nats-server and psql; says so where they are missing.
 
 import argparse
 import base64
+import itertools
 import json
 import os
 import pathlib
@@ -185,24 +186,29 @@ class Senders:
             thread.start()
 
     def send(self, cut, sender):
-        try:
-            # Short: after the cut nobody answers any more.
-            with smtplib.SMTP("127.0.0.1", self.port, timeout=10) as smtp:
-                for number in range(100_000):
-                    if self.done.is_set():
-                        return
-                    name = f"p{cut}.{sender}.{number}@customer.example"
-                    attachment = base64.encodebytes(os.urandom(3000)).decode() if number % 10 == 0 else ""
-                    smtp.sendmail(
-                        f"c{sender}@customer.example",
-                        ["support@desk.example"],
-                        f"From: <c{sender}@customer.example>\r\nTo: support@desk.example\r\nSubject: Matter {name}\r\n"
-                        f"Message-ID: <{name}>\r\nDate: Mon, 02 Nov 2026 08:00:00 +0000\r\n\r\nHello.\r\n{attachment}\r\n",
-                    )
-                    with self.lock:
-                        self.accepted.add(name)
-        except (OSError, smtplib.SMTPException):
-            return
+        numbers = itertools.count()
+        while not self.done.is_set():
+            try:
+                self.send_on_one_connection(cut, sender, numbers)
+            except (OSError, smtplib.SMTPException):
+                self.done.wait(0.2)
+
+    def send_on_one_connection(self, cut, sender, numbers):
+        # Short: after the cut nobody answers any more.
+        with smtplib.SMTP("127.0.0.1", self.port, timeout=10) as smtp:
+            for number in numbers:
+                if self.done.is_set():
+                    return
+                name = f"p{cut}.{sender}.{number}@customer.example"
+                attachment = base64.encodebytes(os.urandom(3000)).decode() if number % 10 == 0 else ""
+                smtp.sendmail(
+                    f"c{sender}@customer.example",
+                    ["support@desk.example"],
+                    f"From: <c{sender}@customer.example>\r\nTo: support@desk.example\r\nSubject: Matter {name}\r\n"
+                    f"Message-ID: <{name}>\r\nDate: Mon, 02 Nov 2026 08:00:00 +0000\r\n\r\nHello.\r\n{attachment}\r\n",
+                )
+                with self.lock:
+                    self.accepted.add(name)
 
     def join(self):
         self.done.set()

@@ -215,15 +215,17 @@ impl ContactService for Contacts {
         request: Request<proto::ListEncountersRequest>,
     ) -> Answer<proto::ListEncountersResponse> {
         caller(&request)?.require(PEOPLE)?;
+        let visibility = caller(&request)?.visibility().clone();
         let request = request.get_ref();
         let contact = uuid("contact_id", &request.contact_id)?;
         let size = page::size(request.page_size, 50, self.context.limits.max_page_size)?;
         let query = format!("encounters {contact}");
         let after = page::decode(&query, &request.page_token)?;
         let mut connection = self.connection().await?;
-        let mut encounters = encounters::list(&mut connection, contact, after, size + 1)
-            .await
-            .map_err(ApiError::from)?;
+        let mut encounters =
+            encounters::list(&mut connection, contact, after, size + 1, &visibility)
+                .await
+                .map_err(ApiError::from)?;
         let more = page::cut(&mut encounters, size);
         let next_page_token = match encounters.last().filter(|_| more) {
             Some(last) => page::encode(

@@ -3,6 +3,7 @@
 use solmu_bus::envelope::to_proto_time;
 use solmu_db::SqlTimestamp;
 use solmu_proto::contact::v1 as proto;
+use solmu_runtime::access::Visibility;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -44,28 +45,34 @@ pub(crate) const STATEMENT: &str = "SELECT message.id, message.ticket_id, ticket
      FROM unnest($1::text[]) AS author (id) CROSS JOIN LATERAL (
         SELECT * FROM tickets.message AS own WHERE own.author_kind = 1 AND own.author_id = author.id
             AND (own.created_at, own.id) < ($2, $3)
+            AND ($6::uuid[] IS NULL OR EXISTS (SELECT 1 FROM tickets.ticket AS seen WHERE seen.id = own.ticket_id
+                AND (seen.team_id = ANY($6) OR seen.assignee_id = $7)))
         ORDER BY own.created_at DESC, own.id DESC LIMIT $4
      ) AS message JOIN tickets.ticket ON ticket.id = message.ticket_id
      ORDER BY message.created_at DESC, message.id DESC LIMIT $4";
 
-/// What the person behind `contact` wrote, newest first, after `after`.
+/// What the person behind `contact` wrote, newest first, after `after`; of it, what is on tickets that the caller sees.
 pub(crate) async fn list(
     connection: &mut PgConnection,
     contact: Uuid,
     after: Option<(i64, Uuid)>,
     limit: i64,
+    visibility: &Visibility,
 ) -> Result<Vec<proto::Encounter>, ContactError> {
     let root = read::root(&mut *connection, contact).await?.id;
     let members = graph::members(&mut *connection, &[root]).await?;
     let authors: Vec<String> = members.iter().map(Uuid::to_string).collect();
     let (at, id) = after.unwrap_or((i64::MAX, Uuid::max()));
     let at = jiff::Timestamp::from_microsecond(at).unwrap_or(jiff::Timestamp::MAX);
+    let (teams, agent) = visibility.binds();
     let rows: Vec<Row> = sqlx::query_as(STATEMENT)
         .bind(authors)
         .bind(solmu_db::ToSqlx::to_sqlx(at))
         .bind(id)
         .bind(limit)
         .bind(SNIPPET)
+        .bind(teams)
+        .bind(agent)
         .fetch_all(connection)
         .await?;
     let encounters = rows.into_iter().map(|row| proto::Encounter {

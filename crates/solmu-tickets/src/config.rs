@@ -35,7 +35,8 @@ pub struct Config {
     pub quoting: Quoting,
     /// Messages that wait for somebody to decide.
     pub quarantine: Quarantine,
-    /// Minutes that the files of an erased contact stay, because a message with the same file may be on its way.
+    /// Minutes that the files of an erased contact stay: a message with the same file may be on its way, or among the
+    /// dead letters, which can be replayed for 30 days.
     pub erased_files_minutes: u32,
     /// Tickets in a page of a list at most.
     pub max_page_size: u32,
@@ -402,7 +403,7 @@ impl Default for Config {
             agent_mail: AgentMail::default(),
             quoting: Quoting::default(),
             quarantine: Quarantine::default(),
-            erased_files_minutes: 60,
+            erased_files_minutes: 30 * 24 * 60,
             max_page_size: 500,
             max_watchers: 200,
             desk: Desk::default(),

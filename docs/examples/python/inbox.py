@@ -28,6 +28,10 @@ def reason(error: grpc.RpcError) -> str:
     return error.code().name
 
 
+# Seconds for one call.
+TIMEOUT = float(os.environ.get("SOLMU_TIMEOUT", "10"))
+
+
 def main() -> int:
     endpoint = os.environ.get("SOLMU_ENDPOINT", "127.0.0.1:7310")
     bearer = (("authorization", f"Bearer {os.environ['SOLMU_TOKEN']}"),)
@@ -35,7 +39,7 @@ def main() -> int:
         tickets = service_pb2_grpc.TicketServiceStub(channel)
 
         def call(method, request):
-            return method(request, metadata=bearer, timeout=10)
+            return method(request, metadata=bearer, timeout=TIMEOUT)
 
         page = call(tickets.ListTickets, service_pb2.ListTicketsRequest(filter="status = (new OR open)", page_size=1))
         if not page.tickets:

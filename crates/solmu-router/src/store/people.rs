@@ -410,7 +410,9 @@ pub(crate) async fn silent_go(tx: &mut PgConnection, now: Timestamp) -> Result<b
     .await?
     .rows_affected();
     let gone = sqlx::query(
-        "UPDATE routing.agent SET presence = 'offline', presence_at = $1, alive_until = NULL, version = version + 1
+        "UPDATE routing.agent SET presence = 'offline', alive_until = NULL, version = version + 1,
+            -- Who was away already is absent since then.
+            presence_at = CASE WHEN presence = 'away' THEN presence_at ELSE $1 END
          WHERE alive_until < $1 AND presence <> 'offline'",
     )
     .bind(now.to_sqlx())
@@ -428,7 +430,8 @@ pub(crate) async fn presence_set(
     now: Timestamp,
 ) -> Result<bool, DbError> {
     let changed = sqlx::query(
-        "UPDATE routing.agent SET presence = $2, presence_at = $3, version = version + 1, missed_offers = 0,
+        "UPDATE routing.agent SET presence = $2, presence_at = CASE
+                WHEN presence IN ('away', 'offline') AND $2 IN ('away', 'offline') THEN presence_at ELSE $3 END, version = version + 1, missed_offers = 0,
             alive_until = CASE WHEN $2 = 'offline' OR alive_until < $3 THEN NULL ELSE alive_until END
          WHERE id = $1 AND presence <> $2 AND archived_at IS NULL",
     )

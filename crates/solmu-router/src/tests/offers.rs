@@ -207,6 +207,19 @@ impl Desk {
         }
     }
 
+    /// Until the leader knows what became of all that it decided.
+    async fn heard(&self) {
+        wait_for("the leader has heard of it", || async {
+            let open = "SELECT count(*) FROM routing.decision WHERE outcome = 'reserved'";
+            let open: i64 = sqlx::query_scalar(open)
+                .fetch_one(self.harness.db.pool())
+                .await
+                .unwrap();
+            open == 0
+        })
+        .await;
+    }
+
     async fn end(self) {
         self.stop.cancel();
         end(&self.leader).await;
@@ -225,6 +238,7 @@ async fn two_who_ask_for_the_next_ticket_never_get_the_same() {
         ids.iter().all(|id| desk.tickets.team(*id).is_some())
     })
     .await;
+    desk.heard().await;
     assert_eq!(desk.tickets.owned(), 0, "nobody is given any");
     let (anna, berit) = (desk.agents[0], desk.agents[1]);
     let answers = tokio::join!(
@@ -272,6 +286,7 @@ async fn an_accepted_offer_and_what_is_taken_back_reach_the_ticket_service() {
         desk.tickets.owner(id) == Some(first)
     })
     .await;
+    desk.heard().await;
 
     // They go home without having begun: it goes back, and the other one is asked.
     let request = proto::SetPresenceRequest {
@@ -284,6 +299,7 @@ async fn an_accepted_offer_and_what_is_taken_back_reach_the_ticket_service() {
         desk.tickets.owner(id).is_none()
     })
     .await;
+    desk.heard().await;
     let (second, offer) = waits().await;
     assert_ne!(first, second);
     let request = accept(second, &offer);

@@ -101,6 +101,7 @@ impl WorkService for Work {
             [Named::Ticket(&request.get_ref().ticket_id)],
         )
         .await?;
+        let visibility = caller(&request)?.visibility().clone();
         let request = request.get_ref();
         let ticket = match request.ticket_id.as_str() {
             "" if request.assignee_id.is_empty() => {
@@ -112,7 +113,7 @@ impl WorkService for Work {
         };
         let (pool, max) = (self.context.db.pool(), self.context.config.max_page_size);
         Ok(Response::new(
-            tasks::list::list(pool, ticket, request, max).await?,
+            tasks::list::list(pool, ticket, request, &visibility, max).await?,
         ))
     }
 

@@ -93,17 +93,17 @@ async fn batch(tx: &mut PgConnection) -> Result<i64, DbError> {
 /// What a message says. An answer's quoted tail is left out: it stands in the message that it quotes. A sender's address
 /// is theirs, wherever their contact goes.
 const MESSAGES: &str = "SELECT message.id, concat_ws(' ', message.subject, message.author_name, message.address,
-        (SELECT string_agg(file ->> 'filename', ' ') FROM jsonb_array_elements(message.attachments) AS file),
-        CASE WHEN message.fields IS NULL THEN '' ELSE message.fields::text END,
+        left((SELECT string_agg(file ->> 'filename', ' ') FROM jsonb_array_elements(message.attachments) AS file), $2),
+        left(message.fields::text, $2),
         left(message.body_text, least($2, CASE WHEN message.sequence > 1 THEN message.quote_offset END)))
     FROM tickets.message WHERE message.id = ANY($1)";
 
 /// What a ticket is, and whose.
 const TICKETS: &str = "SELECT ticket.id, concat_ws(' ', ticket.number, ticket.subject, ticket.category,
         array_to_string(ticket.tags, ' '), contact.display_name,
-        (SELECT string_agg(identity.value, ' ') FROM tickets.identity WHERE identity.contact_id = ticket.contact_id),
-        (SELECT string_agg(value, ' ') FROM jsonb_each(ticket.fields) AS field (key, list),
-            jsonb_array_elements_text(list) AS value WHERE jsonb_typeof(list) = 'array' AND $2 > 0))
+        left((SELECT string_agg(identity.value, ' ') FROM tickets.identity WHERE identity.contact_id = ticket.contact_id), $2),
+        left((SELECT string_agg(value, ' ') FROM jsonb_each(ticket.fields) AS field (key, list),
+            jsonb_array_elements_text(list) AS value WHERE jsonb_typeof(list) = 'array'), $2))
     FROM tickets.ticket JOIN tickets.contact ON contact.id = ticket.contact_id WHERE ticket.id = ANY($1)";
 
 /// Texts by id, folded into words.
@@ -147,7 +147,7 @@ async fn write(
             tickets.search_words(given.text, ticket.language) || array_to_tsvector(ARRAY[
                 to_char(document.created_at AT TIME ZONE 'UTC', '\"@d\"YYYYMMDD'),
                 to_char(document.created_at AT TIME ZONE 'UTC', '\"@m\"YYYYMM')])
-         FROM unnest($1::uuid[], $2::text[]) AS given (id, text) {source}
+         FROM unnest($1::uuid[], $2::text[]) AS given (id, text) {source} ORDER BY given.id
          ON CONFLICT (id) DO UPDATE SET ticket_id = excluded.ticket_id, created_at = excluded.created_at,
             words = excluded.words"
     );

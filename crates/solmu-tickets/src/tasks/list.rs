@@ -3,7 +3,7 @@
 use solmu_bus::envelope::to_proto_time;
 use solmu_db::SqlTimestamp;
 use solmu_proto::ticket::v1 as proto;
-use solmu_runtime::{ApiError, page};
+use solmu_runtime::{ApiError, access::Visibility, page};
 use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder};
 use uuid::Uuid;
 
@@ -94,6 +94,7 @@ pub(crate) async fn list(
     pool: &PgPool,
     ticket: Option<Uuid>,
     request: &proto::ListTasksRequest,
+    visibility: &Visibility,
     max_page: u32,
 ) -> Result<proto::ListTasksResponse, ApiError> {
     let assignee = super::super::api::optional_uuid("assignee_id", &request.assignee_id)?;
@@ -110,6 +111,13 @@ pub(crate) async fn list(
                 "::uuid AS id UNION ALL SELECT source.id FROM family
                  JOIN tickets.ticket AS source ON source.merged_into = family.id) SELECT id FROM family))",
             );
+    }
+    if let (Some(teams), agent) = visibility.binds() {
+        query.push(" AND (ticket.team_id = ANY(").push_bind(teams);
+        query
+            .push(") OR ticket.assignee_id = ")
+            .push_bind(agent)
+            .push(")");
     }
     if let Some(assignee) = assignee {
         query.push(" AND task.assignee_id = ").push_bind(assignee);
