@@ -104,11 +104,12 @@ impl fmt::Display for Address {
     }
 }
 
-/// `dot-atom` characters (RFC 5322 section 3.2.3), and anything outside ASCII (RFC 6532).
+/// `dot-atom` characters (RFC 5322 section 3.2.3), and anything outside ASCII (RFC 6532) but its controls: a C1 control
+/// may end a line (NEL, U+0085).
 fn is_atom_text(character: char) -> bool {
     character.is_ascii_alphanumeric()
         || "!#$%&'*+-/=?^_`{|}~.".contains(character)
-        || !character.is_ascii()
+        || !(character.is_ascii() || character.is_control())
 }
 
 fn local_part(text: &str) -> Result<String, AddressError> {
@@ -214,6 +215,7 @@ mod tests {
             ("a@", AddressError::Shape),
             ("a b@c", AddressError::BadCharacter),
             ("a\r\nb@c", AddressError::BadCharacter),
+            ("a\u{85}b@c", AddressError::BadCharacter),
             ("a@b..c", AddressError::BadDomain),
             ("a@b c", AddressError::BadDomain),
             ("a@<b", AddressError::BadDomain),

@@ -10,7 +10,7 @@ pub mod json;
 use std::{borrow::Cow, sync::LazyLock};
 
 use ammonia::Builder;
-use depth::is_too_deep;
+use depth::{is_indented_too_far, is_too_deep};
 use whatlang::{Detector, Info, Lang};
 
 /// Width at which plain text made from HTML is broken; wide, so that paragraphs stay whole.
@@ -98,11 +98,11 @@ pub fn sanitise_html(html: &str) -> String {
 
 /// The plain text of an HTML body: quotes as `>`, lists as `*`, links without their addresses, a line a table cell.
 ///
-/// Falls back to the bare text where the HTML cannot be laid out (nested too deeply).
+/// Falls back to the bare text where the HTML cannot be laid out (nested too deeply, or too much of it set in).
 #[must_use]
 pub fn html_to_text(html: &str) -> String {
     let html = truncate_bytes(html, MAX_HTML_BYTES);
-    if is_too_deep(html) {
+    if is_indented_too_far(html) {
         return clean(bare_text(html).trim()).into_owned();
     }
     let laid_out = html2text::config::plain_no_decorate()

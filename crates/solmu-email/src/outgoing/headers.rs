@@ -13,13 +13,17 @@ use solmu_proto::outbound::v1::MessageQueued;
 const REFERENCES_MAX: usize = 20;
 /// Longest id that is put into References: a line has 998 octets (RFC 5322 section 2.1.1).
 const ID_MAX: usize = 900;
-/// Longest subject or name, in characters. A word is not folded, and a line has 998 octets with the address beside it.
+/// Longest subject, in characters. A word is not folded, and a line has 998 octets.
 const LINE_MAX: usize = 600;
+/// Longest name beside an address, in characters: two names that need quotes may stand on one line, each with an address of
+/// up to 320 octets (RFC 5321 section 4.5.3.1), and a line has 998 octets.
+const NAME_MAX: usize = 100;
 /// Beginnings of a subject that is an answer already, in the languages of the big clients.
 const ANSWER_PREFIXES: [&str; 8] = ["re:", "vs:", "sv:", "aw:", "antw:", "odp:", "r:", "rif:"];
 
 pub(super) fn named(name: &str, address: LettreAddress) -> Mailbox {
-    let name = one_line(name);
+    let name: String = one_line(name).chars().take(NAME_MAX).collect();
+    let name = name.trim().to_owned();
     Mailbox::new((!name.is_empty()).then_some(name), address)
 }
 

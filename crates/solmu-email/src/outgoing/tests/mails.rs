@@ -2,6 +2,7 @@
 
 use super::*;
 use solmu_mime::reply_address::{own_message, ticket_of_address};
+use solmu_proto::types::v1::Mailbox;
 
 #[test]
 fn a_reply_threads_everywhere() {
@@ -103,7 +104,14 @@ fn subjects_get_one_re() {
 fn no_line_is_longer_than_mail_allows() {
     let mut message = queued();
     message.subject = "w".repeat(5_000);
-    message.recipient_name.clone_from(&message.subject);
+    // With a backslash a name is quoted, and a quoted name is not folded.
+    message.recipient_name = format!("{}\\{}", "n".repeat(300), "n".repeat(300));
+    message.cc = ["b@c.example", "d@c.example"]
+        .map(|address| Mailbox {
+            name: format!("\\{}", message.recipient_name),
+            address: address.to_owned(),
+        })
+        .into();
     let bytes = built(&message, Vec::new()).0.bytes;
     assert!(
         bytes
