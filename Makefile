@@ -10,6 +10,9 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 SOLMU := $(TARGET)/quick/solmu
 # Passed on: make run ARGS="--service email", make bench ARGS="--messages 100000".
 ARGS ?=
+# The binary that the checks start. The gate has built it with the tests, whose features differ: to build it again would
+# compile half of all crates anew.
+BUILD_DEBUG := $(if $(SOLMU_BUILT),:,$(CARGO) build --quiet -p solmu)
 
 .PHONY: help
 help: ## Lists the targets
@@ -51,9 +54,11 @@ check: ## Runs every check that is no test: format, clippy, rules, proto, depend
 	@$(CARGO) xtask check
 
 .PHONY: check-mail
-check-mail: tools ## Sends and fetches mail through Postfix, Dovecot and swaks; needs root and these packages
-	@$(CARGO) build --quiet -p solmu
-	@python3 tests/peers/mail.py $(TARGET)/debug/solmu
+check-mail: tools ## Sends and fetches mail through Postfix, Dovecot and swaks; needs root and these packages; MAILS=10000
+	@$(BUILD_DEBUG)
+	@$(CARGO) build --quiet -p solmu-imap --example mailbox
+	@tests/peers/dovecot.sh $(or $(MAILS),1000)
+	@python3 tests/peers/mail.py $(TARGET)/debug/solmu $(or $(MAILS),300)
 
 .PHONY: check-import
 check-import: tools build ## Imports MAILS=2000 mails while importer, server and engines are killed at random
@@ -69,13 +74,13 @@ fuzz: ## Feeds hostile bytes to all readers of mail: make fuzz SECONDS=3600 SEED
 
 .PHONY: check-examples
 check-examples: tools ## Runs the Python and TypeScript examples from the published protos; needs pip and npm
-	@$(CARGO) build --quiet -p solmu
+	@$(BUILD_DEBUG)
 	@python3 docs/examples/check.py $(TARGET)/debug/solmu
 
 .PHONY: check-deploy
 check-deploy: tools ## Checks chart, manifests, alerts and settings without a cluster, and dashboards on a real Prometheus
 	@scripts/tools.sh deploy
-	@$(CARGO) build --quiet -p solmu
+	@$(BUILD_DEBUG)
 	@$(CARGO) xtask deploy check
 	@python3 deploy/checks/live.py $(TARGET)/debug/solmu
 
@@ -83,13 +88,17 @@ check-deploy: tools ## Checks chart, manifests, alerts and settings without a cl
 image: ## Builds solmu:dev with buildah from Debian packages, without a registry; needs root, buildah and mmdebstrap
 	@deploy/checks/image.sh
 
+.PHONY: image-from-source
+image-from-source: ## Builds all stages of the Dockerfile, the program too, offline: PROFILE=quick is faster; slow, needs root
+	@PROFILE=$(or $(PROFILE),release) deploy/checks/image.sh --from-source
+
 .PHONY: check-pods
 check-pods: image ## Runs that image from the rendered manifests with podman, probes and SIGTERM included; after check-deploy, needs root
 	@python3 deploy/checks/pods.py
 
 .PHONY: check-power
 check-power: tools ## Cuts the power of a running system by copying its disk; needs root and loop devices
-	@$(CARGO) build --quiet -p solmu
+	@$(BUILD_DEBUG)
 	@python3 deploy/checks/power.py $(TARGET)/debug/solmu
 
 .PHONY: fix

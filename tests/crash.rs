@@ -283,7 +283,7 @@ solmu_db::from_row!(Progress {
 });
 
 /// Waits until everything has gone its way: filed, timed, owned as far as there is room, and else waiting.
-async fn settled(pool: &PgPool, sent: &[Sent], capacity: i64) {
+pub(crate) async fn settled(pool: &PgPool, sent: &[Sent], capacity: i64) {
     let mails = i64::try_from(sent.len()).unwrap();
     let question = format!(
         "SELECT (SELECT count(*) FROM tickets.message WHERE author_kind = 1) AS filed,
@@ -330,7 +330,7 @@ async fn tell_of_routing(pool: &PgPool) {
     }
 }
 
-async fn filed_exactly_once(pool: &PgPool, sent: &[Sent]) {
+pub(crate) async fn filed_exactly_once(pool: &PgPool, sent: &[Sent]) {
     let rows: Vec<(String, i64)> = sqlx::query_as(
         "SELECT external_id, count(*) FROM tickets.message WHERE author_kind = 1 GROUP BY 1",
     )
@@ -398,7 +398,7 @@ async fn conversations_are_whole(pool: &PgPool, sent: &[Sent]) {
     );
 }
 
-async fn owners_are_right(pool: &PgPool, capacity: i64) {
+pub(crate) async fn owners_are_right(pool: &PgPool, capacity: i64) {
     let loads: Vec<(String, i64, i64, i64)> = sqlx::query_as(
         "SELECT agent.display_name, agent.capacity::bigint, agent.load, count(ticket.id) FROM routing.agent
          LEFT JOIN tickets.ticket ON ticket.assignee_id = agent.id GROUP BY agent.id",

@@ -5,7 +5,7 @@
 //! build. What dies, and when, follows from a seed that is printed; `SOLMU_CRASH_SEED` plays one again.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs::{self, File},
     path::{Path, PathBuf},
@@ -33,6 +33,9 @@ const WITH_FILE: usize = 200;
 /// How long an import and the filing of a mail may take at most once nothing is killed any more, on the slowest machine.
 const PER_MAIL: Duration = Duration::from_millis(60);
 const SETTLE: Duration = Duration::from_mins(2);
+/// Mails that are filed, and those that wait for somebody to look at them.
+const FILED: &str = "SELECT count(*) FROM tickets.message WHERE author_kind = 1";
+const PUT_ASIDE: &str = "SELECT count(*) FROM tickets.quarantine";
 
 /// What dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -175,6 +178,7 @@ async fn what_is_imported_is_filed_once_whatever_dies() {
         connecting.await.ok()
     })
     .await;
+    until_all_are_filed(&system, &pool, mails).await;
     filed_exactly_once(&pool, mails).await;
     let dead = system.home.run(&["dead", "list", "--json"]);
     assert_eq!(dead, "", "nothing was given up");
@@ -207,15 +211,68 @@ async fn finish(system: &mut System, mails: usize) {
     eprintln!("{}", system.said().lines().last().unwrap_or_default());
 }
 
-async fn filed_exactly_once(pool: &PgPool, mails: usize) {
-    const COUNT: &str = "SELECT count(*) FROM tickets.message WHERE author_kind = 1";
+/// Waits until every mail is filed. If that takes too long, or one was put aside, it says what is known of it.
+async fn until_all_are_filed(system: &System, pool: &PgPool, mails: usize) {
     let limit = SETTLE + PER_MAIL * u32::try_from(mails).unwrap();
     let wanted = i64::try_from(mails).unwrap();
-    until("every mail is filed", limit, async || {
-        let count: i64 = sqlx::query_scalar(COUNT).fetch_one(pool).await.ok()?;
-        (count >= wanted).then_some(())
-    })
-    .await;
+    let begun = Instant::now();
+    let mut count = 0;
+    while count < wanted {
+        // While the database comes back, nobody answers.
+        if let Ok(filed) = sqlx::query_scalar(FILED).fetch_one(pool).await {
+            count = filed;
+        }
+        let waiting = sqlx::query_scalar(PUT_ASIDE).fetch_one(pool).await;
+        let waiting = waiting.unwrap_or(0_i64);
+        assert!(
+            waiting == 0 && begun.elapsed() < limit,
+            "{count} of {mails} mails are filed, {waiting} were put aside, after {:?}\n{}",
+            begun.elapsed(),
+            known_of(system, pool, mails).await
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// What helps to find out why a mail is not filed: which, dead letters, what `doctor` finds, who holds what, and what
+/// the server warned of last.
+async fn known_of(system: &System, pool: &PgPool, mails: usize) -> String {
+    let filed: Vec<String> = sqlx::query_scalar("SELECT subject FROM tickets.message")
+        .fetch_all(pool)
+        .await
+        .unwrap_or_default();
+    let filed: BTreeSet<String> = filed.into_iter().collect();
+    let missing: Vec<String> = (0..mails)
+        .map(subject)
+        .filter(|subject| !filed.contains(subject))
+        .take(10)
+        .collect();
+    let leases: Vec<String> = sqlx::query_scalar(
+        "SELECT concat_ws(' ', name, shard, holder, epoch, expires_at - clock_timestamp()) FROM platform.lease ORDER BY 1",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap_or_default();
+    let says = |arguments: &[&str]| {
+        let said = system.home.try_run(arguments);
+        String::from_utf8_lossy(&said.stdout).into_owned()
+    };
+    let output = system.server.output();
+    let mut warnings: Vec<&str> = output
+        .lines()
+        .rev()
+        .filter(|line| line.contains("WARN") || line.contains("ERROR"))
+        .take(20)
+        .collect();
+    warnings.reverse();
+    format!(
+        "missing: {missing:?}\ndead letters: {}\nleases: {leases:#?}\ndoctor: {}\nwarnings: {warnings:#?}",
+        says(&["dead", "list"]),
+        says(&["doctor"])
+    )
+}
+
+async fn filed_exactly_once(pool: &PgPool, mails: usize) {
     let filed: Vec<(String, i64)> = sqlx::query_as(
         "SELECT subject, count(*) FROM tickets.message WHERE author_kind = 1 GROUP BY subject",
     )
@@ -238,10 +295,7 @@ async fn filed_exactly_once(pool: &PgPool, mails: usize) {
         "missing {missing:?}, not once {twice:?}"
     );
     assert_eq!(filed.len(), mails, "something else was filed");
-    let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM tickets.quarantine")
-        .fetch_one(pool)
-        .await
-        .unwrap();
+    let waiting: i64 = sqlx::query_scalar(PUT_ASIDE).fetch_one(pool).await.unwrap();
     assert_eq!(waiting, 0, "nothing was put aside");
 }
 

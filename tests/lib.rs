@@ -21,6 +21,8 @@ mod drain;
 #[cfg(test)]
 mod duplicates;
 #[cfg(test)]
+mod failover;
+#[cfg(test)]
 mod first_run;
 #[cfg(test)]
 mod imports;
@@ -30,6 +32,10 @@ mod permissions;
 mod roles;
 #[cfg(test)]
 mod rollout;
+#[cfg(test)]
+mod sight;
+#[cfg(test)]
+mod sla_timers;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

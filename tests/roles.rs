@@ -197,6 +197,7 @@ async fn promise(api: &Api) {
     };
     let calendar = CreateCalendarRequest {
         calendar: Some(calendar),
+        validate_only: false,
     };
     let calendar = sla
         .clone()
@@ -221,6 +222,7 @@ async fn promise(api: &Api) {
     sla.clone()
         .create_policy(CreatePolicyRequest {
             policy: Some(policy),
+            validate_only: false,
         })
         .await
         .unwrap();

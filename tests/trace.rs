@@ -1,7 +1,8 @@
-//! One trace from the mail server's connection to the assignment, and nothing personal in it.
+//! One trace from the mail server's connection to the assignment, batches linked with what they hold, and nothing personal
+//! in any of it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -11,7 +12,8 @@ use opentelemetry_proto::tonic::{
         ExportTraceServiceRequest, ExportTraceServiceResponse,
         trace_service_server::{TraceService, TraceServiceServer},
     },
-    trace::v1::Span,
+    common::v1::any_value::Value,
+    trace::v1::{Span, span::SpanKind},
 };
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -22,10 +24,14 @@ use crate::support::{Api, Home, Letter, Ports, Settings, Smtp, Solmu, wait};
 const SENDER: &str = "secretive.sender@customer.example";
 const SUBJECT: &str = "Confidential subject line";
 const BODY: &str = "Nobody but us may read this sentence";
+/// How often mails are sent side by side at most, over how many connections, and how many over each.
+const ROUNDS: usize = 20;
+const SENDERS: usize = 4;
+const MAILS: usize = 3;
 
 /// A collector that keeps what it is sent. Ends when it is dropped.
-struct Collector {
-    address: SocketAddr,
+pub(crate) struct Collector {
+    pub(crate) address: SocketAddr,
     spans: Spans,
     _tasks: JoinSet<()>,
 }
@@ -51,7 +57,7 @@ impl TraceService for Keeper {
 }
 
 impl Collector {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let spans = Spans::default();
@@ -73,7 +79,7 @@ impl Collector {
         }
     }
 
-    fn spans(&self) -> Vec<Span> {
+    pub(crate) fn spans(&self) -> Vec<Span> {
         self.spans
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -96,11 +102,23 @@ fn is_step(span: &Span, (name, consumer): (&str, &str)) -> bool {
 
 fn attribute(span: &Span, key: &str) -> Option<String> {
     let found = span.attributes.iter().find(|pair| pair.key == key)?;
-    Some(format!("{:?}", found.value)).map(|text| {
-        let inner = text
-            .split_once("StringValue(\"")
-            .map_or("", |(_, inner)| inner);
-        inner.split('"').next().unwrap_or_default().to_owned()
+    match found.value.as_ref()?.value.as_ref()? {
+        Value::StringValue(text) => Some(text.clone()),
+        Value::IntValue(number) => Some(number.to_string()),
+        other => Some(format!("{other:?}")),
+    }
+}
+
+/// How many events a span of a batch says that it holds; none for other spans.
+fn events_of(span: &Span) -> Option<usize> {
+    attribute(span, "messaging.batch.message_count").map(|count| count.parse().unwrap())
+}
+
+/// The batches that a consumer handled.
+fn batches(spans: &[Span]) -> impl Iterator<Item = &Span> {
+    spans.iter().filter(|span| {
+        events_of(span).is_some()
+            && attribute(span, "messaging.operation.type").as_deref() == Some("process")
     })
 }
 
@@ -132,12 +150,14 @@ async fn one_mail_is_one_trace_without_anything_personal() {
             .then_some(())
     })
     .await;
+    mails_at_once(ports.smtp, &collector).await;
     // What is still buffered is handed over at the end.
     solmu.stop().await;
     let spans = collector.spans();
     let begin = spans
         .iter()
-        .find(|span| span.name == "email.receive")
+        .filter(|span| span.name == "email.receive")
+        .min_by_key(|span| span.start_time_unix_nano)
         .unwrap();
     assert!(
         begin.parent_span_id.is_empty(),
@@ -148,27 +168,33 @@ async fn one_mail_is_one_trace_without_anything_personal() {
         .map(|span| (span.span_id.as_slice(), span))
         .collect();
     for step in STEPS {
-        let of_step: Vec<&Span> = spans.iter().filter(|span| is_step(span, step)).collect();
-        assert_eq!(of_step.len(), 1, "{step:?} happens once: {of_step:#?}");
-        assert_eq!(
-            of_step[0].trace_id, begin.trace_id,
-            "{step:?} is part of the trace"
-        );
+        let of_step: Vec<&Span> = spans
+            .iter()
+            .filter(|span| is_step(span, step) && span.trace_id == begin.trace_id)
+            .collect();
+        assert_eq!(of_step.len(), 1, "{step:?} happens once in the trace");
         assert!(
             leads_to(of_step[0], begin, &by_id),
             "{step:?} follows from the mail"
         );
     }
-    let others: Vec<&str> = spans
+    let traces: BTreeSet<&[u8]> = spans
         .iter()
-        .filter(|span| span.name.contains("ticket") && span.name.starts_with("process"))
-        .filter(|span| span.trace_id != begin.trace_id)
+        .filter(|span| span.name == "email.receive")
+        .map(|span| span.trace_id.as_slice())
+        .collect();
+    let others: BTreeSet<&str> = spans
+        .iter()
+        .filter(|span| span.name.starts_with("process solmu.ticket."))
+        .filter(|span| !traces.contains(span.trace_id.as_slice()))
         .map(|span| span.name.as_str())
         .collect();
     assert!(
         others.is_empty(),
-        "all that happened to the ticket is in its trace: {others:?}"
+        "all that happened to a ticket is in the trace of its mail: {others:?}"
     );
+    batches_are_linked(&spans, &by_id);
+    sending_is_traced(&spans, begin);
 
     let written = format!("{spans:?}");
     for private in [SENDER, "secretive", SUBJECT, BODY, "Aino Virtanen"] {
@@ -179,6 +205,99 @@ async fn one_mail_is_one_trace_without_anything_personal() {
         assert!(!log.contains(private), "the log says '{private}'");
     }
     assert!(!ticket.assignee_id.is_empty());
+}
+
+/// Sends mails side by side until some were handled in one batch. Which are is nobody's to say; that some are is a matter
+/// of trying.
+async fn mails_at_once(smtp: SocketAddr, collector: &Collector) {
+    for round in 1..=ROUNDS {
+        let senders = (0..SENDERS).map(async |sender| {
+            let mut connection = Smtp::open(smtp).await.unwrap();
+            for mail in 0..MAILS {
+                let from = format!("s{round}-{sender}-{mail}@customer.example");
+                let letter = Letter::new(&from, SUBJECT, BODY);
+                assert_eq!(connection.send(&letter).await.unwrap().code, 250);
+            }
+        });
+        futures::future::join_all(senders).await;
+        // Not more than the exporter can hold before it hands them over.
+        let filed = 1 + round * SENDERS * MAILS;
+        let several = wait("the mails' spans are exported", async || {
+            let spans = collector.spans();
+            let done = spans.iter().filter(|span| is_step(span, STEPS[1])).count();
+            (done >= filed).then(|| batches(&spans).any(|batch| batch.links.len() > 1))
+        })
+        .await;
+        if several {
+            return;
+        }
+    }
+    panic!("no two mails were handled in one batch");
+}
+
+/// Each batch is a trace of its own with a link to the creation of each of its events, and each event's span has that
+/// creation as its parent and a link to the batch. The transaction of a batch is inside of it.
+fn batches_are_linked(spans: &[Span], by_id: &BTreeMap<&[u8], &Span>) {
+    let mut transactions = 0;
+    let mut held: BTreeMap<&[u8], BTreeSet<&[u8]>> = BTreeMap::new();
+    for event in spans
+        .iter()
+        .filter(|span| span.name.starts_with("process solmu."))
+    {
+        assert_eq!(event.kind(), SpanKind::Consumer, "{}", event.name);
+        for link in &event.links {
+            let batch = by_id[link.span_id.as_slice()];
+            let group = |span| attribute(span, "messaging.consumer.group.name");
+            assert_eq!(group(batch), group(event), "{} was in it", event.name);
+            held.entry(&link.span_id)
+                .or_default()
+                .insert(&event.parent_span_id);
+        }
+    }
+    for batch in batches(spans) {
+        assert_eq!(batch.kind(), SpanKind::Consumer, "{}", batch.name);
+        assert!(batch.parent_span_id.is_empty(), "{} is a root", batch.name);
+        assert_eq!(batch.dropped_links_count, 0, "{}", batch.name);
+        assert!(
+            events_of(batch) >= Some(batch.links.len()),
+            "{}",
+            batch.name
+        );
+        let creations = batch.links.iter().map(|link| link.span_id.as_slice());
+        assert_eq!(
+            held.remove(batch.span_id.as_slice()),
+            Some(creations.collect()),
+            "{} leads to the creations of what it holds, and that leads to it",
+            batch.name
+        );
+        let inside = spans
+            .iter()
+            .filter(|span| span.parent_span_id == batch.span_id);
+        transactions += inside
+            .filter(|span| attribute(span, "db.system.name").is_some())
+            .inspect(|span| assert_eq!(span.kind(), SpanKind::Client, "{}", span.name))
+            .count();
+    }
+    assert!(held.is_empty(), "every link leads to a batch");
+    assert!(transactions > 0, "a batch has its transaction inside");
+}
+
+/// What an intake sends is a part of the trace of the mail, or linked with those of several.
+fn sending_is_traced(spans: &[Span], begin: &Span) {
+    let sends: Vec<&Span> = spans
+        .iter()
+        .filter(|span| span.name == "send inbound")
+        .collect();
+    assert!(!sends.is_empty(), "sending is traced");
+    for send in &sends {
+        assert_eq!(send.kind(), SpanKind::Client);
+        assert_eq!(events_of(send) == Some(1), send.links.is_empty());
+        assert_eq!(send.parent_span_id.is_empty(), !send.links.is_empty());
+    }
+    assert!(
+        sends.iter().any(|send| send.trace_id == begin.trace_id),
+        "the first mail came alone"
+    );
 }
 
 /// Whether the chain of parents ends at `begin`.

@@ -53,6 +53,7 @@ COMPONENTS = {
             "parentRefs": [{"name": "public", "namespace": "gateways"}],
             "httpHostnames": ["desk.example.com"],
             "grpcHostnames": ["api.desk.example.com"],
+            "apiHostnames": ["json.desk.example.com"],
         }
     },
 }

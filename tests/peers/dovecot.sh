@@ -4,14 +4,16 @@
 #
 #   cargo build -p solmu-imap --example mailbox && tests/peers/dovecot.sh [MAILS]
 #
+# `make check-mail MAILS=10000` runs it with as many.
+#
 # Says what it saw, one line a check, and ends with an error at the first that does not hold.
 set -euo pipefail
 
 mails=${1:-10000}
 root=$(cd "$(dirname "$0")/../.." && pwd)
-client=$root/target/debug/examples/mailbox
-if ! command -v dovecot >/dev/null; then
-  echo "there is no dovecot here: nothing was tried"
+client=${CARGO_TARGET_DIR:-$root/target}/debug/examples/mailbox
+if ! command -v dovecot >/dev/null || [ "$(id -u)" -ne 0 ]; then
+  echo "not run: the IMAP client against Dovecot (needs root and dovecot-imapd)"
   exit 0
 fi
 [ -x "$client" ] || { echo "build it first: cargo build -p solmu-imap --example mailbox" >&2; exit 1; }
@@ -209,4 +211,4 @@ client_pid=$!
 until_so "told" grep -qs 'Down("login")' "$work/out/events"
 echo "login: a wrong password is told as such"
 quit
-echo "all held"
+echo "the IMAP client against Dovecot: all held"

@@ -6,9 +6,9 @@ and follows one customer: mail in through Postfix (LMTP), an answer out through 
 signed address back in, mail fetched from a Dovecot mailbox, and dialogues that are to be refused. Needs root (Postfix
 and Dovecot drop privileges) and the Debian packages postfix, swaks, libnet-ssleay-perl and dovecot-imapd:
 
-    make check-mail
+    make check-mail [MAILS=300]
 
-Where one of these is missing it says which, and that it did not run. Uses the standard library only.
+MAILS is how many mails the mailbox has in which everything is killed. Where one of these is missing it says which, and that it did not run. Uses the standard library only.
 """
 
 import contextlib
@@ -31,13 +31,15 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PATIENCE = 300
 SUPPORT = "support@desk.example"
 CUSTOMER = "aino@customer.example"
+# Mails of the mailbox in which the program is killed.
+KILLED = int(sys.argv[2]) if len(sys.argv) > 2 else 300
 
 
 def missing_means():
     """What keeps the check from running, or None."""
     if os.geteuid() != 0:
         return "root is needed: Postfix and Dovecot drop privileges"
-    programs = {"postfix": "postfix", "smtp-sink": "postfix", "swaks": "swaks", "dovecot": "dovecot-imapd",
+    programs = {"postfix": "postfix", "smtp-sink": "postfix", "swaks": "swaks", "dovecot": "dovecot-imapd", "doveadm": "dovecot-imapd",
                 "openssl": "openssl", "perl": "perl"}
     packages = {package for program, package in programs.items() if not find(program)}
     if find("perl") and subprocess.run(["perl", "-MNet::SSLeay", "-e", "1"], capture_output=True, check=False).returncode:
@@ -82,7 +84,7 @@ class System:
 
     def __init__(self, folder, solmu):
         self.folder, self.solmu, self.processes = pathlib.Path(folder), solmu, []
-        self.starts, self.running = 0, None
+        self.starts, self.running, self.dovecot = 0, None, None
         names = ["smtp", "lmtp", "grpc", "http", "admin", "postfix", "sink", "imap"]
         self.port = dict(zip(names, free_ports(len(names)), strict=True))
 
@@ -188,7 +190,7 @@ password = "open sesame"
         return [json.loads(line) for line in run.stdout.splitlines() if line.strip()]
 
     def tickets(self):
-        return self.cli("ticket", "list", "--limit", "10000")
+        return self.cli("ticket", "list", "--limit", str(KILLED + 1000))
 
     def start_postfix(self):
         home = self.folder / "postfix"
@@ -295,8 +297,25 @@ service anvil {{
         (home / "home").mkdir()
         for path in [home, *home.rglob("*")]:
             shutil.chown(path, "nobody", "nogroup")
-        self.start("dovecot", find("dovecot"), "-F", "-c", home / "dovecot.conf")
+        self.serve_dovecot()
+
+    def serve_dovecot(self):
+        self.dovecot = self.start("dovecot", find("dovecot"), "-F", "-c", self.folder / "dovecot" / "dovecot.conf")
         wait_for("Dovecot", lambda: answers(self.port["imap"]))
+
+    def kill_dovecot(self):
+        """Its children end when they see that it is gone."""
+        self.dovecot.kill()
+        self.dovecot.wait(timeout=PATIENCE)
+        self.processes = [(name, process) for name, process in self.processes if process is not self.dovecot]
+        wait_for("end of Dovecot's children", lambda: not answers(self.port["imap"]))
+
+    def change_uidvalidity(self):
+        """As after a restore: the server counts anew. A session that is open would keep the old number."""
+        doveadm = [find("doveadm"), "-c", self.folder / "dovecot" / "dovecot.conf"]
+        subprocess.run([*doveadm, "mailbox", "update", "--uid-validity", "77", "-u", "box", "INBOX"],
+                       check=True, capture_output=True)
+        subprocess.run([*doveadm, "kick", "box"], check=False, capture_output=True)
 
     def drop_into_mailbox(self, name, mail):
         box = self.folder / "dovecot" / "mail"
@@ -450,19 +469,43 @@ def kill_in_a_mailbox(system):
     def subjects():
         return [t["subject"] for t in system.tickets() if t["subject"].startswith("Killed ")]
 
-    wanted = [f"Killed {number:03}" for number in range(300)]
+    wanted = [f"Killed {number:05}" for number in range(KILLED)]
     for number, subject in enumerate(wanted):
+        body = "Hello. " * (2000 if number % 10 == 0 else 20)
         mail = (f"From: Bo <bo{number}@customer.example>\r\nTo: {SUPPORT}\r\nSubject: {subject}\r\n"
-                f"Message-ID: <killed{number}@customer.example>\r\n\r\n{'Hello. ' * 2000}\r\n").encode()
+                f"Message-ID: <killed{number}@customer.example>\r\n\r\n{body}\r\n").encode()
         system.drop_into_mailbox(f"killed{number}", mail)
     # Each time a little later, and each time in the middle of something.
-    for part in (1, 60, 150):
+    for part in (1, KILLED // 5, KILLED // 2):
         wait_for(f"{part} tickets", lambda part=part: len(subjects()) >= part)
         system.kill_solmu()
         system.serve_solmu()
     wait_for("all tickets", lambda: len(set(subjects())) == len(wanted))
     found = sorted(subjects())
     require(found == wanted, f"{len(found)} tickets from {len(wanted)} mails")
+
+
+@check("a mailbox that was made anew (another UIDVALIDITY) is read again and doubles nothing")
+def made_anew(system):
+    before = len(system.tickets())
+    system.change_uidvalidity()
+    mail = (f"From: Bo <bo@customer.example>\r\nTo: {SUPPORT}\r\nSubject: After the change\r\n"
+            "Message-ID: <anew@customer.example>\r\n\r\nHello.\r\n").encode()
+    system.drop_into_mailbox("anew", mail)
+    # UIDs are in order of arrival: once this one is there, all the others were read before.
+    wait_for("ticket after the change", lambda: [t for t in system.tickets() if t["subject"] == "After the change"])
+    require(len(system.tickets()) == before + 1, "mails that were read before became tickets again")
+
+
+@check("a server of the mailbox that was killed is found again")
+def mailbox_server_killed(system):
+    system.kill_dovecot()
+    mail = (f"From: Bo <bo@customer.example>\r\nTo: {SUPPORT}\r\nSubject: While it was away\r\n"
+            "Message-ID: <away@customer.example>\r\n\r\nHello.\r\n").encode()
+    system.drop_into_mailbox("away", mail)
+    system.serve_dovecot()
+    wait_for("ticket after the server came back",
+             lambda: [t for t in system.tickets() if t["subject"] == "While it was away"])
 
 
 def main():

@@ -101,6 +101,7 @@ impl Solmu {
             .args(flags)
             // Spans come at once, so that a test need not wait for the batch.
             .env("OTEL_BSP_SCHEDULE_DELAY", "100")
+            .env("OTEL_BSP_MAX_QUEUE_SIZE", "65536")
             .stdout(out.try_clone().unwrap())
             .stderr(out)
             .spawn()
@@ -181,6 +182,21 @@ impl Solmu {
     pub(crate) fn kill(&mut self) {
         self.signal(Signal::SIGKILL);
         self.child.wait().unwrap();
+    }
+
+    /// Stops it where it is, as a machine without memory or a debugger does.
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    /// What it calls itself begins with this.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     fn signal(&self, signal: Signal) {

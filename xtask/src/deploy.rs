@@ -17,6 +17,8 @@ use serde_json::Value;
 
 use crate::process;
 
+mod api;
+mod compose;
 mod evidence;
 mod flows;
 mod objects;
@@ -44,7 +46,7 @@ struct Step {
     run: fn(&Path) -> Result<Outcome>,
 }
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 10] = [
     Step {
         name: "charts and overlays",
         run: charts,
@@ -68,6 +70,14 @@ const STEPS: [Step; 8] = [
     Step {
         name: "Dockerfile",
         run: tools::hadolint,
+    },
+    Step {
+        name: "builder",
+        run: tools::builder,
+    },
+    Step {
+        name: "compose",
+        run: compose::check,
     },
     Step {
         name: "alert rules",
@@ -205,11 +215,13 @@ fn lint(root: &Path) -> Result<Outcome> {
         return Ok(Outcome::NotRun("nothing was rendered".to_owned()));
     }
     let roles = evidence::roles(root)?;
+    let services = api::services(root)?;
     let mut problems = Vec::new();
     for rendering in &renderings {
         let mut found = pods::check(&rendering.objects);
         found.extend(wiring::check(&rendering.objects));
         found.extend(flows::check(&rendering.objects, &roles));
+        found.extend(api::check(&rendering.objects, &roles, &services));
         problems.extend(
             found
                 .into_iter()

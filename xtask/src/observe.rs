@@ -18,6 +18,7 @@ mod code;
 mod dashboards;
 mod docs;
 mod expression;
+mod shown;
 
 /// The file of the catalogue.
 const CATALOGUE: &str = "deploy/observability/metrics.toml";
@@ -52,6 +53,7 @@ pub(crate) fn check(root: &Path, sources: &[Source], fix: bool) -> Result<Vec<St
     problems.extend(differences(&in_code, &catalogue));
     problems.extend(dashboards::check(root, &catalogue)?);
     problems.extend(alerts::check(root, &catalogue)?);
+    problems.extend(shown::check(root, &catalogue)?);
     problems.extend(docs::check(root, &catalogue)?);
     Ok(problems)
 }

@@ -1,17 +1,18 @@
 //! The consumer: pulls, gathers, hands over, and acts on the verdicts.
 //!
 //! Layers, outside in: leases decide which lanes are open; messages are gathered for a moment, so that one transaction
-//! does the work of many; each event gets its span, continued from its creation; an event whose key is blocked by an
-//! earlier failure waits; what fails too often is dead-lettered before it is acknowledged.
+//! does the work of many; each event gets its span, continued from its creation, and the batch one that is linked with
+//! them; an event whose key is blocked by an earlier failure waits; what fails too often is dead-lettered before it is
+//! acknowledged.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_nats::jetstream::AckKind;
 use solmu_domain::clock::SharedClock;
-use solmu_telemetry::{metrics::intern, trace_context};
+use solmu_telemetry::metrics::intern;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
-use tracing::Span;
+use tracing::Instrument as _;
 
 use crate::{
     bus::Bus,
@@ -21,6 +22,7 @@ use crate::{
     lanes::{Lanes, Pull, Pulled},
     metrics::ConsumerMetrics,
     order::{Order, Position},
+    spans,
 };
 
 /// Runs a consumer until `stop`. It never fails: it waits for what is away.
@@ -101,6 +103,8 @@ struct Consumer {
 struct Work {
     pulled: Pulled,
     sequence: u64,
+    /// How often it has been delivered.
+    deliveries: i64,
     events: Vec<ReceivedEvent>,
 }
 
@@ -190,7 +194,8 @@ impl Consumer {
         let verdicts = if batch.is_empty() {
             Vec::new()
         } else {
-            self.handler.handle(&batch, held).await
+            let span = spans::of_batch(self.spec.name, &batch);
+            self.handler.handle(&batch, held).instrument(span).await
         };
         self.tell_of_waiting(&verdicts);
         for (index, origin) in origins.iter().enumerate() {
@@ -240,6 +245,7 @@ impl Consumer {
             Ok(events) => Some(Work {
                 pulled,
                 sequence,
+                deliveries: delivered,
                 events,
             }),
             Err(error) => {
@@ -250,6 +256,7 @@ impl Consumer {
                 let work = Work {
                     pulled,
                     sequence,
+                    deliveries: delivered,
                     events: Vec::new(),
                 };
                 acknowledge(&work, (!buried).then_some(1)).await;
@@ -283,7 +290,7 @@ impl Consumer {
                     at,
                     key: event.partition_key.clone(),
                 });
-                let span = self.span_of(&event);
+                let span = spans::of_event(self.spec.name, &event, work.deliveries);
                 batch.push(Delivered {
                     event,
                     shard: work.pulled.shard,
@@ -293,20 +300,6 @@ impl Consumer {
             }
         }
         (batch, origins)
-    }
-
-    fn span_of(&self, event: &ReceivedEvent) -> Span {
-        let span = tracing::info_span!(
-            "bus.process",
-            otel.name = format!("process {}", event.event_type),
-            otel.kind = "consumer",
-            messaging.system = "nats",
-            messaging.operation.r#type = "process",
-            messaging.consumer.group.name = self.spec.name,
-            messaging.message.id = %event.id,
-        );
-        trace_context::set_parent(&span, &event.trace);
-        span
     }
 
     /// Acts on a verdict; returns the number of attempts if the event has to come again.
@@ -329,6 +322,7 @@ impl Consumer {
                 return None;
             }
             Verdict::Retry(cause) => {
+                spans::failed(delivered, &cause);
                 let attempts = self.orders.entry(lane).or_default().failed(
                     &origin.key,
                     origin.at,
@@ -343,7 +337,10 @@ impl Consumer {
                 }
                 (cause, attempts)
             }
-            Verdict::Reject(cause) => (cause, delivered.attempts + 1),
+            Verdict::Reject(cause) => {
+                spans::failed(delivered, &cause);
+                (cause, delivered.attempts + 1)
+            }
         };
         if self.bury(&delivered.event, subject, &cause, attempts).await {
             self.orders

@@ -18,6 +18,7 @@ pub mod metrics;
 mod order;
 pub mod publish;
 mod reap;
+mod spans;
 pub mod streams;
 pub mod tail;
 

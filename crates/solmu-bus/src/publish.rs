@@ -6,11 +6,13 @@ use async_nats::jetstream::{context::PublishErrorKind, message::PublishMessage};
 use bytes::Bytes;
 use futures::future::join_all;
 use prost::Message as _;
+use tracing::Instrument as _;
 
 use crate::{
     bus::Bus,
     envelope::{BATCH_HEADER, Event, batch_id, binary_headers, encode_batch},
     family::Family,
+    spans,
 };
 
 /// Payload of one bus message at most. NATS takes 1 MiB by default; the rest is for headers.
@@ -63,8 +65,13 @@ impl Bus {
 
     /// Publishes events; `Ok` when all are on the bus's disk. Events of one shard keep their order.
     pub async fn publish(&self, events: &[Event]) -> Result<(), PublishError> {
-        self.publish_encoded(events.iter().map(|event| self.encode(event)).collect())
-            .await
+        let span = spans::of_send(events);
+        let sending = self.publish_encoded(events.iter().map(|event| self.encode(event)).collect());
+        let outcome = sending.instrument(span.clone()).await;
+        if outcome.is_err() {
+            span.record("otel.status_code", "ERROR");
+        }
+        outcome
     }
 
     /// As [`Bus::publish`], for events that are encoded already.

@@ -31,19 +31,19 @@ mod ticket_samples;
 /// Every type with its bytes in this release. A type that gets fields is added again, with a higher number.
 fn current() -> Vec<Golden> {
     vec![
-        golden(4, &samples::message_received()),
+        golden(5, &samples::message_received()),
         golden(2, &samples::delivery_reported()),
-        golden(2, &ticket_samples::ticket_opened()),
-        golden(2, &ticket_samples::message_added()),
-        golden(2, &ticket_samples::ticket_changed()),
-        golden(2, &ticket_samples::ticket_assigned()),
-        golden(2, &ticket_samples::assignment_rejected()),
-        golden(2, &ticket_samples::delivery_updated()),
+        golden(3, &ticket_samples::ticket_opened()),
+        golden(3, &ticket_samples::message_added()),
+        golden(3, &ticket_samples::ticket_changed()),
+        golden(3, &ticket_samples::ticket_assigned()),
+        golden(3, &ticket_samples::assignment_rejected()),
+        golden(3, &ticket_samples::delivery_updated()),
         golden(2, &ticket_samples::message_quarantined()),
-        golden(2, &ticket_samples::ticket_merged()),
-        golden(2, &ticket_samples::ticket_unmerged()),
-        golden(2, &ticket_samples::message_split()),
-        golden(1, &ticket_samples::task_due()),
+        golden(3, &ticket_samples::ticket_merged()),
+        golden(3, &ticket_samples::ticket_unmerged()),
+        golden(3, &ticket_samples::message_split()),
+        golden(2, &ticket_samples::task_due()),
         golden(1, &samples::contact_merged()),
         golden(1, &samples::contact_unmerged()),
         golden(2, &samples::contact_erased()),
@@ -53,7 +53,7 @@ fn current() -> Vec<Golden> {
         golden(2, &samples::due_times_decided()),
         golden(2, &samples::warned()),
         golden(2, &samples::breached()),
-        golden(1, &samples::escalated()),
+        golden(2, &samples::escalated()),
         golden(3, &samples::message_queued()),
     ]
 }
@@ -62,11 +62,11 @@ fn current() -> Vec<Golden> {
 fn envelopes() -> Vec<Golden> {
     vec![
         Golden {
-            file: format!("{BATCH}.2"),
+            file: format!("{BATCH}.3"),
             bytes: prost::Message::encode_to_vec(&samples::event_batch()),
         },
         Golden {
-            file: format!("{DEAD_LETTER}.2"),
+            file: format!("{DEAD_LETTER}.3"),
             bytes: prost::Message::encode_to_vec(&samples::dead_letter()),
         },
     ]

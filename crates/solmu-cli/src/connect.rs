@@ -43,14 +43,18 @@ pub struct ConnectOptions {
 
 /// What a command works with.
 #[derive(Debug)]
-pub(crate) struct Session {
-    pub(crate) options: ConnectOptions,
-    pub(crate) out: Output,
+pub struct Session {
+    /// As they were given.
+    pub options: ConnectOptions,
+    /// Where results go.
+    pub out: Output,
     endpoint: String,
 }
 
 impl Session {
-    pub(crate) fn new(options: ConnectOptions) -> Self {
+    /// Finds out where the server is; nothing is connected yet.
+    #[must_use]
+    pub fn new(options: ConnectOptions) -> Self {
         let out = Output::new(options.json);
         // A configuration that cannot be read is the server's to complain about; a flag helps here.
         let configured = || LocalConfig::of_data(&options.data).ok()?.grpc();
@@ -71,7 +75,7 @@ impl Session {
     }
 
     /// A client; nothing is connected yet.
-    pub(crate) fn client(&self) -> anyhow::Result<Client> {
+    pub fn client(&self) -> anyhow::Result<Client> {
         let token = match &self.options.token {
             Some(token) => token.clone(),
             None => self.token_of_file()?,
@@ -96,7 +100,7 @@ impl Session {
     }
 
     /// A sentence for a person, with what to do, in place of a status.
-    pub(crate) fn explain(&self, status: tonic::Status) -> anyhow::Error {
+    pub fn explain(&self, status: tonic::Status) -> anyhow::Error {
         explain(ClientError::from(status), &self.options, self.endpoint())
     }
 }

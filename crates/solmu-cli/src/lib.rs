@@ -2,13 +2,12 @@
 //! one object a line).
 //!
 //! Everything goes through the public gRPC API with a bearer token, so that nothing here can do what another client
-//! could not. Two commands are more than a client: [`demo`](DemoArgs) sends real messages through the real protocols
-//! and checks what becomes of them, and [`bench`](BenchCommand) measures a system beside the limits of its engines.
+//! could not. One command is more than a client: [`demo`](DemoArgs) sends real messages through the real protocols
+//! and checks what becomes of them. `solmu bench` has a crate of its own, which works with [`parts`] of this one.
 //!
 //! What a customer wrote is never printed raw on a terminal: control characters are taken out first (see `words`).
 
 mod agent;
-mod bench;
 mod connect;
 mod contact;
 mod demo;
@@ -33,7 +32,6 @@ use clap::Subcommand;
 use solmu_domain::clock::SystemClock;
 
 pub use agent::{AgentCommand, AgentDetails, PresenceArg};
-pub use bench::{BenchCommand, DeskArgs, IngestArgs};
 pub use connect::ConnectOptions;
 pub use contact::ContactCommand;
 pub use demo::DemoArgs;
@@ -42,14 +40,29 @@ pub use quarantine::QuarantineCommand;
 pub use route::{RouteCommand, SimulateArgs};
 pub use rule::{RuleCommand, RuleCreateArgs};
 pub use sla::{
-    AttainmentArgs, CalendarCommand, PolicyCommand, PolicyCreateArgs, PolicyUpdateArgs,
-    PreviewArgs, SlaCommand,
+    AttainmentArgs, CalendarCommand, ContactsArgs, PolicyCommand, PolicyCreateArgs,
+    PolicyUpdateArgs, PreviewArgs, SetArgs, SlaCommand,
 };
 pub use team::TeamCommand;
 pub use ticket::{PriorityArg, StatusArg, TicketCommand};
 pub use token::{RoleArg, TokenCommand};
 
 use connect::Session;
+
+/// What the commands are made of, for `solmu bench` and the commands of the desk.
+pub mod parts {
+    pub use crate::{
+        connect::Session,
+        demo::{
+            agents::ensure_room,
+            mails::{DemoMail, header, of_folder},
+        },
+        local::LocalConfig,
+        output::{Output, is_closed_pipe, table},
+        smtp::{Connection, Mail, Reply},
+        words::{clean, short},
+    };
+}
 
 /// A command of the client's side.
 #[derive(Debug, Subcommand)]
@@ -83,9 +96,6 @@ pub enum Command {
     Email(EmailCommand),
     /// Send real messages through every channel and show what becomes of them
     Demo(DemoArgs),
-    /// Measure a running system
-    #[command(subcommand)]
-    Bench(BenchCommand),
 }
 
 /// Runs a command. An error's text says what to do; the process should then end with a code other than zero.
@@ -102,7 +112,6 @@ pub async fn run(command: Command, options: ConnectOptions) -> anyhow::Result<()
         Command::Route(command) => route::run(command, session.out.is_json()),
         Command::Email(command) => email::run(command),
         Command::Demo(arguments) => Box::pin(demo::run(&session, arguments, &SystemClock)).await,
-        Command::Bench(command) => Box::pin(bench::run(&session, command)).await,
     };
     match done {
         Err(error) if output::is_closed_pipe(&error) => Ok(()),
@@ -159,7 +168,6 @@ mod tests {
             "solmu quarantine list",
             "solmu ticket search tilaus* -maksettu --filter open=true --limit 5",
             "solmu ticket list --view a --order create_time",
-            "solmu bench desk --tickets 10000 --messages 50000",
             "solmu contact eval --region SE",
             "solmu contact merge a b --reason same",
             "solmu contact erase a --confirm Aino",
@@ -169,7 +177,6 @@ mod tests {
             "solmu quarantine blocked --limit 5 --json",
             "solmu email parse a.eml b.eml --own help@desk.example",
             "solmu demo --json",
-            "solmu bench ingest --messages 1000 --connections 8",
         ] {
             if let Err(error) = Cli::try_parse_from(line.split(' ')) {
                 panic!("{line}: {error}");

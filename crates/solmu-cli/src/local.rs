@@ -19,7 +19,7 @@ const FILE: &str = "solmu.toml";
 /// The keys that are looked at.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct LocalConfig {
+pub struct LocalConfig {
     pub(crate) server: Server,
     pub(crate) email: Email,
     pub(crate) social: Social,
@@ -94,7 +94,7 @@ pub(crate) struct Inbox {
 
 impl LocalConfig {
     /// The configuration of a data directory; empty if there is none.
-    pub(crate) fn of_data(data: &Path) -> anyhow::Result<Self> {
+    pub fn of_data(data: &Path) -> anyhow::Result<Self> {
         let path = data.join(FILE);
         match fs::read_to_string(&path) {
             Ok(text) => {
@@ -132,19 +132,22 @@ impl LocalConfig {
     }
 
     /// `host:port` of the SMTP server.
-    pub(crate) fn smtp(&self) -> Option<String> {
+    #[must_use]
+    pub fn smtp(&self) -> Option<String> {
         self.email
             .listen
             .map(|address| reachable(address).to_string())
     }
 
     /// The first address of the first e-mail account.
-    pub(crate) fn recipient(&self) -> Option<String> {
+    #[must_use]
+    pub fn recipient(&self) -> Option<String> {
         self.email.accounts.first()?.addresses.first().cloned()
     }
 
     /// The name of the first e-mail account.
-    pub(crate) fn account(&self) -> Option<String> {
+    #[must_use]
+    pub fn account(&self) -> Option<String> {
         self.email
             .accounts
             .first()

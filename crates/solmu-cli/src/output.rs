@@ -12,7 +12,7 @@ const HOUSE: TableStyle =
 
 /// Standard output in one of two forms.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Output {
+pub struct Output {
     json: bool,
 }
 
@@ -21,12 +21,14 @@ impl Output {
         Self { json }
     }
 
-    pub(crate) const fn is_json(self) -> bool {
+    /// Whether scripts read it.
+    #[must_use]
+    pub const fn is_json(self) -> bool {
         self.json
     }
 
     /// A line for people; nothing in JSON mode.
-    pub(crate) fn line(self, text: impl AsRef<str>) -> anyhow::Result<()> {
+    pub fn line(self, text: impl AsRef<str>) -> anyhow::Result<()> {
         if !self.json {
             writeln!(io::stdout().lock(), "{}", text.as_ref())?;
         }
@@ -34,7 +36,7 @@ impl Output {
     }
 
     /// One JSON object on a line; nothing for people.
-    pub(crate) fn object(self, value: &impl Serialize) -> anyhow::Result<()> {
+    pub fn object(self, value: &impl Serialize) -> anyhow::Result<()> {
         if self.json {
             let line = serde_json::to_string(value)?;
             writeln!(io::stdout().lock(), "{line}")?;
@@ -43,17 +45,13 @@ impl Output {
     }
 
     /// The object in JSON mode, else the sentence.
-    pub(crate) fn either(
-        self,
-        value: &impl Serialize,
-        text: impl AsRef<str>,
-    ) -> anyhow::Result<()> {
+    pub fn either(self, value: &impl Serialize, text: impl AsRef<str>) -> anyhow::Result<()> {
         self.object(value)?;
         self.line(text)
     }
 
     /// Objects, one a line, or their table; `empty` in place of a table without rows.
-    pub(crate) fn rows<T: Serialize>(
+    pub fn rows<T: Serialize>(
         self,
         values: &[T],
         table: &Table,
@@ -70,7 +68,7 @@ impl Output {
     }
 
     /// A remark about what goes on, for people.
-    pub(crate) fn progress(self, text: impl AsRef<str>) {
+    pub fn progress(self, text: impl AsRef<str>) {
         if !self.json {
             // Nobody to tell it to is no reason to stop.
             let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
@@ -79,7 +77,8 @@ impl Output {
 }
 
 /// A table in the house style.
-pub(crate) fn table(header: &[&str]) -> Table {
+#[must_use]
+pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table
         .load_style(HOUSE)
@@ -98,7 +97,8 @@ pub(crate) fn flat(text: &str) -> String {
 }
 
 /// Whether the reader went away (`solmu ticket list | head`), which is no error.
-pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
+#[must_use]
+pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause
             .downcast_ref::<io::Error>()

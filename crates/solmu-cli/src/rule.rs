@@ -70,6 +70,9 @@ pub struct RuleCreateArgs {
     /// Add this to what the rules behind it say, and choose no team
     #[arg(long = "continue")]
     goes_on: bool,
+    /// Zone of its hour and weekday, e.g. Europe/Helsinki; the configured one, if not given
+    #[arg(long, default_value = "", value_name = "ZONE")]
+    zone: String,
     /// Where it stands: rules are tried in growing order
     #[arg(long, default_value_t = 100)]
     position: i32,
@@ -166,6 +169,7 @@ fn new_rule(arguments: RuleCreateArgs, roster: &Roster) -> anyhow::Result<Rule> 
         display_name: arguments.name,
         position: arguments.position,
         condition: arguments.condition,
+        time_zone: arguments.zone,
         set_priority: arguments
             .priority
             .map(|priority| priority.key().to_owned())
@@ -315,6 +319,7 @@ mod tests {
             vip: true,
             hold: None,
             goes_on: false,
+            zone: String::new(),
             position: 5,
             priority: Some(PriorityArg::High),
             tags: vec!["vip".to_owned()],

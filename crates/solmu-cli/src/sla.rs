@@ -2,16 +2,20 @@
 
 mod attainment;
 mod calendar;
+mod contacts;
 mod explain;
 mod parse;
 mod policy;
+mod set;
 
 use clap::Subcommand;
 use solmu_domain::clock::Clock;
 
 pub use attainment::AttainmentArgs;
 pub use calendar::{CalendarCommand, PreviewArgs};
+pub use contacts::ContactsArgs;
 pub use policy::{PolicyCommand, PolicyCreateArgs, PolicyUpdateArgs};
+pub use set::SetArgs;
 
 use crate::connect::Session;
 
@@ -24,6 +28,8 @@ pub enum SlaCommand {
     /// Policies: what is promised to whom
     #[command(subcommand)]
     Policy(Box<PolicyCommand>),
+    /// Who leads a team and whom its leads answer to, for steps that notify them; without a team, list them
+    Contacts(ContactsArgs),
     /// Draw the clocks of a ticket, and say how they came to be what they are
     Explain {
         /// Number (#1001) or id
@@ -41,6 +47,7 @@ pub(crate) async fn run(
     match command {
         SlaCommand::Calendar(command) => calendar::run(session, command).await,
         SlaCommand::Policy(command) => policy::run(session, *command).await,
+        SlaCommand::Contacts(arguments) => contacts::run(session, arguments).await,
         SlaCommand::Explain { ticket } => explain::run(session, &ticket, clock).await,
         SlaCommand::Attainment(arguments) => attainment::run(session, &arguments, clock).await,
     }

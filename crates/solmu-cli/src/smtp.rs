@@ -21,19 +21,23 @@ const LINE_MAX: usize = 4_096;
 
 /// A reply: its code and the text of all its lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Reply {
-    pub(crate) code: u16,
-    pub(crate) text: String,
+pub struct Reply {
+    /// RFC 5321 section 4.2.1.
+    pub code: u16,
+    /// Of all lines, without the code.
+    pub text: String,
 }
 
 impl Reply {
     /// Whether the server did what it was asked for.
-    pub(crate) const fn is_positive(&self) -> bool {
+    #[must_use]
+    pub const fn is_positive(&self) -> bool {
         matches!(self.code, 200..400)
     }
 
     /// Whether the sender should try again later.
-    pub(crate) const fn is_transient(&self) -> bool {
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
         matches!(self.code, 400..500)
     }
 }
@@ -46,17 +50,18 @@ impl std::fmt::Display for Reply {
 
 /// A mail to send.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Mail<'a> {
+pub struct Mail<'a> {
     /// Envelope sender; empty for automatic mail (RFC 3834 section 3.3).
-    pub(crate) from: &'a str,
-    pub(crate) to: &'a str,
+    pub from: &'a str,
+    /// Envelope recipient.
+    pub to: &'a str,
     /// Headers and body with any line ends.
-    pub(crate) bytes: &'a [u8],
+    pub bytes: &'a [u8],
 }
 
 /// A connection that has said EHLO.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub struct Connection {
     reader: BufReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
     pipelining: bool,
@@ -65,7 +70,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects to `host:port` and introduces itself.
-    pub(crate) async fn open(address: &str) -> anyhow::Result<Self> {
+    pub async fn open(address: &str) -> anyhow::Result<Self> {
         let connecting = tokio::time::timeout(Duration::from_secs(10), TcpStream::connect(address));
         let stream = connecting
             .await
@@ -108,7 +113,7 @@ impl Connection {
     }
 
     /// Sends a mail. `Ok` holds the last reply, also a refusal; `Err` means that the connection is of no more use.
-    pub(crate) async fn send(&mut self, mail: Mail<'_>) -> anyhow::Result<Reply> {
+    pub async fn send(&mut self, mail: Mail<'_>) -> anyhow::Result<Reply> {
         let utf8 = if self.utf8 && !mail.from.is_ascii() {
             " SMTPUTF8"
         } else {
@@ -158,7 +163,7 @@ impl Connection {
     }
 
     /// Says goodbye.
-    pub(crate) async fn quit(mut self) -> anyhow::Result<()> {
+    pub async fn quit(mut self) -> anyhow::Result<()> {
         self.writer.write_all(b"QUIT\r\n").await?;
         self.reply().await?;
         Ok(())

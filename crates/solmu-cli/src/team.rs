@@ -74,6 +74,9 @@ pub struct TeamCare {
     /// Seconds before its due time at which a ticket moves to somebody who can begin
     #[arg(long, value_name = "SECONDS")]
     rebalance_before: Option<i64>,
+    /// Whether helpers take over at once while nobody of the team is inside their hours: true or false
+    #[arg(long, value_name = "BOOL")]
+    follow_sun: Option<bool>,
 }
 
 impl TeamCare {
@@ -91,6 +94,7 @@ impl TeamCare {
         set(&mut team.decline_rest, self.decline_rest);
         set(&mut team.take_back_after, self.take_back_after);
         set(&mut team.rebalance_before, self.rebalance_before);
+        team.follow_sun = self.follow_sun.unwrap_or(team.follow_sun);
     }
 }
 

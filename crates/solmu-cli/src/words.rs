@@ -109,14 +109,16 @@ pub(crate) fn moment(at: Timestamp) -> String {
 
 /// Text that is safe on a terminal: control characters, which could move the cursor or fake output, are taken out;
 /// line breaks and tabs stay.
-pub(crate) fn clean(text: &str) -> String {
+#[must_use]
+pub fn clean(text: &str) -> String {
     text.chars()
         .filter(|c| matches!(c, '\n' | '\t') || !(c.is_control() || is_direction(*c)))
         .collect()
 }
 
 /// One clean line of at most `most` characters.
-pub(crate) fn short(text: &str, most: usize) -> String {
+#[must_use]
+pub fn short(text: &str, most: usize) -> String {
     let line = clean(text).split_whitespace().collect::<Vec<_>>().join(" ");
     if line.chars().count() <= most {
         return line;

@@ -28,8 +28,8 @@ pub enum ClientError {
     /// The token cannot stand in a header. It is not shown.
     #[error("the token has characters that no token has")]
     Token,
-    /// The server cannot be reached, or the connection broke: nobody knows whether the call had an effect. Calls with a
-    /// request id can be made again.
+    /// The server cannot be reached, or the connection broke: nobody knows whether the call had an effect. Calls that read or
+    /// have a request id have been made again already, [`crate::ATTEMPTS`] times in all.
     #[error("the server cannot be reached")]
     Unreachable {
         /// What the transport says.

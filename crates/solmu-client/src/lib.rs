@@ -4,7 +4,9 @@
 //! ([`solmu_proto`], re-exported as [`proto`]), reached through one channel that connects when first used, stays alive
 //! while idle, and sends the bearer token with each call. What it adds is [`ClientError`]: the google.rpc details of a
 //! refusal (reason, field violations, retry delay) decoded, and "the server cannot be reached" kept apart from "the
-//! server said no".
+//! server said no". And calls that fail because a server is being replaced are made again where that is safe ([`Retry`]):
+//! always if the server has not seen them, else if they only read or carry a `request_id`. So give each call that changes
+//! something a `request_id` of its own.
 //!
 //! ```no_run
 //! use solmu_client::{Client, ClientError, proto::ticket::v1::ListTicketsRequest};
@@ -21,6 +23,8 @@
 //! ```
 
 mod error;
+mod methods;
+mod retry;
 
 use std::time::Duration;
 
@@ -30,19 +34,22 @@ use solmu_proto::{
     routing::v1::routing_service_client::RoutingServiceClient,
     sla::v1::sla_service_client::SlaServiceClient,
     ticket::v1::{
-        activity_service_client::ActivityServiceClient, desk_service_client::DeskServiceClient,
+        activity_service_client::ActivityServiceClient,
+        catalogue_service_client::CatalogueServiceClient, desk_service_client::DeskServiceClient,
         field_service_client::FieldServiceClient, search_service_client::SearchServiceClient,
-        ticket_service_client::TicketServiceClient, work_service_client::WorkServiceClient,
+        ticket_service_client::TicketServiceClient, time_service_client::TimeServiceClient,
+        work_service_client::WorkServiceClient,
     },
 };
 use tonic::{
     Request, Status,
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
-    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
+    transport::{Certificate, ClientTlsConfig, Endpoint},
 };
 
 pub use error::{ClientError, Refusal, Violation};
+pub use retry::{ATTEMPTS, Retry};
 pub use solmu_proto as proto;
 pub use tonic::Code;
 
@@ -55,8 +62,8 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 /// How long the answer to that may take.
 const KEEPALIVE_LIMIT: Duration = Duration::from_secs(10);
 
-/// What the generated clients call through: a shared channel that adds the token.
-pub type Service = InterceptedService<Channel, Bearer>;
+/// What the generated clients call through: a shared channel that adds the token, and repeats what may be repeated.
+pub type Service = InterceptedService<Retry, Bearer>;
 
 /// Adds the bearer token to each call.
 #[derive(Clone)]
@@ -123,7 +130,7 @@ impl Client {
             .map_err(|_| ClientError::Token)?;
         value.set_sensitive(true);
         Ok(Self {
-            service: InterceptedService::new(builder.connect_lazy(), Bearer(value)),
+            service: InterceptedService::new(Retry::new(builder.connect_lazy()), Bearer(value)),
         })
     }
 
@@ -149,6 +156,18 @@ impl Client {
     #[must_use]
     pub fn desk(&self) -> DeskServiceClient<Service> {
         DeskServiceClient::new(self.service.clone())
+    }
+
+    /// Time spent on tickets, and what is billed of it.
+    #[must_use]
+    pub fn time(&self) -> TimeServiceClient<Service> {
+        TimeServiceClient::new(self.service.clone())
+    }
+
+    /// What can be ordered, as tickets with their parts and tasks.
+    #[must_use]
+    pub fn catalogue(&self) -> CatalogueServiceClient<Service> {
+        CatalogueServiceClient::new(self.service.clone())
     }
 
     /// Fields of one's own on tickets.

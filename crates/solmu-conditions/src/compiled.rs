@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::condition::{Leaf, Operator, Value};
 use crate::fold::{fold, word_needles};
 use crate::limits::Limits;
+use crate::measure::{Measure, measured};
 use crate::scalar::{Scalar, duration, moment};
 use crate::schema::{Column, FieldType, Resolved, Schema};
 use crate::violation::{Problem, nearest};
@@ -51,6 +52,8 @@ pub(crate) enum Test {
     Id(Compare, Uuid),
     IdIn(Vec<Uuid>),
     Text(Form, TextTest),
+    /// By order, of a value in canonical text.
+    Measured(Compare, Measure),
     SetHasAny(Vec<String>),
     SetStartsWith(String),
     /// Any of these is a part of the words.
@@ -105,6 +108,11 @@ impl Compare {
             Operator::Ge => Some(Self::Ge),
             _ => None,
         }
+    }
+
+    /// Whether it asks which one is more.
+    const fn orders(self) -> bool {
+        !matches!(self, Self::Eq | Self::Ne)
     }
 
     pub(crate) const fn holds(self, ordering: Ordering) -> bool {
@@ -172,7 +180,7 @@ impl LeafCompiler<'_> {
                 value: canonical,
             },
             field: field.name().to_owned(),
-            column: field.column.clone(),
+            column: field.column.clone().filter(|_| !kind.in_memory_only()),
             is_collection: kind.is_collection(),
             key: self.resolved.key,
             test,
@@ -217,6 +225,9 @@ impl LeafCompiler<'_> {
                 let read = Uuid::try_parse(id).ok();
                 read.map(|read| Scalar::Id(read, (id != text).then(|| text.clone())))
             }
+            (FieldType::Value | FieldType::ValueMap, Value::Integer(number)) => {
+                Some(Scalar::Text(number.to_string()))
+            }
             (_, Value::Text(text)) => Some(Scalar::Text(self.text(text)?)),
             _ => None,
         };
@@ -259,11 +270,20 @@ impl LeafCompiler<'_> {
         }
         let texts = || values.iter().filter_map(Scalar::as_text);
         match kind {
-            FieldType::Text | FieldType::TextMap => Ok(text_test(
-                Form::Folded,
-                operator,
-                texts().map(fold).collect(),
-            )),
+            FieldType::Value | FieldType::ValueMap
+                if Compare::of(operator).is_some_and(Compare::orders) =>
+            {
+                let compare = Compare::of(operator).unwrap_or(Compare::Eq);
+                let asked = texts().next().and_then(|text| measured(text, compare));
+                let test = asked.map(|(compare, measure)| Test::Measured(compare, measure));
+                test.ok_or_else(|| Problem::WrongType {
+                    field: self.leaf.field.clone(),
+                    wanted: kind.wanted(),
+                })
+            }
+            FieldType::Text | FieldType::TextMap | FieldType::Value | FieldType::ValueMap => Ok(
+                text_test(Form::Folded, operator, texts().map(fold).collect()),
+            ),
             FieldType::Keyword | FieldType::OneOf(_) => Ok(text_test(
                 Form::Exact,
                 operator,
@@ -302,7 +322,9 @@ impl LeafCompiler<'_> {
 
 fn presence(kind: &FieldType) -> Presence {
     match kind {
-        FieldType::Text | FieldType::TextMap => Presence::Text(Form::Folded),
+        FieldType::Text | FieldType::TextMap | FieldType::Value | FieldType::ValueMap => {
+            Presence::Text(Form::Folded)
+        }
         FieldType::Keyword | FieldType::OneOf(_) | FieldType::Ordered(_) => {
             Presence::Text(Form::Exact)
         }

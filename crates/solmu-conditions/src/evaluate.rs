@@ -56,6 +56,10 @@ impl Test {
             (Self::Text(Form::Folded, test), Fact::Text(found)) => test.holds(&fold(found)),
             (Self::Text(Form::Folded, test), Fact::Search(found)) => test.holds(&found.folded),
             (Self::Text(form, test), Fact::Set(found)) => test.holds_of_several(*form, found),
+            (Self::Measured(compare, asked), Fact::Text(found)) => asked.holds(*compare, found),
+            (Self::Measured(compare, asked), Fact::Set(found)) => {
+                found.iter().any(|found| asked.holds(*compare, found))
+            }
             (Self::SetHasAny(asked), Fact::Set(found)) => {
                 found.iter().any(|element| asked.contains(element))
             }

@@ -41,6 +41,12 @@ pub enum FieldType {
     /// Texts by name, such as headers and custom fields, addressed as `headers.x-spam-flag` and compared as
     /// [`FieldType::Text`]. Keys are stored in lower case. SQL `jsonb`.
     TextMap,
+    /// A value in canonical text whose type only its owner knows, such as a custom field: compared as
+    /// [`FieldType::Text`], and by order with a number, a day or an instant, for which a value that is none of the kind
+    /// counts as absent. In memory only.
+    Value,
+    /// [`FieldType::Value`]s by name, addressed like those of [`FieldType::TextMap`]. In memory only.
+    ValueMap,
 }
 
 impl FieldType {
@@ -50,6 +56,9 @@ impl FieldType {
             Self::Text | Self::Keyword | Self::TextMap => {
                 &[Eq, Ne, Has, In, StartsWith, EndsWith, Present]
             }
+            Self::Value | Self::ValueMap => &[
+                Eq, Ne, Lt, Le, Gt, Ge, Has, In, StartsWith, EndsWith, Present,
+            ],
             Self::OneOf(_) | Self::Id => &[Eq, Ne, In, Present],
             Self::Ordered(_) | Self::Integer => &[Eq, Ne, Lt, Le, Gt, Ge, In, Present],
             Self::Timestamp | Self::Duration => &[Eq, Ne, Lt, Le, Gt, Ge, Present],
@@ -63,6 +72,16 @@ impl FieldType {
         matches!(self, Self::TextSet | Self::Words)
     }
 
+    /// Whether fields of the kind are addressed with a key.
+    pub(crate) const fn is_map(&self) -> bool {
+        matches!(self, Self::TextMap | Self::ValueMap)
+    }
+
+    /// Whether there is no SQL for fields of the kind.
+    pub(crate) const fn in_memory_only(&self) -> bool {
+        matches!(self, Self::Value | Self::ValueMap)
+    }
+
     /// What a value has to look like, for messages.
     pub(crate) const fn wanted(&self) -> &'static str {
         match self {
@@ -72,6 +91,10 @@ impl FieldType {
             | Self::Ordered(_)
             | Self::TextSet
             | Self::TextMap => "a text, such as \"word\"",
+            Self::Value | Self::ValueMap => {
+                "a number, such as 99.50, a day (2026-01-31), a month, a year, or a time, such as \
+                 \"2026-01-31T08:00:00Z\""
+            }
             Self::Words => "a text with at least one word, such as \"invoice\"",
             Self::Bool => "true or false",
             Self::Integer => "a whole number, such as 42",
@@ -242,9 +265,10 @@ impl Field {
 
     /// How conditions write the name: a map needs a key.
     fn written(&self) -> String {
-        match self.kind {
-            FieldType::TextMap => format!("{}.<name>", self.name),
-            _ => self.name.clone(),
+        if self.kind.is_map() {
+            format!("{}.<name>", self.name)
+        } else {
+            self.name.clone()
         }
     }
 
@@ -344,18 +368,14 @@ impl Schema {
 
     /// The field that `name` means: one of that name, else the map with the longest name before a dot.
     pub(crate) fn resolve(&self, name: &str) -> Option<Resolved<'_>> {
-        if let Some(field) = self
-            .fields
-            .get(name)
-            .filter(|field| field.kind != FieldType::TextMap)
-        {
+        if let Some(field) = self.fields.get(name).filter(|field| !field.kind.is_map()) {
             return Some(Resolved { field, key: None });
         }
         name.rmatch_indices('.').find_map(|(dot, _)| {
             let field = self
                 .fields
                 .get(&name[..dot])
-                .filter(|field| field.kind == FieldType::TextMap)?;
+                .filter(|field| field.kind.is_map())?;
             let key = &name[dot + 1..];
             is_key(key).then(|| Resolved {
                 field,

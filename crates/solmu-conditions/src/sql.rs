@@ -4,6 +4,7 @@
 //! and a comparison with NULL is NULL, which `WHERE` treats as false; `NOT` is written `IS NOT TRUE`, so that it is true
 //! of NULL as in [`Checked::evaluate`]. `COALESCE` around each comparison was rejected: no index serves it.
 
+use jiff::Timestamp;
 use sqlx::{Postgres, QueryBuilder};
 use thiserror::Error;
 use uuid::Uuid;
@@ -109,17 +110,7 @@ impl LeafSql<'_> {
             Test::Bool(compare, truth) => {
                 self.operand(query).push(compare.sql()).push_bind(*truth);
             }
-            Test::Period(inside, from, to) => {
-                query.push(if *inside { "(" } else { "NOT (" });
-                self.operand(query)
-                    .push(" >= ")
-                    .push_bind(from.to_string())
-                    .push("::timestamptz AND ");
-                self.operand(query)
-                    .push(" < ")
-                    .push_bind(to.to_string())
-                    .push("::timestamptz)");
-            }
+            Test::Period(inside, from, to) => self.push_period(*inside, [*from, *to], query),
             Test::Integer(compare, number) => {
                 self.operand(query).push(compare.sql()).push_bind(*number);
             }
@@ -154,6 +145,10 @@ impl LeafSql<'_> {
                     .push(")");
             }
             Test::Text(form, test) => self.push_text(*form, test, query),
+            // Such fields have no column: `push_sql` has refused them.
+            Test::Measured(..) => {
+                query.push("FALSE");
+            }
             Test::SetHasAny(elements) => {
                 self.operand(query)
                     .push(" && ")
@@ -175,6 +170,23 @@ impl LeafSql<'_> {
                 query.push(" LIKE ANY(").push_bind(patterns).push(")");
             }
         }
+    }
+
+    fn push_period(
+        &self,
+        inside: bool,
+        [from, to]: [Timestamp; 2],
+        query: &mut QueryBuilder<Postgres>,
+    ) {
+        query.push(if inside { "(" } else { "NOT (" });
+        self.operand(query)
+            .push(" >= ")
+            .push_bind(from.to_string())
+            .push("::timestamptz AND ");
+        self.operand(query)
+            .push(" < ")
+            .push_bind(to.to_string())
+            .push("::timestamptz)");
     }
 
     /// That it is not empty is said besides, here and for texts, for indexes that leave empty ones out.

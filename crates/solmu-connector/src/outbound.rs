@@ -10,6 +10,7 @@
 //! only the oldest unfinished message is taken. What shares a limit on the other side is a lane ([`Sender::lane`]):
 //! each process takes no more of a lane than its limits allow, and a lane that is throttled rests alone.
 
+mod claim;
 mod consumer;
 mod deliveries;
 mod lanes;

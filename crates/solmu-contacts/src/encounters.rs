@@ -46,7 +46,8 @@ pub(crate) const STATEMENT: &str = "SELECT message.id, message.ticket_id, ticket
         SELECT * FROM tickets.message AS own WHERE own.author_kind = 1 AND own.author_id = author.id
             AND (own.created_at, own.id) < ($2, $3)
             AND ($6::uuid[] IS NULL OR EXISTS (SELECT 1 FROM tickets.ticket AS seen WHERE seen.id = own.ticket_id
-                AND (seen.team_id = ANY($6) OR seen.assignee_id = $7)))
+                AND CASE WHEN seen.restricted_to IS NOT NULL THEN seen.restricted_to && $6
+                    ELSE $7::uuid[] IS NULL OR seen.team_id = ANY($7) OR seen.assignee_id = $8 END))
         ORDER BY own.created_at DESC, own.id DESC LIMIT $4
      ) AS message JOIN tickets.ticket ON ticket.id = message.ticket_id
      ORDER BY message.created_at DESC, message.id DESC LIMIT $4";
@@ -64,15 +65,16 @@ pub(crate) async fn list(
     let authors: Vec<String> = members.iter().map(Uuid::to_string).collect();
     let (at, id) = after.unwrap_or((i64::MAX, Uuid::max()));
     let at = jiff::Timestamp::from_microsecond(at).unwrap_or(jiff::Timestamp::MAX);
-    let (teams, agent) = visibility.binds();
+    let sight = visibility.sight_binds();
     let rows: Vec<Row> = sqlx::query_as(STATEMENT)
         .bind(authors)
         .bind(solmu_db::ToSqlx::to_sqlx(at))
         .bind(id)
         .bind(limit)
         .bind(SNIPPET)
-        .bind(teams)
-        .bind(agent)
+        .bind(sight.names)
+        .bind(sight.teams)
+        .bind(sight.agent)
         .fetch_all(connection)
         .await?;
     let encounters = rows.into_iter().map(|row| proto::Encounter {

@@ -82,26 +82,13 @@ async fn erase_in(
     sqlx::query(
         "UPDATE tickets.message SET author_name = '', address = '', author_address = '', subject = '', body_text = $2,
             body_html = '', attachments = '[]', fields = NULL, notices = '{}', quote_offset = NULL,
-            signature_offset = NULL, delivery_error = '' WHERE id = ANY($1)",
+            signature_offset = NULL, delivery_error = '', sighting_id = NULL WHERE id = ANY($1)",
     )
     .bind(&messages)
     .bind(ERASED)
     .execute(&mut *tx)
     .await?;
-    sqlx::query("UPDATE tickets.ticket SET subject = $2, version = version + 1, updated_at = $3 WHERE contact_id = ANY($1)")
-        .bind(&contacts)
-        .bind(ERASED)
-        .bind(now.to_sqlx())
-        .execute(&mut *tx)
-        .await?;
-    // The log of changes keeps its shape: its entries hold only salted digests of what people wrote as reasons.
-    sqlx::query(
-        "UPDATE tickets.activity SET reason = '', salt = '' WHERE salt <> '' AND ticket_id IN
-            (SELECT id FROM tickets.ticket WHERE contact_id = ANY($1))",
-    )
-    .bind(&contacts)
-    .execute(&mut *tx)
-    .await?;
+    empty_tickets(tx, &contacts, now).await?;
     forget(tx, &contacts, &senders).await?;
     // Keys are made of the content: others may have sent the same file.
     let all: Vec<&str> = keys.iter().map(String::as_str).collect();
@@ -137,6 +124,46 @@ async fn erase_in(
         messages: i64::try_from(messages.len()).unwrap_or(i64::MAX),
         objects: i64::try_from(keys.len()).unwrap_or(i64::MAX),
     })
+}
+
+/// Takes what is theirs from their tickets. Custom fields with free values may hold anything of a person; in those with
+/// words of the desk's own lists there is nothing of them, and reports count by these.
+async fn empty_tickets(
+    tx: &mut PgConnection,
+    contacts: &[Uuid],
+    now: Timestamp,
+) -> Result<(), ContactError> {
+    sqlx::query(
+        "UPDATE tickets.ticket SET subject = $2, version = version + 1, updated_at = $3, fields = fields
+            - ARRAY(SELECT key FROM tickets.field WHERE kind NOT IN ('choice', 'multi_choice', 'boolean'))
+         WHERE contact_id = ANY($1)",
+    )
+    .bind(contacts)
+    .bind(ERASED)
+    .bind(now.to_sqlx())
+    .execute(&mut *tx)
+    .await?;
+    // Hours are billed and counted; what was done in them, and what had to be done, may name people.
+    for statement in [
+        "UPDATE tickets.time_entry SET note = '' WHERE note <> '' AND ticket_id IN
+            (SELECT id FROM tickets.ticket WHERE contact_id = ANY($1))",
+        "UPDATE tickets.task SET title = '(erased)' WHERE ticket_id IN
+            (SELECT id FROM tickets.ticket WHERE contact_id = ANY($1))",
+    ] {
+        sqlx::query(statement)
+            .bind(contacts)
+            .execute(&mut *tx)
+            .await?;
+    }
+    // The log of changes keeps its shape: its entries hold only salted digests of what people wrote as reasons.
+    sqlx::query(
+        "UPDATE tickets.activity SET reason = '', salt = '' WHERE salt <> '' AND ticket_id IN
+            (SELECT id FROM tickets.ticket WHERE contact_id = ANY($1))",
+    )
+    .bind(contacts)
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 async fn chat_sessions_of(
@@ -247,6 +274,8 @@ async fn forget(
         "UPDATE tickets.contact_merge SET evidence = '', reason = '', undo_reason = ''
             WHERE winner_id = ANY($1) OR loser_id = ANY($1)",
         "DELETE FROM tickets.participant WHERE ticket_id IN (SELECT id FROM tickets.ticket WHERE contact_id = ANY($1))",
+        "DELETE FROM tickets.public_link WHERE contact_id = ANY($1)",
+        "DELETE FROM tickets.matter WHERE contact_id = ANY($1)",
     ] {
         sqlx::query(statement)
             .bind(contacts)

@@ -22,7 +22,8 @@ pub(crate) struct Export {
     over: bool,
 }
 
-/// Begins an export of the person behind `contact`.
+/// Begins an export of the person behind `contact`. It is for admins, who see all: a part of what is kept of a person would
+/// be taken for all of it.
 pub(crate) async fn begin(db: &Db, contact: Uuid) -> Result<Export, ContactError> {
     let mut connection = db.pool().acquire().await?;
     let root = read::root(&mut connection, contact).await?.id;

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use solmu_bus::envelope::to_proto_time;
-use solmu_db::{SqlTimestamp, ToSqlx as _};
+use solmu_db::{DbError, SqlTimestamp, ToSqlx as _};
 use solmu_proto::{contact::v1 as proto, types::v1::Actor};
 use solmu_runtime::events::EventSink;
 use solmu_telemetry::TraceContext;
@@ -48,6 +48,20 @@ pub(crate) struct Edge {
     pub(crate) loser_id: Uuid,
     pub(crate) rule: String,
     created_at: Timestamp,
+}
+
+#[cfg(test)]
+impl Edge {
+    /// For tests.
+    pub(crate) fn made(id: Uuid, winner_id: Uuid, loser_id: Uuid, rule: &str) -> Self {
+        Self {
+            id,
+            winner_id,
+            loser_id,
+            rule: rule.to_owned(),
+            created_at: Timestamp::UNIX_EPOCH,
+        }
+    }
 }
 
 /// Waits until nobody else merges; holds until the transaction ends.
@@ -97,10 +111,7 @@ pub(crate) async fn members(
 }
 
 /// The merges among `contacts` that hold, in the order in which they were made.
-pub(crate) async fn edges(
-    tx: &mut PgConnection,
-    contacts: &[Uuid],
-) -> Result<Vec<Edge>, ContactError> {
+pub(crate) async fn edges(tx: &mut PgConnection, contacts: &[Uuid]) -> Result<Vec<Edge>, DbError> {
     let rows: Vec<(Uuid, Uuid, Uuid, String, SqlTimestamp)> = sqlx::query_as(
         "SELECT id, winner_id, loser_id, rule, created_at FROM tickets.contact_merge
          WHERE loser_id = ANY($1) AND winner_id = ANY($1) AND undone_at IS NULL ORDER BY created_at, id",
@@ -353,13 +364,7 @@ mod tests {
     }
 
     fn edge(n: u128, winner: u128, loser: u128) -> Edge {
-        Edge {
-            id: id(100 + n),
-            winner_id: id(winner),
-            loser_id: id(loser),
-            rule: BY_HAND.to_owned(),
-            created_at: Timestamp::UNIX_EPOCH,
-        }
+        Edge::made(id(100 + n), id(winner), id(loser), BY_HAND)
     }
 
     #[test]

@@ -48,6 +48,7 @@ mod organizations;
 #[cfg(test)]
 mod plans;
 mod read;
+pub mod requesters;
 mod resolve;
 mod sighting;
 mod suggestions;

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use solmu_db::SqlTimestamp;
+use solmu_db::{DbError, SqlTimestamp};
 use solmu_identity::Sighting;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{ContactError, sighting};
+use crate::sighting;
 
 /// Sightings that are looked at together, at most. Where there are more, nothing is taken back.
 const MAX_SIGHTINGS: usize = 1_000;
@@ -57,10 +57,7 @@ solmu_db::from_row!(Row {
 });
 
 /// Everything around `seeds`.
-pub(crate) async fn around(
-    tx: &mut PgConnection,
-    seeds: &[Uuid],
-) -> Result<Neighbours, ContactError> {
+pub(crate) async fn around(tx: &mut PgConnection, seeds: &[Uuid]) -> Result<Neighbours, DbError> {
     let mut known: BTreeMap<Uuid, Row> = BTreeMap::new();
     let mut asked: BTreeSet<Uuid> = BTreeSet::new();
     let mut wanted: BTreeSet<Uuid> = seeds.iter().copied().collect();
@@ -105,7 +102,7 @@ pub(crate) async fn around(
     Ok(neighbours)
 }
 
-async fn load(tx: &mut PgConnection, ids: &BTreeSet<Uuid>) -> Result<Vec<Row>, ContactError> {
+async fn load(tx: &mut PgConnection, ids: &BTreeSet<Uuid>) -> Result<Vec<Row>, DbError> {
     let rows = sqlx::query_as(
         "SELECT id, contact_id, name, evidence, seen_at FROM tickets.sighting WHERE id = ANY($1)",
     )
@@ -116,7 +113,7 @@ async fn load(tx: &mut PgConnection, ids: &BTreeSet<Uuid>) -> Result<Vec<Row>, C
 }
 
 /// Those that share a value with one of `ids`, where not too many do.
-async fn sharing(tx: &mut PgConnection, ids: &BTreeSet<Uuid>) -> Result<Vec<Uuid>, ContactError> {
+async fn sharing(tx: &mut PgConnection, ids: &BTreeSet<Uuid>) -> Result<Vec<Uuid>, DbError> {
     let found = sqlx::query_scalar(SHARING)
         .bind(ids.iter().copied().collect::<Vec<_>>())
         .bind(MAX_PER_VALUE)
@@ -129,7 +126,7 @@ async fn sharing(tx: &mut PgConnection, ids: &BTreeSet<Uuid>) -> Result<Vec<Uuid
 async fn of_contacts(
     tx: &mut PgConnection,
     contacts: &BTreeSet<Uuid>,
-) -> Result<Vec<Uuid>, ContactError> {
+) -> Result<Vec<Uuid>, DbError> {
     if contacts.is_empty() {
         return Ok(Vec::new());
     }

@@ -59,7 +59,16 @@ async fn nothing_is_read_from_end_to_end() {
         (
             "timeline",
             encounters::STATEMENT,
-            vec![texts.as_str(), "now()", end, "51", "200", "NULL", "NULL"],
+            vec![
+                texts.as_str(),
+                "now()",
+                end,
+                "51",
+                "200",
+                "NULL",
+                "NULL",
+                "NULL",
+            ],
         ),
         (
             "neighbours by value",

@@ -66,6 +66,8 @@ pub struct Resolved {
     pub less_proven: bool,
     /// What has to be written of the identities.
     pub writes: Vec<IdentityWrite>,
+    /// What the sender said of themselves, as it is kept; `None` if that is nothing to go by.
+    pub sighting: Option<Uuid>,
 }
 
 /// What begins the scope of a shared mailbox: the name of who writes from it follows.
@@ -159,26 +161,34 @@ impl Identities {
                 new,
             });
         }
-        self.see(sender, contact_id);
+        let sighting = self.see(sender, contact_id);
         Resolved {
             contact_id,
             is_new,
             less_proven,
             writes,
+            sighting,
         }
     }
 }
 
 impl Identities {
-    /// Notes what the sender said of themselves. An address whose checks failed is set apart by its scope and is no
-    /// evidence of anything.
-    fn see(&mut self, sender: &Sender, contact_id: Uuid) {
-        let mut seen = sender.clone();
-        seen.identities
-            .retain(|it| it.kind() != IdentityKind::Email || it.scope.is_empty());
-        let seen = NewSighting::of(&seen, contact_id);
-        self.sightings.extend(seen.map(|seen| (seen.id, seen)));
+    /// Notes what the sender said of themselves; says as what. An address whose checks failed is set apart by its scope
+    /// and is no evidence of anything.
+    fn see(&mut self, sender: &Sender, contact_id: Uuid) -> Option<Uuid> {
+        let seen = NewSighting::of(&without_failed(sender), contact_id)?;
+        let id = seen.id;
+        self.sightings.insert(id, seen);
+        Some(id)
     }
+}
+
+/// A sender without what is no evidence.
+pub(crate) fn without_failed(sender: &Sender) -> Sender {
+    let mut seen = sender.clone();
+    seen.identities
+        .retain(|it| it.kind() != IdentityKind::Email || it.scope.is_empty());
+    seen
 }
 
 fn assurance_of(identity: &Identity) -> Assurance {

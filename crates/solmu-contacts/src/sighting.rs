@@ -58,6 +58,13 @@ impl NewSighting {
     }
 }
 
+impl NewSighting {
+    /// What was said.
+    pub(crate) fn into_evidence(self) -> Vec<Stored> {
+        self.evidence.into_iter().collect()
+    }
+}
+
 fn stored(identity: &Identity) -> Option<Stored> {
     let kind = Kind::from_code(i16::try_from(identity.kind).ok()?)?;
     let assurance = Assurance::from_code(i16::try_from(identity.assurance).unwrap_or(0));

@@ -44,9 +44,13 @@ impl DbError {
                 | sqlx::Error::Protocol(_)
                 | sqlx::Error::WorkerCrashed,
             ) => true,
-            // Class 08: connection; 57P: shutting down or starting; 53: out of resources.
+            // Class 08: connection; 57P: shutting down or starting; 53: out of resources; 25P03: the transaction did nothing
+            // for too long, because this process was stopped.
             _ => self.sqlstate().is_some_and(|code| {
-                code.starts_with("08") || code.starts_with("57P") || code.starts_with("53")
+                code.starts_with("08")
+                    || code.starts_with("57P")
+                    || code.starts_with("53")
+                    || code == "25P03"
             }),
         }
     }

@@ -12,6 +12,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{Db, DbError};
 
+/// How long a transaction that holds on to a lease (a fenced one, or a renewal) may do nothing before the server ends it:
+/// a process that is stopped in the middle of one must not keep others from taking over. Shorter than a lease lives.
+pub const FENCED_IDLE: Duration = Duration::from_secs(3);
+
 /// Shards that this process holds, with the epoch of each.
 pub type Held = BTreeMap<i32, i64>;
 
@@ -103,12 +107,14 @@ async fn round(pool: &PgPool, group: &LeaseGroup) -> Result<Held, DbError> {
     let mut tx = pool.begin().await?;
     sqlx::query(
         "INSERT INTO platform.member (name, holder, expires_at)
-         VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
+         SELECT $1, $2, clock_timestamp() + make_interval(secs => $3)
+         WHERE set_config('idle_in_transaction_session_timeout', $4, true) <> ''
          ON CONFLICT (name, holder) DO UPDATE SET expires_at = excluded.expires_at",
     )
     .bind(&group.name)
     .bind(&group.holder)
     .bind(ttl)
+    .bind(FENCED_IDLE.as_millis().to_string())
     .execute(&mut *tx)
     .await?;
     sqlx::query("DELETE FROM platform.member WHERE name = $1 AND expires_at < clock_timestamp() - interval '1 hour'")
@@ -192,14 +198,17 @@ async fn release_all(pool: &PgPool, group: &LeaseGroup) -> Result<(), DbError> {
 }
 
 /// Fails with [`DbError::LeaseLost`] unless each shard still has the given epoch. Call it first in the transaction:
-/// the shared row locks keep the lease from changing hands until the commit.
+/// the shared row locks keep the lease from changing hands until the commit, or until the transaction has done nothing for
+/// [`FENCED_IDLE`] and is ended by the server.
 pub async fn fence(tx: &mut PgConnection, name: &str, shards: &Held) -> Result<(), DbError> {
     let wanted: Vec<i32> = shards.keys().copied().collect();
     let current: Vec<(i32, i64)> = sqlx::query_as(
-        "SELECT shard, epoch FROM platform.lease WHERE name = $1 AND shard = ANY($2) FOR SHARE",
+        "SELECT shard, epoch FROM platform.lease WHERE name = $1 AND shard = ANY($2)
+            AND set_config('idle_in_transaction_session_timeout', $3, true) <> '' FOR SHARE",
     )
     .bind(name)
     .bind(&wanted)
+    .bind(FENCED_IDLE.as_millis().to_string())
     .fetch_all(tx)
     .await?;
     let current: Held = current.into_iter().collect();

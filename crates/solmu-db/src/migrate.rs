@@ -59,6 +59,17 @@ pub const HISTORY: &[MigrationFile] = &files![
     22 "0022_token_terms",
     23 "0023_sla_steps",
     24 "0024_offers",
+    25 "0025_time",
+    26 "0026_matter",
+    27 "0027_restricted",
+    28 "0028_search_matches",
+    29 "0029_routing_terms",
+    30 "0030_sla_contacts",
+    31 "0031_outbound_lanes",
+    34 "0034_substatus",
+    35 "0035_public_link",
+    36 "0036_list_indexes",
+    37 "0037_resolved_times",
 ];
 
 /// Brings the schema up to this build's version. A second call changes nothing.

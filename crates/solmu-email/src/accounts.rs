@@ -8,9 +8,10 @@ use std::{
 };
 
 use solmu_domain::signed::Signer;
+use solmu_proto::types::v1::AutomaticClass;
 
 use crate::{
-    config::{AccountConfig, Config, RelayConfig, Tls},
+    config::{AccountConfig, Config, Hold, RelayConfig, Tls},
     mailbox::{self, MailboxProblem},
     outgoing::{Outgoing, OutgoingConfig},
 };
@@ -145,6 +146,16 @@ pub struct Account {
     pub own_relay: bool,
     /// How its mail looks.
     pub outgoing: Outgoing,
+    /// Automatic mail that opens no ticket.
+    pub hold: Vec<Hold>,
+}
+
+impl Account {
+    /// Whether mail of `class` opens no ticket by the rule of this account.
+    #[must_use]
+    pub fn holds(&self, class: AutomaticClass) -> bool {
+        self.hold.iter().any(|hold| hold.class() == class)
+    }
 }
 
 /// All mailboxes.
@@ -326,6 +337,7 @@ impl Builder {
             relay,
             own_relay: config.relay.is_some(),
             outgoing,
+            hold: config.hold.clone(),
         });
         self.add(account, &base, config.default);
     }

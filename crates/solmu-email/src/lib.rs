@@ -33,7 +33,7 @@ use solmu_proto::types::v1::Channel;
 use solmu_runtime::{Parts, Runtime};
 
 pub use accounts::{Accounts, ConfigError, ConfigErrors};
-pub use config::Config;
+pub use config::{Config, Hold};
 
 use metrics::EmailMetrics;
 use outgoing::{AccessTokens, MailSender, SenderParts};

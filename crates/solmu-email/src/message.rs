@@ -100,6 +100,7 @@ pub fn to_event(known: &Known<'_>, account: &Account, signer: &Signer) -> Messag
         signature_offset: offset(offsets.signature),
         protection: protection(mail.protection).into(),
         attached_mail: attached_mail(known),
+        opens_no_ticket: account.holds(known.classified.class),
     }
 }
 

@@ -20,6 +20,11 @@ impl Bits {
         }
     }
 
+    /// Whether both have a number in common.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).any(|(one, two)| one & two != 0)
+    }
+
     #[cfg(test)]
     pub(crate) fn has(&self, number: usize) -> bool {
         let found = self.0.get(number / WIDTH).copied().unwrap_or(0);
@@ -73,6 +78,7 @@ mod tests {
             bits.set(130, true);
             bits
         };
+        assert!(team.meets(&finnish) && !helpers.meets(&team));
         let mut found = Vec::new();
         let need = Need {
             set: &finnish,

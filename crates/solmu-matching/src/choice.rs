@@ -162,6 +162,17 @@ impl Floor {
         ready: Option<&Bits>,
         visit: impl FnMut(usize),
     ) {
+        let mut all: Vec<Need<'_>> = Vec::with_capacity(shape.needs.len() + 1);
+        all.extend(ready.map(|set| Need { set, or: None }));
+        all.extend(shape.needs.iter().map(|(skill, _, language)| Need {
+            set: &self.skilled[*skill],
+            or: language.then_some(&self.speaks_any),
+        }));
+        self.each_of_team(shape, &all, visit);
+    }
+
+    /// Visits those of the right teams who are in all of some sets.
+    pub(crate) fn each_of_team(&self, shape: &Shape, all: &[Need<'_>], visit: impl FnMut(usize)) {
         let Some(team) = self.teams.get(&shape.team) else {
             return;
         };
@@ -171,13 +182,7 @@ impl Floor {
             let others = team.policy.overflow_to.iter();
             any.extend(others.filter_map(|other| Some(&self.teams.get(other)?.members)));
         }
-        let mut all: Vec<Need<'_>> = Vec::with_capacity(shape.needs.len() + 1);
-        all.extend(ready.map(|set| Need { set, or: None }));
-        all.extend(shape.needs.iter().map(|(skill, _, language)| Need {
-            set: &self.skilled[*skill],
-            or: language.then_some(&self.speaks_any),
-        }));
-        Bits::each_of(&any, &all, visit);
+        Bits::each_of(&any, all, visit);
     }
 
     /// Whether a skill of the shape is missing or too low.

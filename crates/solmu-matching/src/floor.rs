@@ -113,6 +113,8 @@ pub(crate) struct Team {
     /// Agents of whom it is a backup team.
     pub(crate) helpers: Bits,
     pub(crate) policy: TeamPolicy,
+    /// None of its own agents is inside their working hours.
+    pub(crate) asleep: bool,
 }
 
 /// A ticket that counts for an agent.
@@ -129,11 +131,20 @@ pub struct Floor {
     pub(crate) channels: Names,
     pub(crate) rates: Vec<Rate>,
     pub(crate) skills: Names,
+    /// Skill by language.
+    tongues: HashMap<String, usize>,
     pub(crate) teams: HashMap<TeamId, Team>,
+    /// Teams whose tickets the agents of a team may take once they have waited.
+    pub(crate) helped_by: HashMap<TeamId, Vec<TeamId>>,
+    /// Teams that follow the sun, and those of them that fell asleep or woke since their tickets were last looked at.
+    sunny: BTreeSet<TeamId>,
+    pub(crate) turned: BTreeSet<TeamId>,
     pub(crate) seats: Vec<Seat>,
     pub(crate) numbers: HashMap<AgentId, usize>,
     /// Who could take anything at all.
     pub(crate) ready: Bits,
+    /// Who is inside their working hours.
+    awake: Bits,
     /// Who has a skill, by its number.
     pub(crate) skilled: Vec<Bits>,
     pub(crate) speaks_any: Bits,
@@ -181,6 +192,17 @@ impl Floor {
             return;
         }
         known.policy = policy;
+        self.helped_by.clear();
+        self.sunny.clear();
+        for (id, team) in &self.teams {
+            for helper in &team.policy.overflow_to {
+                self.helped_by.entry(*helper).or_default().push(*id);
+            }
+            if team.policy.follow_sun {
+                self.sunny.insert(*id);
+            }
+        }
+        self.look_at_the_sun();
         self.reclassify_all(now);
     }
 
@@ -188,14 +210,13 @@ impl Floor {
     pub fn set_agent(&mut self, agent: Agent) {
         let number = self.number_of(agent.id);
         self.leave_sets(number);
-        let languages = agent.languages.iter().map(|it| (language(it), 1));
-        let skills = agent
-            .skills
-            .iter()
-            .map(|(name, level)| (name.clone(), *level));
+        let skills = agent.skills.iter();
+        let mut known: Vec<_> = skills
+            .map(|(name, level)| (self.skill(name), *level))
+            .collect();
+        known.extend(agent.languages.iter().map(|it| (self.language(it), 1)));
         let mut levels = Vec::new();
-        for (name, level) in skills.chain(languages) {
-            let skill = self.skill(&name);
+        for (skill, level) in known {
             if levels.len() <= skill {
                 levels.resize(skill + 1, 0);
             }
@@ -227,6 +248,8 @@ impl Floor {
         seat.location = agent.location;
         (seat.skills, seat.online, seat.limits) = (levels, online, limits);
         self.join_sets(number);
+        self.awake.set(number, agent.open);
+        self.look_at_the_sun();
         self.seat_changed(number);
     }
 
@@ -236,6 +259,8 @@ impl Floor {
             && self.seats[number].open != open
         {
             self.seats[number].open = open;
+            self.awake.set(number, open);
+            self.look_at_the_sun();
             self.seat_changed(number);
         }
     }
@@ -329,6 +354,37 @@ impl Floor {
         number
     }
 
+    /// The skill of who writes a language.
+    pub(crate) fn language(&mut self, name: &str) -> usize {
+        if let Some(skill) = self.tongues.get(name) {
+            return *skill;
+        }
+        let skill = self.skill(&format!("language:{name}"));
+        self.tongues.insert(name.to_owned(), skill);
+        skill
+    }
+
+    /// Whether helpers may take the tickets of a team at once, because it is night there.
+    pub(crate) fn sleeps(&self, team: TeamId) -> bool {
+        self.teams
+            .get(&team)
+            .is_some_and(|team| team.policy.follow_sun && team.asleep)
+    }
+
+    /// Notes which teams fell asleep or woke.
+    fn look_at_the_sun(&mut self) {
+        for id in &self.sunny {
+            let Some(team) = self.teams.get_mut(id) else {
+                continue;
+            };
+            let asleep = !team.members.meets(&self.awake);
+            if team.asleep != asleep {
+                team.asleep = asleep;
+                self.turned.insert(*id);
+            }
+        }
+    }
+
     pub(crate) fn strategy_of(&self, team: TeamId) -> Strategy {
         let own = self.teams.get(&team).and_then(|it| it.policy.strategy);
         own.unwrap_or(self.policy.strategy)
@@ -336,17 +392,19 @@ impl Floor {
 
     /// Whether somebody has something of an exclusive channel.
     pub(crate) fn on_a_call(&self, seat: &Seat) -> bool {
-        let items = seat.items.iter().zip(&self.rates);
-        items
-            .into_iter()
-            .any(|(count, rate)| *count > 0 && rate.exclusive)
+        self.has_any(seat, None, |rate| rate.exclusive)
     }
 
     pub(crate) fn in_live_talk(&self, seat: &Seat) -> bool {
-        let items = seat.items.iter().zip(&self.rates);
+        self.has_any(seat, None, |rate| rate.live)
+    }
+
+    /// Whether somebody has something of such a channel, one item of the channel `but` not counted.
+    pub(crate) fn has_any(&self, seat: &Seat, but: Option<usize>, such: fn(&Rate) -> bool) -> bool {
+        let items = seat.items.iter().zip(&self.rates).enumerate();
         items
             .into_iter()
-            .any(|(count, rate)| *count > 0 && rate.live)
+            .any(|(channel, (count, rate))| *count > u32::from(but == Some(channel)) && such(rate))
     }
 
     fn rate_of(&self, name: &str) -> Rate {
@@ -427,9 +485,4 @@ impl Floor {
             && !self.on_a_call(seat);
         self.ready.set(number, ready);
     }
-}
-
-/// A language as a skill.
-pub(crate) fn language(name: &str) -> String {
-    format!("language:{name}")
 }

@@ -19,6 +19,7 @@ mod repair;
 mod round;
 pub mod simulate;
 pub mod snapshot;
+mod stuck;
 #[cfg(test)]
 mod tests;
 mod ticket;

@@ -136,4 +136,6 @@ pub struct TeamPolicy {
     pub strategy: Option<Strategy>,
     /// Its tickets are given to nobody: agents take the next one themselves.
     pub pull: bool,
+    /// Those helpers may take its tickets at once while none of its own agents is inside their working hours.
+    pub follow_sun: bool,
 }

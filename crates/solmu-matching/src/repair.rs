@@ -5,12 +5,15 @@
 //! worse than without. Nobody has heard of these placements yet, so moving them costs nothing; work that somebody
 //! has is never moved here.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
 
 use crate::{
     choice::{Choice, How},
-    floor::{Floor, Item},
-    round::{Placed, Round},
+    floor::{Floor, Item, Rate},
+    round::{Given, Placed, Round},
     ticket::Place,
     waiting::Shape,
     why::Obstacle,
@@ -27,25 +30,21 @@ impl Floor {
     pub(crate) fn make_room(
         &mut self,
         place: Place,
-        shape: &Shape,
+        shape: &Arc<Shape>,
         round: &Round,
-        placed: &mut Vec<Placed>,
+        given: &mut Given,
     ) -> bool {
-        if !self.policy.repair || placed.is_empty() || self.is_held(shape) {
+        if !self.policy.repair || given.all.is_empty() || self.is_held(shape) {
             return false;
         }
-        let mut given: HashMap<usize, Vec<usize>> = HashMap::new();
-        for (index, placed) in placed.iter().enumerate() {
-            let agent = self.numbers[&placed.placement.agent];
-            given.entry(agent).or_default().push(index);
-        }
-        let Some((last, index, free, trail)) = self.search(shape, placed, &given) else {
+        let Some((last, index, free, trail)) = self.search(shape, given) else {
             return false;
         };
         // From the end: each move makes the room that the one before it needs.
         let (mut from, mut moving, mut to) = (last, index, free);
         loop {
-            self.move_placed(&mut placed[moving], from, to, round);
+            self.move_placed(&mut given.all[moving], from, to, round);
+            given.moved(moving, from, to);
             match trail[&from] {
                 Some((previous, which)) => (to, moving, from) = (from, which, previous),
                 None => break,
@@ -57,7 +56,7 @@ impl Floor {
             how: How::Best,
             considered: vec![self.considered(from, stands)],
         };
-        self.place(place, choice, shape.clone(), round, placed);
+        self.place(place, choice, Arc::clone(shape), round, given);
         true
     }
 
@@ -72,29 +71,25 @@ impl Floor {
     }
 
     /// The shortest path to somebody with room: the last full agent, which placement of theirs, who takes it.
-    fn search(
-        &self,
-        shape: &Shape,
-        placed: &[Placed],
-        given: &HashMap<usize, Vec<usize>>,
-    ) -> Option<(usize, usize, usize, Trail)> {
+    fn search(&self, shape: &Shape, given: &Given) -> Option<(usize, usize, usize, Trail)> {
         let mut trail = Trail::new();
         let mut open: VecDeque<usize> = VecDeque::new();
-        let mut tried: HashSet<(usize, Shape)> = HashSet::new();
+        let mut tried: HashSet<(usize, &Shape)> = HashSet::new();
+        let placed = &given.all;
         for agent in self.full_ones(shape, given) {
             trail.insert(agent, None);
             open.push_back(agent);
         }
         while let Some(agent) = open.pop_front() {
-            for index in given.get(&agent).into_iter().flatten().copied() {
+            for index in given.with(agent).iter().copied() {
                 let moving = &placed[index];
                 // What the one before wants put here has to fit once this is gone.
-                let wanted = trail[&agent].map_or(shape, |(_, which)| &placed[which].shape);
+                let wanted = trail[&agent].map_or(shape, |(_, which)| placed[which].shape.as_ref());
                 if moving.placement.how == How::Former || !self.fits_without(agent, moving, wanted)
                 {
                     continue;
                 }
-                if !tried.insert((agent, moving.shape.clone())) {
+                if !tried.insert((agent, moving.shape.as_ref())) {
                     continue;
                 }
                 if let Some(free) = self.somebody_free(moving, agent) {
@@ -112,21 +107,19 @@ impl Floor {
     }
 
     /// Those who could take it if they had room, and have something of this round.
-    fn full_ones(&self, shape: &Shape, given: &HashMap<usize, Vec<usize>>) -> Vec<usize> {
+    fn full_ones(&self, shape: &Shape, given: &Given) -> Vec<usize> {
         let mut found = Vec::new();
-        self.each_skilled(shape, None, |number| {
-            let full = || {
-                matches!(
-                    self.obstacle(number, shape),
-                    Some(
-                        Obstacle::Full
-                            | Obstacle::ChannelFull
-                            | Obstacle::OnACall
-                            | Obstacle::InLiveTalk
-                    )
+        self.each_skilled(shape, Some(&given.agents), |number| {
+            let full = matches!(
+                self.obstacle(number, shape),
+                Some(
+                    Obstacle::Full
+                        | Obstacle::ChannelFull
+                        | Obstacle::OnACall
+                        | Obstacle::InLiveTalk
                 )
-            };
-            if given.contains_key(&number) && full() {
+            );
+            if full {
                 found.push(number);
             }
         });
@@ -135,15 +128,16 @@ impl Floor {
 
     /// Whether `wanted` fits an agent from whom `moving` is taken.
     fn fits_without(&self, agent: usize, moving: &Placed, wanted: &Shape) -> bool {
-        let mut seat = self.seats[agent].clone();
+        let seat = &self.seats[agent];
         let channel = moving.stands.channel;
-        seat.items[channel] -= 1;
-        seat.used -= self.rates[channel].units;
+        let used = seat.used - self.rates[channel].units;
         let rate = self.rates[wanted.channel];
-        let taken = self.on_a_call(&seat) || (rate.exclusive && self.in_live_talk(&seat));
+        let has = |such: fn(&Rate) -> bool| self.has_any(seat, Some(channel), such);
+        let taken = has(|rate| rate.exclusive) || (rate.exclusive && has(|rate| rate.live));
+        let count = seat.count(wanted.channel) - u32::from(wanted.channel == channel);
         !taken
-            && seat.count(wanted.channel) < seat.limit(wanted.channel)
-            && seat.used.saturating_add(rate.units) <= seat.capacity
+            && count < seat.limit(wanted.channel)
+            && used.saturating_add(rate.units) <= seat.capacity
     }
 
     /// Somebody else who has room for it: no worse a match if there is one, and no specialist if there is another.

@@ -1,11 +1,16 @@
 //! A round: everything that can be decided is, in the order of all.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+    sync::Arc,
+};
 
 use solmu_domain::ids::{AgentId, TeamId, TicketId};
 
 use crate::{
     Micros,
+    bits::Bits,
     choice::{Choice, Considered, How},
     floor::{Floor, Item},
     policy::Turns,
@@ -43,8 +48,41 @@ pub struct Placement {
 #[derive(Debug, Clone)]
 pub(crate) struct Placed {
     pub(crate) placement: Placement,
-    pub(crate) shape: Shape,
+    pub(crate) shape: Arc<Shape>,
     pub(crate) stands: Stands,
+}
+
+/// What this round has placed, and with whom.
+#[derive(Debug, Default)]
+pub(crate) struct Given {
+    pub(crate) all: Vec<Placed>,
+    /// Positions in `all` by the number of the agent.
+    with: HashMap<usize, Vec<usize>>,
+    /// Agents who have something of it.
+    pub(crate) agents: Bits,
+}
+
+impl Given {
+    /// What an agent has of it.
+    pub(crate) fn with(&self, agent: usize) -> &[usize] {
+        self.with.get(&agent).map_or(&[], Vec::as_slice)
+    }
+
+    fn push(&mut self, placed: Placed, agent: usize) {
+        self.with.entry(agent).or_default().push(self.all.len());
+        self.agents.set(agent, true);
+        self.all.push(placed);
+    }
+
+    /// One of it went from one agent to another.
+    pub(crate) fn moved(&mut self, index: usize, from: usize, to: usize) {
+        if let Some(theirs) = self.with.get_mut(&from) {
+            theirs.retain(|it| *it != index);
+            self.agents.set(from, !theirs.is_empty());
+        }
+        self.with.entry(to).or_default().push(index);
+        self.agents.set(to, true);
+    }
 }
 
 impl Floor {
@@ -57,30 +95,31 @@ impl Floor {
             let first = self.waiting.lines[*line].queue.first();
             heads.extend(first.map(|place| Reverse((*place, *line))));
         }
-        let mut placed: Vec<Placed> = Vec::new();
-        while placed.len() < round.most
+        let mut given = Given::default();
+        while given.all.len() < round.most
             && let Some(Reverse((place, line))) = heads.pop()
         {
             let Some(stands) = self.waiting.tickets.get(&place.ticket) else {
                 continue;
             };
-            let shape = &self.waiting.lines[line].shape;
+            let shape = Arc::clone(&self.waiting.lines[line].shape);
             if self.is_pulled(shape.team) {
-                self.waiting.asked_in_vain(line);
+                self.waiting.asked_in_vain(line, false);
                 continue;
             }
-            let (choice, shape) = (self.choose(stands, shape, round.top), shape.clone());
-            if let Some(choice) = choice {
-                self.place(place, choice, shape, round, &mut placed);
-            } else if !self.make_room(place, &shape, round, &mut placed) {
-                self.waiting.asked_in_vain(line);
+            if let Some(choice) = self.choose(stands, &shape, round.top) {
+                self.place(place, choice, shape, round, &mut given);
+            } else if !self.make_room(place, &shape, round, &mut given) {
+                let held = self.is_held(&shape);
+                self.waiting.asked_in_vain(line, held);
                 continue;
             }
             // The line may be gone and its number used anew only by tickets that begin to wait: not within a round.
             let next = self.waiting.lines[line].queue.first();
             heads.extend(next.map(|next| Reverse((*next, line))));
         }
-        placed.into_iter().map(|placed| placed.placement).collect()
+        let placed = given.all.into_iter();
+        placed.map(|placed| placed.placement).collect()
     }
 
     /// Gives an agent the next ticket that they may do, of one team or of all of theirs, whether it would be given out
@@ -93,9 +132,9 @@ impl Floor {
     ) -> Option<Placement> {
         self.pass_time(round.now);
         let number = self.numbers.get(&agent).copied()?;
-        let lines = self.waiting.ripe.iter().chain(&self.waiting.stuck);
-        let next = lines.filter_map(|line| {
-            let line = &self.waiting.lines[*line];
+        let ripe = self.waiting.ripe.iter().copied();
+        let next = ripe.chain(self.waiting.stuck.iter()).filter_map(|line| {
+            let line = &self.waiting.lines[line];
             let other = team.is_some_and(|team| team != line.shape.team);
             let held = line.shape.held_for != Some(agent) && self.is_held(&line.shape);
             let may = !other && !held && self.obstacle(number, &line.shape).is_none();
@@ -103,15 +142,15 @@ impl Floor {
         });
         let place = next.min()?;
         let stands = self.waiting.tickets.get(&place.ticket)?;
-        let shape = self.waiting.lines[stands.line].shape.clone();
+        let shape = Arc::clone(&self.waiting.lines[stands.line].shape);
         let choice = Choice {
             number,
             how: How::Pulled,
             considered: vec![self.considered(number, stands)],
         };
-        let mut placed = Vec::with_capacity(1);
-        self.place(place, choice, shape, round, &mut placed);
-        placed.pop().map(|placed| placed.placement)
+        let mut given = Given::default();
+        self.place(place, choice, shape, round, &mut given);
+        given.all.pop().map(|placed| placed.placement)
     }
 
     /// Whether agents take the tickets of a team themselves.
@@ -123,9 +162,9 @@ impl Floor {
         &mut self,
         place: Place,
         choice: Choice,
-        shape: Shape,
+        shape: Arc<Shape>,
         round: &Round,
-        placed: &mut Vec<Placed>,
+        given: &mut Given,
     ) {
         let Some(stands) = self.waiting.remove(place.ticket) else {
             return;
@@ -148,11 +187,12 @@ impl Floor {
             place,
             considered,
         };
-        placed.push(Placed {
+        let placed = Placed {
             placement,
             shape,
             stands,
-        });
+        };
+        given.push(placed, number);
     }
 
     pub(crate) fn had_a_turn(&mut self, number: usize, now: Micros) {

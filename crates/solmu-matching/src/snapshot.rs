@@ -306,8 +306,7 @@ fn floor_of(json: &PolicyJson, team: &impl Fn(&String) -> Option<TeamId>, now: M
             let policy = TeamPolicy {
                 overflow_after: Some(micros(overflow.after)),
                 overflow_to: overflow.to.iter().filter_map(team).collect(),
-                strategy: None,
-                pull: false,
+                ..TeamPolicy::default()
             };
             floor.set_team(from, policy, now);
         }

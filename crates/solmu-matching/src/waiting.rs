@@ -4,15 +4,19 @@
 //! skill that is no longer insisted on, helpers of other teams, the end of the wait for a former agent) waits in
 //! an order of instants and moves the ticket to another line.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use solmu_domain::ids::{AgentId, TeamId, TicketId};
 
 use crate::{
     Micros,
     choice::Considered,
-    floor::{Floor, language},
+    floor::Floor,
     person::Location,
+    stuck::Stuck,
     ticket::{Kind, Place, Ticket},
 };
 
@@ -33,7 +37,7 @@ pub(crate) struct Shape {
 /// Tickets of one shape.
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
-    pub(crate) shape: Shape,
+    pub(crate) shape: Arc<Shape>,
     pub(crate) queue: BTreeSet<Place>,
     /// Nobody could take from it when it was last asked.
     pub(crate) stuck: bool,
@@ -83,12 +87,12 @@ impl Stands {
 pub(crate) struct Waiting {
     pub(crate) tickets: HashMap<TicketId, Stands>,
     pub(crate) lines: Vec<Line>,
-    numbers: HashMap<Shape, usize>,
+    numbers: HashMap<Arc<Shape>, usize>,
     empty: Vec<usize>,
     /// Lines with tickets that should be asked.
     pub(crate) ripe: BTreeSet<usize>,
     /// Lines with tickets that were asked in vain.
-    pub(crate) stuck: BTreeSet<usize>,
+    pub(crate) stuck: Stuck,
     pub(crate) timers: BTreeSet<(Micros, TicketId)>,
 }
 
@@ -97,8 +101,9 @@ impl Waiting {
         if let Some(number) = self.numbers.get(&shape) {
             return *number;
         }
+        let shape = Arc::new(shape);
         let line = Line {
-            shape: shape.clone(),
+            shape: Arc::clone(&shape),
             queue: BTreeSet::new(),
             stuck: false,
         };
@@ -118,12 +123,10 @@ impl Waiting {
         stands.line = number;
         let line = &mut self.lines[number];
         line.queue.insert(stands.place);
-        let set = if line.stuck {
-            &mut self.stuck
-        } else {
-            &mut self.ripe
-        };
-        set.insert(number);
+        // A line that is stuck has others in it, and stands among the stuck ones already.
+        if !line.stuck {
+            self.ripe.insert(number);
+        }
         self.timers.extend(stands.next.map(|next| (next, id)));
         self.tickets.insert(id, stands);
     }
@@ -138,23 +141,25 @@ impl Waiting {
         if line.queue.is_empty() {
             self.numbers.remove(&line.shape);
             self.ripe.remove(&stands.line);
-            self.stuck.remove(&stands.line);
+            self.stuck.remove(stands.line, &line.shape);
             self.empty.push(stands.line);
         }
         Some(stands)
     }
 
-    /// Nobody can take from a line.
-    pub(crate) fn asked_in_vain(&mut self, number: usize) {
-        self.lines[number].stuck = true;
+    /// Nobody can take from a line; `held`: because it waits for the agent whom it is held for.
+    pub(crate) fn asked_in_vain(&mut self, number: usize, held: bool) {
+        let line = &mut self.lines[number];
+        line.stuck = true;
         if self.ripe.remove(&number) {
-            self.stuck.insert(number);
+            self.stuck.insert(number, &line.shape, held);
         }
     }
 
     pub(crate) fn ripen(&mut self, number: usize) {
-        self.lines[number].stuck = false;
-        if self.stuck.remove(&number) {
+        let line = &mut self.lines[number];
+        line.stuck = false;
+        if self.stuck.remove(number, &line.shape) {
             self.ripe.insert(number);
         }
     }
@@ -190,7 +195,7 @@ impl Floor {
         let channel = self.channel(&ticket.channel);
         let asked = ticket.wants.iter().map(|want| Asked {
             skill: if want.language {
-                self.skill(&language(&want.skill))
+                self.language(&want.skill)
             } else {
                 self.skill(&want.skill)
             },
@@ -238,6 +243,7 @@ impl Floor {
     pub fn has_work(&self, now: Micros) -> bool {
         !self.waiting.ripe.is_empty()
             || (!self.fresh.is_empty() && !self.waiting.stuck.is_empty())
+            || !self.turned.is_empty()
             || self.next_change().is_some_and(|at| at <= now)
     }
 
@@ -289,7 +295,7 @@ impl Floor {
         needs.dedup();
         let team = self.teams.get(&stands.team);
         let overflow = team.and_then(|team| team.policy.overflow_after);
-        let overflow = overflow.is_some_and(&mut is_over);
+        let overflow = overflow.is_some_and(&mut is_over) || self.sleeps(stands.team);
         let hold = self.rates[stands.channel].sticky_hold;
         let held_for = stands
             .former
@@ -308,6 +314,13 @@ impl Floor {
 
     /// Moves tickets that time has changed.
     pub(crate) fn pass_time(&mut self, now: Micros) {
+        for team in std::mem::take(&mut self.turned) {
+            for place in self.queue(team) {
+                if let Some(stands) = self.waiting.remove(place.ticket) {
+                    self.stand(place.ticket, stands, now);
+                }
+            }
+        }
         while let Some((at, id)) = self.waiting.timers.first().copied()
             && at <= now
         {
@@ -324,7 +337,8 @@ impl Floor {
                 self.stand(id, stands, now);
             }
         }
-        for number in self.waiting.stuck.clone() {
+        let stuck: Vec<usize> = self.waiting.stuck.iter().collect();
+        for number in stuck {
             self.waiting.ripen(number);
         }
     }
@@ -333,16 +347,17 @@ impl Floor {
     pub(crate) fn ripen(&mut self) {
         for number in std::mem::take(&mut self.fresh) {
             let seat = &self.seats[number];
-            let ripe: Vec<usize> = self
-                .waiting
-                .stuck
-                .iter()
-                .copied()
-                .filter(|line| {
-                    let shape = &self.waiting.lines[*line].shape;
-                    shape.held_for == Some(seat.id) || self.obstacle(number, shape).is_none()
-                })
-                .collect();
+            let of_team = |team: &TeamId| self.waiting.stuck.of_team(*team);
+            let theirs = seat.teams.iter().chain(&seat.backups).flat_map(of_team);
+            let helped = seat.teams.iter().filter_map(|it| self.helped_by.get(it));
+            let helped = helped.flatten().flat_map(of_team);
+            let may = |line: &usize| {
+                let shape = &self.waiting.lines[*line].shape;
+                self.obstacle(number, shape).is_none()
+            };
+            let mut ripe: Vec<usize> = theirs.chain(helped).filter(may).collect();
+            // Those that wait for them: they may have room now, or be gone.
+            ripe.extend(self.waiting.stuck.held_for(seat.id));
             for line in ripe {
                 self.waiting.ripen(line);
             }

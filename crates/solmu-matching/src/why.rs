@@ -124,11 +124,7 @@ impl Floor {
             pulled: self.is_pulled(shape.team),
             ..Why::default()
         };
-        let everybody = Shape {
-            needs: Vec::new(),
-            ..shape.clone()
-        };
-        self.each_skilled(&everybody, None, |number| {
+        self.each_of_team(shape, &[], |number| {
             if let Some(obstacle) = self.obstacle(number, shape) {
                 *why.counts.entry(obstacle).or_default() += 1;
                 if why.agents.len() < limit {

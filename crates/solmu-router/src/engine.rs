@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use solmu_bus::{Bus, Event, EventBody, Held};
 use solmu_db::{
     Db, inbox, lease,
@@ -39,7 +39,7 @@ use crate::{
     store::{
         decision::{decisions_add, outcomes_note},
         desk::loads_save,
-        offer::{offers_save, said_answer, said_take},
+        offer::{offers_prune, offers_save, pulls_prune, said_answer, said_take},
         people::silent_go,
         ticket::tickets_save,
     },
@@ -56,6 +56,13 @@ const ROUTED_AT_ONCE: usize = 500;
 const DECIDED_AT_ONCE: usize = 2_000;
 /// How often a round is tried that collides with changes of agents.
 const COLLISIONS: u32 = 5;
+
+/// How often what is old is removed.
+const SWEEP_EVERY: SignedDuration = SignedDuration::from_mins(10);
+/// Rows that one statement removes.
+const SWEPT_AT_ONCE: u64 = 1_000;
+/// Who asked for the next ticket waits for seconds; what they left behind is kept so long.
+const PULL_KEPT: SignedDuration = SignedDuration::from_hours(1);
 
 /// An event in the hands of the engine.
 pub(crate) type Arrived = (EventId, Heard);
@@ -87,7 +94,10 @@ pub(crate) struct Engine {
     texts: Arc<dyn RoutingTexts>,
     metrics: RouterMetrics,
     candidates: usize,
+    offer_retention: SignedDuration,
     terms: Terms,
+    /// When old offers were last removed.
+    swept: Mutex<Option<Timestamp>>,
     known: Mutex<Option<Known>>,
     turn: tokio::sync::Mutex<()>,
     /// Fired when a round left work for the next one.
@@ -106,6 +116,10 @@ impl Engine {
             texts,
             metrics: RouterMetrics::register(&runtime.metrics),
             candidates: config.candidates,
+            offer_retention: SignedDuration::from_hours(
+                i64::from(config.offer_retention_days) * 24,
+            ),
+            swept: Mutex::new(None),
             terms: config.matching.terms(),
             known: Mutex::new(None),
             turn: tokio::sync::Mutex::new(()),
@@ -169,6 +183,24 @@ impl Engine {
                 })
             })
             .await
+    }
+
+    /// Removes what is kept for a time only, now and then.
+    pub(crate) async fn sweep(&self) -> Result<(), RoundError> {
+        let now = self.clock.now();
+        {
+            let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+            let due = |at: Timestamp| at > now || now.duration_since(at) >= SWEEP_EVERY;
+            if !swept.is_none_or(due) {
+                return Ok(());
+            }
+            *swept = Some(now);
+        }
+        let ended = now.checked_sub(self.offer_retention).unwrap_or(now);
+        let asked = now.checked_sub(PULL_KEPT).unwrap_or(now);
+        while offers_prune(self.db.pool(), ended, SWEPT_AT_ONCE).await? == SWEPT_AT_ONCE {}
+        pulls_prune(self.db.pool(), asked).await?;
+        Ok(())
     }
 
     /// Somebody else leads: what we know grows old.

@@ -29,6 +29,9 @@ pub enum Error {
     /// A weight is too small or too large.
     #[error("a weight under router.matching must be 1 to 100000")]
     Weight,
+    /// A lease would be lost all the time, or nobody would take over.
+    #[error("router.lease_ttl_ms must be 500 to 60000")]
+    LeaseTtl,
     /// A limit is 0.
     #[error("router.{0} must be at least 1")]
     Zero(&'static str),
@@ -46,6 +49,7 @@ impl HasDbError for Error {
             | Self::UnknownStrategy(_)
             | Self::UnknownZone(_)
             | Self::Weight
+            | Self::LeaseTtl
             | Self::Zero(_) => None,
         }
     }

@@ -102,7 +102,7 @@ async fn look(engine: &Arc<Engine>, ours: &Held, asked: bool) -> Result<(), Roun
     if asked || somebody_left || engine.is_due(ours) {
         engine.round(Vec::new(), ours).await?;
     }
-    Ok(())
+    engine.sweep().await
 }
 
 /// Does what no event asks for: takes over, continues long work, tries again what was held.

@@ -37,7 +37,7 @@ pub use bootstrap::{FirstAgent, bootstrap};
 pub use config::Config;
 pub use error::Error;
 pub use matching::{Channel, Matching};
-pub use texts::{FetchTexts, RoutingTexts, TextsError};
+pub use texts::{FetchFields, FetchTexts, RoutingTexts, TextsError};
 
 /// Starts the router: its loops on the runtime's trackers, its gRPC service in the answer.
 #[expect(
@@ -58,7 +58,10 @@ pub fn start_with(
     config.check()?;
     // The lease is given back when both loops have finished what they had in hand, not before.
     let release = CancellationToken::new();
-    let group = LeaseGroup::new(engine::LEASE, 1, &runtime.instance);
+    let group = LeaseGroup {
+        ttl: config.lease_ttl(),
+        ..LeaseGroup::new(engine::LEASE, 1, &runtime.instance)
+    };
     let held = lease::keep(&runtime.db, group, &runtime.background, release.clone());
     let engine = Arc::new(engine::Engine::new(runtime, config, Arc::clone(&texts)));
     let stop = runtime.shutdown.drain.clone();

@@ -5,7 +5,8 @@ use std::{future::Future, pin::Pin, time::Duration};
 
 use solmu_domain::ids::TicketId;
 use solmu_proto::ticket::v1::{
-    BatchGetRoutingTextsRequest, RoutingText, ticket_service_client::TicketServiceClient,
+    BatchGetRoutingTextsRequest, FieldDefinition, ListFieldsRequest, RoutingText,
+    field_service_client::FieldServiceClient, ticket_service_client::TicketServiceClient,
 };
 use solmu_telemetry::TraceContext;
 use tonic::{
@@ -38,10 +39,19 @@ pub enum TextsError {
 pub type FetchTexts<'a> =
     Pin<Box<dyn Future<Output = Result<Vec<RoutingText>, TextsError>> + Send + 'a>>;
 
+/// What [`RoutingTexts::fields`] returns.
+pub type FetchFields<'a> =
+    Pin<Box<dyn Future<Output = Result<Vec<FieldDefinition>, TextsError>> + Send + 'a>>;
+
 /// A source of the words of tickets.
 pub trait RoutingTexts: Send + Sync + 'static {
     /// The texts of tickets, in any order; those that are gone are left out.
     fn fetch<'a>(&'a self, tickets: &'a [TicketId]) -> FetchTexts<'a>;
+
+    /// The custom fields that are in use, for checking rules that look at them.
+    fn fields(&self) -> FetchFields<'_> {
+        Box::pin(std::future::ready(Err(TextsError::NotConfigured)))
+    }
 
     /// Whether it can ever answer: rules that need it are refused otherwise.
     fn is_configured(&self) -> bool;
@@ -50,6 +60,7 @@ pub trait RoutingTexts: Send + Sync + 'static {
 /// The ticket service, over gRPC.
 pub(crate) struct TicketServiceTexts {
     client: TicketServiceClient<Channel>,
+    definitions: FieldServiceClient<Channel>,
     authorization: Option<MetadataValue<Ascii>>,
 }
 
@@ -77,30 +88,46 @@ impl TicketServiceTexts {
             }
         };
         Ok(Self {
+            definitions: FieldServiceClient::new(channel.clone()),
             client: TicketServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER),
             authorization,
         })
+    }
+
+    /// As us, and as a part of the present trace.
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        let metadata = request.metadata_mut();
+        if let Some(value) = &self.authorization {
+            metadata.insert("authorization", value.clone());
+        }
+        for (key, value) in TraceContext::current().headers() {
+            if let Ok(value) = value.parse::<MetadataValue<Ascii>>() {
+                metadata.insert(key, value);
+            }
+        }
+        request
     }
 }
 
 impl RoutingTexts for TicketServiceTexts {
     fn fetch<'a>(&'a self, tickets: &'a [TicketId]) -> FetchTexts<'a> {
         Box::pin(async move {
-            let mut request = Request::new(BatchGetRoutingTextsRequest {
+            let request = self.request(BatchGetRoutingTextsRequest {
                 ticket_ids: tickets.iter().map(ToString::to_string).collect(),
             });
-            let metadata = request.metadata_mut();
-            if let Some(value) = &self.authorization {
-                metadata.insert("authorization", value.clone());
-            }
-            for (key, value) in TraceContext::current().headers() {
-                if let Ok(value) = value.parse::<MetadataValue<Ascii>>() {
-                    metadata.insert(key, value);
-                }
-            }
             let answer = self.client.clone().batch_get_routing_texts(request).await;
             let answer = answer.map_err(|status| TextsError::Refused(Box::new(status)))?;
             Ok(answer.into_inner().texts)
+        })
+    }
+
+    fn fields(&self) -> FetchFields<'_> {
+        Box::pin(async move {
+            let request = self.request(ListFieldsRequest::default());
+            let answer = self.definitions.clone().list_fields(request).await;
+            let answer = answer.map_err(|status| TextsError::Refused(Box::new(status)))?;
+            Ok(answer.into_inner().fields)
         })
     }
 

@@ -13,6 +13,7 @@ mod oidc;
 #[cfg(test)]
 mod oidc_tests;
 pub mod permissions;
+mod restriction;
 mod roster;
 mod scopes;
 mod service;
@@ -34,10 +35,11 @@ use permissions::Row;
 pub use cache::Access;
 pub use config::AccessConfig;
 pub use oidc::{OidcConfig, OidcError, SigningAlgorithm};
+pub use restriction::Restriction;
 pub use scopes::{Scope, Scopes, UnknownScope};
 pub use store::{bootstrap, issue};
 pub use token::NewToken;
-pub use visibility::Visibility;
+pub use visibility::{SightBinds, Visibility};
 
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

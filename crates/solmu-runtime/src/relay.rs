@@ -31,6 +31,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::runtime::Runtime;
 
+/// How long the relay's lease lives: what a dead replica had committed goes out within five seconds.
+const LEASE_TTL: Duration = Duration::from_secs(3);
 /// Rows of one round.
 const BATCH: i64 = 500;
 /// The safety tick, should a notification get lost.
@@ -153,7 +155,10 @@ pub fn start(runtime: &Runtime, owner: Owner) {
     // Its own token: the lease is given back after the last round, not before it.
     let release = CancellationToken::new();
     let wake = Arc::new(Notify::new());
-    let group = LeaseGroup::new(format!("relay.{}", owner.schema()), 1, &runtime.instance);
+    let group = LeaseGroup {
+        ttl: LEASE_TTL,
+        ..LeaseGroup::new(format!("relay.{}", owner.schema()), 1, &runtime.instance)
+    };
     let relay = Relay {
         owner,
         db: runtime.db.clone(),

@@ -36,6 +36,8 @@ pub(crate) struct Group {
     /// What policies look at, as of the newest event that may have changed it.
     facts: Option<(Timestamp, Box<TicketFacts>)>,
     trace: TraceContext,
+    /// Of its opening.
+    first_trace: TraceContext,
 }
 
 /// Events by ticket.
@@ -47,7 +49,10 @@ pub(crate) fn group<'a>(work: impl Iterator<Item = &'a Todo>) -> BTreeMap<Ticket
         group.version = group.version.max(todo.arrival.version);
         group.trace = todo.trace.clone();
         match &todo.arrival.what {
-            What::Opened(opening) => group.opening = Some(opening.clone()),
+            What::Opened(opening) => {
+                group.opening = Some(opening.clone());
+                group.first_trace = todo.trace.clone();
+            }
             What::Clock(events, facts) => {
                 group.events.extend(events.iter().cloned());
                 if is_newest && facts.is_some() {
@@ -162,7 +167,17 @@ impl<'a> Batch<'a> {
                 self.changes.remember(ticket, &group.events);
                 let mut events = past.unwrap_or_default();
                 events.extend(group.events);
-                self.open(ticket, group.version, &opening, events, &group.trace)
+                let tracked = Tracked {
+                    ticket,
+                    version: group.version,
+                    promise: None,
+                    unpromised: None,
+                    channel: opening.facts.channel.clone(),
+                    booked: Vec::new(),
+                    decided: Decided::default(),
+                    trace: group.first_trace,
+                };
+                self.open(tracked, &opening, events, &group.trace)
             }
             (None, None) => {
                 // Its opening was dead-lettered, and may be replayed; or it was before our time.
@@ -175,21 +190,11 @@ impl<'a> Batch<'a> {
 
     fn open(
         &mut self,
-        ticket: TicketId,
-        version: i64,
+        mut tracked: Tracked,
         opening: &Opening,
         events: Vec<ClockEvent>,
         trace: &TraceContext,
     ) -> Result<(), FoldError> {
-        let mut tracked = Tracked {
-            ticket,
-            version,
-            promise: None,
-            unpromised: None,
-            channel: opening.facts.channel.clone(),
-            booked: Vec::new(),
-            decided: Decided::default(),
-        };
         let Some(choice) = self.catalogue.choose(&opening.facts) else {
             tracked.unpromised = Some(Box::new(Unpromised::new(opening, &events)));
             self.changes.settle_without_promise(tracked);

@@ -23,7 +23,10 @@ use crate::{
     error::FoldError,
     facts::{SCHEMA, TicketFacts},
     policy_set::{PolicyKey, PolicySet},
-    store::catalogue::{self as store, CalendarRow, PolicyRow},
+    store::{
+        catalogue::{self as store, CalendarRow, PolicyRow},
+        contacts::{self, Contacts, Role},
+    },
 };
 
 /// Key of what holds for a ticket before its first policy does: no clock begins under it.
@@ -51,6 +54,8 @@ pub(crate) struct Catalogue {
     calendars: HashMap<String, Arc<Calendar>>,
     newest: HashMap<CalendarId, i32>,
     teams: HashMap<Uuid, CalendarId>,
+    /// By team; the nil team stands for all others.
+    contacts: HashMap<Uuid, Contacts>,
     /// What sets of policies promise together, by their key, as far as it was asked for.
     composed: Mutex<HashMap<String, Arc<Policy>>>,
 }
@@ -160,6 +165,31 @@ impl Catalogue {
             }
         }
         ClockCalendars { key, metrics }
+    }
+
+    /// The same with who is told of teams' deadlines.
+    fn with_contacts(mut self, contacts: Vec<Contacts>) -> Self {
+        let by_team = contacts
+            .into_iter()
+            .map(|contacts| (contacts.team, contacts));
+        self.contacts = by_team.collect();
+        self
+    }
+
+    /// The agents whom a step means by `team_lead` or `manager` for a ticket of a team; none for other targets.
+    pub(crate) fn contacts(&self, target: &str, team: Option<&str>) -> &[Uuid] {
+        let role = match target {
+            "team_lead" => Role::Lead,
+            "manager" => Role::Manager,
+            _ => return &[],
+        };
+        let team = team.and_then(|team| team.parse().ok());
+        // A team that has leads and no manager has the manager of all.
+        let candidates = team.into_iter().chain([Uuid::nil()]);
+        let mut found = candidates
+            .filter_map(|team| self.contacts.get(&team))
+            .map(|contacts| contacts.of(role));
+        found.find(|agents| !agents.is_empty()).unwrap_or_default()
     }
 
     /// Whether a ticket with these policies goes by the calendar of its team, also when that changes.
@@ -284,8 +314,9 @@ impl CatalogueCache {
         let policies = store::policy_list(&mut *tx).await?;
         let teams = store::team_calendar_list(&mut *tx).await?;
         let teams = teams.into_iter().collect();
+        let contacts = contacts::contact_list(&mut *tx).await?;
         let fresh = Catalogue::build(revision, policies, calendars, teams, known.as_deref());
-        let fresh = Arc::new(fresh);
+        let fresh = Arc::new(fresh.with_contacts(contacts));
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&fresh));
         Ok(fresh)
     }

@@ -46,6 +46,33 @@ fn build(policies: Vec<PolicyRow>, calendars: Vec<CalendarRow>) -> Catalogue {
     Catalogue::build(1, policies, calendars, HashMap::new(), None)
 }
 
+#[test]
+fn a_team_without_contacts_has_those_of_all() {
+    let id = Uuid::from_u128;
+    let contacts = |team, leads: &[Uuid], managers: &[Uuid]| Contacts {
+        team,
+        leads: leads.to_vec(),
+        managers: managers.to_vec(),
+    };
+    let catalogue = build(Vec::new(), Vec::new()).with_contacts(vec![
+        contacts(Uuid::nil(), &[id(1)], &[id(2)]),
+        contacts(id(10), &[id(3), id(4)], &[]),
+    ]);
+    let (own, other) = (id(10).to_string(), id(11).to_string());
+    let of = |target, team| catalogue.contacts(target, team).to_vec();
+    assert_eq!(of("team_lead", Some(&own)), [id(3), id(4)]);
+    assert_eq!(
+        of("manager", Some(&own)),
+        [id(2)],
+        "it has no manager of its own"
+    );
+    assert_eq!(of("team_lead", Some(&other)), [id(1)]);
+    assert_eq!(of("manager", None), [id(2)]);
+    assert!(of("assignee", Some(&own)).is_empty());
+    let empty = build(Vec::new(), Vec::new());
+    assert!(empty.contacts("team_lead", Some(&own)).is_empty());
+}
+
 fn numbers(choice: &Choice) -> Vec<u128> {
     let keys = choice.policies.keys().iter();
     keys.map(|key| key.id.as_uuid().as_u128()).collect()

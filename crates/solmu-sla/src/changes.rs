@@ -17,6 +17,7 @@ use solmu_domain::{
 use solmu_proto::sla::v1 as proto;
 use solmu_telemetry::TraceContext;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::{
     catalogue::Catalogue,
@@ -52,13 +53,37 @@ pub(crate) struct Changes {
     unbooked: Vec<CycleKey>,
     events: Vec<Event>,
     notices: Vec<Notice>,
+    margins: Vec<Margin>,
     calls: Vec<CallRow>,
+}
+
+/// How near a promise came to its deadline: told when its cycle ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Margin {
+    pub(crate) metric: Metric,
+    pub(crate) breached: bool,
+    /// Business seconds that were left, or by which it was late.
+    pub(crate) seconds: i64,
+}
+
+impl Margin {
+    fn of(booking: &Booking) -> Self {
+        let left = booking.target_s.saturating_sub(booking.elapsed_s);
+        let seconds = if booking.breached { -left } else { left };
+        Self {
+            metric: booking.metric,
+            breached: booking.breached,
+            // A target that was raised after the breach, and rounding.
+            seconds: seconds.max(0),
+        }
+    }
 }
 
 /// What is known once it is written.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
     pub(crate) notices: Vec<Notice>,
+    pub(crate) margins: Vec<Margin>,
     /// The earliest timer of the tickets that were written.
     pub(crate) wake_at: Option<Timestamp>,
     /// Whether a webhook is to be called.
@@ -76,6 +101,7 @@ impl Changes {
             unbooked: Vec::new(),
             events: Vec::new(),
             notices: Vec::new(),
+            margins: Vec::new(),
             calls: Vec::new(),
         }
     }
@@ -124,7 +150,12 @@ impl Changes {
         let policy_id = promise.policies.first().id.to_string();
         self.book(&ticket, catalogue);
         for notice in &notices {
-            let event = notice_event(ticket.ticket, notice, self.now, trace);
+            let team = promise.clocks.team();
+            let agents = match notice.action {
+                ActionKind::Notify => catalogue.contacts(&notice.target, team),
+                _ => &[],
+            };
+            let event = notice_event(ticket.ticket, notice, agents, self.now, trace);
             if notice.action == ActionKind::Webhook && maker.webhooks.contains(&notice.target) {
                 self.calls.push(CallRow {
                     id: event.id.as_uuid(),
@@ -163,6 +194,12 @@ impl Changes {
             if ticket.booked.contains(&booking) {
                 continue;
             }
+            let same = |old: &Booking| {
+                (old.metric, old.cycle, old.ended) == (booking.metric, booking.cycle, true)
+            };
+            if booking.ended && !ticket.booked.iter().any(same) {
+                self.margins.push(Margin::of(&booking));
+            }
             self.cycles.push(CycleRow {
                 ticket: ticket.ticket,
                 policy: catalogue.owner(&promise.policies, booking.metric).as_uuid(),
@@ -186,6 +223,7 @@ impl Changes {
             calls: !self.calls.is_empty(),
             wake_at: self.rows.iter().filter_map(|(_, wake_at)| *wake_at).min(),
             notices: self.notices,
+            margins: self.margins,
         };
         let events = self.events.iter().map(|event| outbox_event(bus, event));
         outbox::add(tx, Owner::Sla, events.collect(), self.now).await?;
@@ -220,8 +258,15 @@ fn decision(ticket: &Tracked, policy_id: String, now: Timestamp) -> proto::DueTi
     }
 }
 
-/// The event of a notice. Its id follows from what it tells, so that it is one event even if it were told twice.
-fn notice_event(ticket: TicketId, notice: &Notice, now: Timestamp, trace: &TraceContext) -> Event {
+/// The event of a notice. Its id follows from what it tells, so that it is one event even if it were told twice. `agents`
+/// are those whom the target of a step means by what they are to a team.
+fn notice_event(
+    ticket: TicketId,
+    notice: &Notice,
+    agents: &[Uuid],
+    now: Timestamp,
+    trace: &TraceContext,
+) -> Event {
     let ticket_id = ticket.to_string();
     let (cycle, due) = (notice.cycle.to_string(), notice.due.to_string());
     let mut key = vec![ticket_id.as_str(), notice.metric.as_str(), &cycle, &due];
@@ -276,6 +321,8 @@ fn notice_event(ticket: TicketId, notice: &Notice, now: Timestamp, trace: &Trace
                 step: notice.step.clone(),
                 action: proto_action(notice.action).into(),
                 target: notice.target.clone(),
+                agent_ids: agents.iter().map(Uuid::to_string).collect(),
+                event_only: notice.event_only,
                 ticket_id,
             };
             event(id, now, &body, trace)

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use serde::{Deserialize, Serialize};
-use solmu_conditions::{Fact, Facts, Field, FieldType, Schema};
+use solmu_conditions::{Fact, Facts, Field, FieldType, Schema, value_of, values_by_key};
 use solmu_domain::ticket::Priority;
 use solmu_proto::{
     ticket::v1::TicketState,
@@ -30,7 +30,7 @@ pub(crate) static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
         .with(Field::new("contact", FieldType::Id))
         .with(Field::new("category", FieldType::Text))
         .with(Field::new("organizations", FieldType::TextSet))
-        .with(Field::new("fields", FieldType::TextMap))
+        .with(Field::new("fields", FieldType::ValueMap))
 });
 
 /// A ticket as policies see it: when it is opened, and after each change of what they look at.
@@ -66,11 +66,12 @@ impl TicketFacts {
             language: state.language,
             category: state.category,
             organizations: state.organization_ids,
-            fields: state
-                .fields
-                .into_iter()
-                .map(|field| (field.key.to_ascii_lowercase(), field.values))
-                .collect(),
+            fields: values_by_key(
+                state
+                    .fields
+                    .into_iter()
+                    .map(|field| (field.key, field.values)),
+            ),
         }
     }
 }
@@ -88,20 +89,9 @@ impl Facts for TicketFacts {
             "account" => self.account.as_str(),
             "recipient" => self.recipient.as_str(),
             "language" => self.language.as_str(),
-            _ => return self.field(field),
+            _ => return value_of(&self.fields, field.strip_prefix("fields.")?),
         };
         (!text.is_empty()).then(|| text.into())
-    }
-}
-
-impl TicketFacts {
-    /// A custom field, `fields.<key>`. One with several values is asked about as a set.
-    fn field(&self, name: &str) -> Option<Fact<'_>> {
-        match self.fields.get(name.strip_prefix("fields.")?)?.as_slice() {
-            [] => None,
-            [one] => Some(one.into()),
-            several => Some(several.into()),
-        }
     }
 }
 
@@ -144,7 +134,11 @@ mod tests {
             contact_id: "0198c5d2-7a10-7bb2-8e4f-0242ac120003".to_owned(),
             category: "billing/refund".to_owned(),
             organization_ids: vec!["0198c5d2-7a10-7bb2-8e4f-0242ac120004".to_owned()],
-            fields: vec![field("tier", &["Gold"]), field("products", &["a", "b"])],
+            fields: vec![
+                field("tier", &["Gold"]),
+                field("products", &["a", "b"]),
+                field("seats", &["250"]),
+            ],
             ..TicketState::default()
         });
         parse(condition, &SCHEMA).unwrap().evaluate(&facts)
@@ -182,6 +176,7 @@ mod tests {
             "organizations:\"0198c5d2-7a10-7bb2-8e4f-0242ac120005\""
         ));
         assert!(holds("fields.tier = gold AND NOT fields.region:*"));
+        assert!(holds("fields.seats >= 100.5 AND NOT fields.seats > 250"));
         // Any of several values; != asks that none is equal.
         assert!(holds("fields.products = b AND fields.products:*"));
         assert!(holds("fields.products != c AND NOT fields.products != a"));

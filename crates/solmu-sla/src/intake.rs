@@ -292,6 +292,7 @@ mod tests {
             ticket: Some(state(to)),
             message: Some(message),
             previous_status: from.into(),
+            ..TicketMessageAdded::default()
         };
         kinds(message_added(event, Timestamp::UNIX_EPOCH).unwrap())
     }

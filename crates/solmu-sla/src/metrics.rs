@@ -6,17 +6,23 @@ use solmu_telemetry::{
     metrics::{Counter, Histogram, Unit},
 };
 
-use crate::tracked::Notice;
+use crate::{changes::Margin, tracked::Notice};
 
 /// Bounds of lateness, in seconds. The promise is one second.
 const LAG_SECONDS: &[f64] = &[
     0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 30.0, 300.0, 3600.0,
 ];
 
+/// Bounds of margins, in business seconds: minutes for first answers, days for resolutions.
+const MARGIN_SECONDS: &[f64] = &[
+    60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14_400.0, 28_800.0, 86_400.0, 259_200.0, 604_800.0,
+];
+
 /// The metrics of the service.
 #[derive(Debug, Clone)]
 pub(crate) struct SlaMetrics {
     timer_lag: Histogram<1>,
+    margin: Histogram<2>,
     warnings: Counter<2>,
     breaches: Counter<2>,
     escalations: Counter<2>,
@@ -35,6 +41,13 @@ impl SlaMetrics {
                 Unit::Seconds,
                 ["kind"],
                 LAG_SECONDS,
+            ),
+            margin: metrics.histogram(
+                "solmu_sla_margin_seconds",
+                "Business seconds that were left when a promise was kept (result met), or by which it was late (breached)",
+                Unit::Seconds,
+                ["metric", "result"],
+                MARGIN_SECONDS,
             ),
             warnings: metrics.counter(
                 "solmu_sla_warnings_total",
@@ -102,6 +115,21 @@ impl SlaMetrics {
     }
 }
 
+impl SlaMetrics {
+    /// Counts how near promises came to their deadlines. To be called after the commit.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "seconds of business time are far below 2^52"
+    )]
+    pub(crate) fn ended(&self, margins: &[Margin]) {
+        for margin in margins {
+            let result = if margin.breached { "breached" } else { "met" };
+            let labels = [margin.metric.as_str(), result];
+            self.margin.observe(labels, margin.seconds as f64);
+        }
+    }
+}
+
 const fn kind_label(kind: InstantKind) -> &'static str {
     match kind {
         InstantKind::Warning => "warning",
@@ -138,6 +166,7 @@ mod tests {
             step: String::new(),
             action: ActionKind::Warn,
             target: String::new(),
+            event_only: false,
         };
         metrics.told(&[notice]);
         let told = metrics.breaches.get(["first_response", "urgent"]);
@@ -145,5 +174,25 @@ mod tests {
         let text = registry.encode();
         let bucket = r#"solmu_sla_timer_lag_seconds_bucket{le="0.5",kind="breach"} 1"#;
         assert!(text.contains(bucket), "{text}");
+    }
+
+    #[test]
+    fn margins_are_counted_by_result() {
+        let registry = Metrics::new();
+        let metrics = SlaMetrics::register(&registry);
+        let margin = |breached, seconds| Margin {
+            metric: Metric::Resolution,
+            breached,
+            seconds,
+        };
+        metrics.ended(&[margin(false, 120), margin(true, 30), margin(true, 9_000)]);
+        let text = registry.encode();
+        for line in [
+            r#"solmu_sla_margin_seconds_bucket{le="300.0",metric="resolution",result="met"} 1"#,
+            r#"solmu_sla_margin_seconds_sum{metric="resolution",result="breached"} 9030.0"#,
+            r#"solmu_sla_margin_seconds_count{metric="resolution",result="breached"} 2"#,
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 mod attainment;
 mod calendars;
+mod contacts;
 mod explain;
 mod policies;
 
@@ -62,16 +63,18 @@ fn check_etag(given: &str, current: &str) -> Result<(), ApiError> {
     })
 }
 
-/// Methods that check who calls and hand the request on.
+/// Methods that check who calls, and what they see where that is named, and hand the request on.
 macro_rules! methods {
-    ($($name:ident($request:ident) -> $answer:ident, $roles:expr;)*) => {
+    ($($name:ident($request:ident) -> $answer:ident, $roles:expr $(, $check:ident)?;)*) => {
         #[tonic::async_trait]
         impl SlaService for SlaServer {
             $(async fn $name(
                 &self,
                 request: Request<proto::$request>,
             ) -> Result<Response<proto::$answer>, Status> {
-                caller(&request)?.require($roles)?;
+                let caller = caller(&request)?;
+                caller.require($roles)?;
+                $(self.$check(caller, request.get_ref()).await?;)?
                 Ok(Response::new(self.$name(request.into_inner()).await?))
             })*
         }
@@ -88,11 +91,13 @@ methods! {
     import_holidays(ImportHolidaysRequest) -> ImportHolidaysResponse, WRITERS;
     set_team_calendar(SetTeamCalendarRequest) -> TeamCalendar, WRITERS;
     list_team_calendars(ListTeamCalendarsRequest) -> ListTeamCalendarsResponse, READERS;
+    set_team_contacts(SetTeamContactsRequest) -> TeamContacts, WRITERS;
+    list_team_contacts(ListTeamContactsRequest) -> ListTeamContactsResponse, READERS;
     create_policy(CreatePolicyRequest) -> Policy, WRITERS;
     get_policy(GetPolicyRequest) -> Policy, READERS;
     list_policies(ListPoliciesRequest) -> ListPoliciesResponse, READERS;
     update_policy(UpdatePolicyRequest) -> Policy, WRITERS;
     delete_policy(DeletePolicyRequest) -> DeletePolicyResponse, WRITERS;
-    explain_ticket(ExplainTicketRequest) -> ExplainTicketResponse, READERS;
+    explain_ticket(ExplainTicketRequest) -> ExplainTicketResponse, READERS, check_sight;
     get_attainment(GetAttainmentRequest) -> GetAttainmentResponse, READERS;
 }

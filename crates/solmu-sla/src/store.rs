@@ -2,6 +2,7 @@
 
 pub(crate) mod catalogue;
 pub(crate) mod clocks;
+pub(crate) mod contacts;
 pub(crate) mod cycles;
 pub(crate) mod edits;
 pub(crate) mod webhooks;

@@ -5,7 +5,7 @@
 //! test stands still until it is moved. A scan every second was rejected: it costs a query when there is nothing to do
 //! and up to a second when there is.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use solmu_bus::Family;
@@ -57,10 +57,12 @@ impl Timers {
         !self.stop.is_cancelled() && *self.held.borrow_and_update() == *term
     }
 
-    /// Waits until this leader has read what happened while nobody worked.
+    /// Waits until this leader has read what happened while nobody worked. What happens from now on is no reason to wait:
+    /// on a busy desk there is always something that is not read yet.
     async fn catch_up(&mut self, term: &Held) {
         let deadline = Instant::now() + self.config.catch_up();
-        while self.still(term) && !self.has_caught_up(term).await {
+        let mut goals = BTreeMap::new();
+        while self.still(term) && !self.has_caught_up(term, &mut goals).await {
             if Instant::now() >= deadline {
                 tracing::warn!(
                     "ticket events are not read up to the end yet; firing timers all the same"
@@ -71,14 +73,20 @@ impl Timers {
         }
     }
 
-    async fn has_caught_up(&self, term: &Held) -> bool {
+    /// `goals` are the places in the stream that each shard has to have read: its end at the first look.
+    async fn has_caught_up(&self, term: &Held, goals: &mut BTreeMap<i32, u64>) -> bool {
         let stream = streams::stream_of(Family::Tickets).name;
         for shard in term.keys() {
             let durable = durable(*shard);
             let info = streams::consumer_info(&self.worker.maker.bus, stream, &durable);
-            match tokio::time::timeout(PATIENCE, info).await {
-                Ok(Ok(info)) if info.num_pending == 0 && info.num_ack_pending == 0 => {}
-                _ => return false,
+            let Ok(Ok(info)) = tokio::time::timeout(PATIENCE, info).await else {
+                return false;
+            };
+            let end = info.delivered.stream_sequence + info.num_pending;
+            let goal = *goals.entry(*shard).or_insert(end);
+            let is_idle = info.num_pending == 0 && info.num_ack_pending == 0;
+            if !is_idle && info.ack_floor.stream_sequence < goal {
+                return false;
             }
         }
         true

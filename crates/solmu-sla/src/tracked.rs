@@ -8,13 +8,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use solmu_domain::{
     clock::truncate_to_micros,
-    ids::TicketId,
+    ids::{TeamId, TicketId},
     sla::{
         ActionKind, ClockError, ClockEvent, ClockEventKind, DueTimes, Instant, InstantKind, Metric,
         Outcome, Step, Terms, TicketClocks, TicketStart, drop_taken_back, reminder_rearms,
         sort_events,
     },
 };
+use solmu_telemetry::TraceContext;
 
 use crate::{policy_set::PolicySet, store::cycles::Booking, unpromised::Unpromised};
 
@@ -53,6 +54,8 @@ pub(crate) struct Notice {
     pub(crate) step: String,
     pub(crate) action: ActionKind,
     pub(crate) target: String,
+    /// Of a step that notifies: nobody gets a mail.
+    pub(crate) event_only: bool,
 }
 
 impl Notice {
@@ -83,9 +86,20 @@ pub(crate) struct Tracked {
     /// The cycles that are booked for attainment.
     pub(crate) booked: Vec<Booking>,
     pub(crate) decided: Decided,
+    /// Where the ticket's opening stands in its trace.
+    pub(crate) trace: TraceContext,
 }
 
 impl Tracked {
+    /// The team that the ticket is in.
+    pub(crate) fn team(&self) -> Option<TeamId> {
+        let kept = || self.unpromised.as_ref()?.facts.team.map(TeamId::from_uuid);
+        match &self.promise {
+            Some(promise) => promise.clocks.team()?.parse().ok(),
+            None => kept(),
+        }
+    }
+
     /// Whether the ticket is neither resolved nor closed.
     pub(crate) fn is_open(&self) -> bool {
         let kept = || self.unpromised.as_ref().is_some_and(|kept| kept.open);
@@ -237,6 +251,7 @@ impl Promise {
                 if let Some(step) = step {
                     notice.action = step.action;
                     notice.target = step.target;
+                    notice.event_only = step.event_only;
                 }
                 notices.push(notice);
                 self.announced.push(told);
@@ -383,6 +398,7 @@ impl Announced {
             step: self.step.clone(),
             action: ActionKind::Warn,
             target: String::new(),
+            event_only: false,
         }
     }
 }

@@ -218,6 +218,7 @@ fn step(at: StepAt, action: ActionKind, target: &str) -> Step {
         at,
         action,
         target: target.to_owned(),
+        event_only: false,
     }
 }
 

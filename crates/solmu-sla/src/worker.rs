@@ -12,9 +12,10 @@ use solmu_db::{
     outbox::Owner,
 };
 use solmu_domain::ids::EventId;
-use solmu_telemetry::TraceContext;
+use solmu_telemetry::{TraceContext, trace_context::add_link};
 use sqlx::PgConnection;
 use tokio::sync::Notify;
+use tracing::Span;
 
 use crate::{
     alarm::Alarm,
@@ -79,11 +80,12 @@ impl Worker {
 
     /// Fires the timers of at most `limit` tickets; says of how many it did.
     pub(crate) async fn fire(&self, held: &Held, limit: u32) -> Result<usize, DbError> {
+        let round = Span::current();
         let (count, written) = self
             .db
             .tx("sla.fire_timers", |tx| {
-                let (worker, held) = (self.clone(), held.clone());
-                Box::pin(async move { worker.fire_in(tx, &held, limit).await })
+                let (worker, held, round) = (self.clone(), held.clone(), round.clone());
+                Box::pin(async move { worker.fire_in(tx, &held, limit, &round).await })
             })
             .await?;
         self.committed(&written);
@@ -92,6 +94,7 @@ impl Worker {
 
     pub(crate) fn committed(&self, written: &Written) {
         self.metrics.told(&written.notices);
+        self.metrics.ended(&written.margins);
         if written.calls {
             self.called.notify_one();
         }
@@ -142,6 +145,7 @@ impl Worker {
         tx: &mut PgConnection,
         held: &Held,
         limit: u32,
+        round: &Span,
     ) -> Result<(usize, Written), DbError> {
         let now = self.maker.clock.now();
         lease::fence(tx, NAME, held).await?;
@@ -150,13 +154,13 @@ impl Worker {
             return Ok((0, Written::default()));
         }
         let catalogue = self.catalogue.current(tx).await?;
-        let trace = TraceContext::current();
         let count = due.len();
         let mut changes = Changes::new(now);
         let mut stuck = Vec::new();
         for tracked in due {
             let ticket = tracked.ticket;
-            if let Err(error) = self.fire_one(tracked, &catalogue, &trace, &mut changes, now) {
+            add_link(round, &tracked.trace);
+            if let Err(error) = self.fire_one(tracked, &catalogue, &mut changes, now) {
                 tracing::error!(ticket.id = %ticket, error = &error as &dyn std::error::Error, "the timers of a ticket cannot be fired; trying again later");
                 self.metrics.stuck_tickets.inc([]);
                 stuck.push(ticket);
@@ -168,14 +172,19 @@ impl Worker {
         Ok((count, written))
     }
 
+    /// A ticket's timers belong to a trace of their own, which is linked to the one in which the ticket was opened, days
+    /// ago: a trace that goes on for weeks is one that no tool shows. What is published goes on from here.
     fn fire_one(
         &self,
         mut tracked: Tracked,
         catalogue: &Catalogue,
-        trace: &TraceContext,
         changes: &mut Changes,
         now: Timestamp,
     ) -> Result<(), FoldError> {
+        let span = tracing::info_span!(parent: None, "sla.timer", ticket.id = %tracked.ticket,
+            sampling.priority = tracked.trace.priority());
+        add_link(&span, &tracked.trace);
+        let trace = &TraceContext::of(&span);
         let Some(promise) = &mut tracked.promise else {
             changes.settle_without_promise(tracked);
             return Ok(());

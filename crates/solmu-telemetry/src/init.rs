@@ -24,7 +24,11 @@ use crate::{
     VERSION,
     config::{LogFormat, LogOutput, TelemetryConfig},
     log_layer::LogLayer,
+    sampler::Roots,
 };
+
+/// Links of one span at most: a batch has one for each of its events. The default of 128 is less than a batch may have.
+const LINKS: u32 = 1_000;
 
 /// Why telemetry cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -209,9 +213,10 @@ fn tracer_provider(config: &TelemetryConfig) -> Result<SdkTracerProvider, Teleme
             endpoint: endpoint.clone(),
             source,
         })?;
-    let share = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.sample_ratio)));
+    let share = Sampler::ParentBased(Box::new(Roots::new(config.sample_ratio)));
     Ok(builder
         .with_sampler(share)
+        .with_max_links_per_span(LINKS)
         .with_batch_exporter(exporter)
         .build())
 }

@@ -146,6 +146,38 @@ async fn nothing_is_exported_at_ratio_zero_and_ids_remain() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_linked_to_an_exported_trace_is_exported_at_any_ratio() {
+    let seen = Arc::default();
+    let (dispatch, guard) = exporting(collector(Arc::clone(&seen)).await, 0.0);
+    let first = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    tracing::dispatcher::with_default(&dispatch, || {
+        for (stored, exported) in [
+            (first.to_owned(), true),
+            (first.replace("-01", "-00"), false),
+        ] {
+            let first = crate::TraceContext::stored(&stored);
+            let span = tracing::info_span!("timer.fired", sampling.priority = first.priority());
+            crate::trace_context::add_link(&span, &first);
+            let context = crate::TraceContext::of(&span);
+            assert_eq!(context.is_exported(), exported, "{stored}: {context:?}");
+            assert_ne!(context.trace_id(), first.trace_id(), "a link is no parent");
+            span.in_scope(|| {
+                let inside = crate::TraceContext::of(&tracing::info_span!("timer.effect"));
+                assert_eq!(inside.is_exported(), exported, "what is inside follows");
+            });
+        }
+    });
+    guard.shutdown().await;
+    let seen = seen.lock().expect("lock");
+    let text: String = seen
+        .iter()
+        .map(|(_, body)| String::from_utf8_lossy(body))
+        .collect();
+    assert_eq!(text.matches("timer.fired").count(), 1);
+    assert_eq!(text.matches("timer.effect").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collector_that_is_away_does_not_hold_up_the_exit() {
     let (dispatch, guard) = exporting("http://127.0.0.1:1".to_owned(), 1.0);
     tracing::dispatcher::with_default(&dispatch, || {

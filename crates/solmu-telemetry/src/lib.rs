@@ -10,6 +10,7 @@ mod init;
 mod log_layer;
 pub mod metrics;
 mod process;
+mod sampler;
 pub mod trace_context;
 
 pub use config::{LogFormat, LogOutput, TelemetryConfig};

@@ -14,6 +14,10 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 pub const TRACEPARENT: &str = "traceparent";
 /// The header and metadata key of [`TraceContext::tracestate`].
 pub const TRACESTATE: &str = "tracestate";
+/// A field of a root span: 1 makes it exported whatever the share of traces is that are. What is linked to an exported trace
+/// carries it ([`TraceContext::priority`]), or its trace would end at a link to nothing. Only our own code names fields, so
+/// nobody outside can ask for it; collectors know the name, too.
+pub const PRIORITY: &str = "sampling.priority";
 /// The longest `tracestate` that is passed on, in bytes (the length that the standard asks everyone to support).
 const TRACESTATE_MAX: usize = 512;
 
@@ -57,6 +61,28 @@ impl TraceContext {
         } else {
             Self::default()
         }
+    }
+
+    /// The context that a row keeps as its `traceparent`: of what a timer, a report or a sweep goes back to. What is not
+    /// valid counts as none.
+    #[must_use]
+    pub fn stored(traceparent: &str) -> Self {
+        Self::from_headers(|key| (key == TRACEPARENT).then_some(traceparent))
+    }
+
+    /// Whether the trace is exported, so that a link to it leads somewhere. Cheap: it looks at the flags only.
+    #[must_use]
+    pub fn is_exported(&self) -> bool {
+        let flags = self.traceparent.as_bytes().get(54);
+        flags
+            .and_then(|digit| char::from(*digit).to_digit(16))
+            .is_some_and(|flags| flags & 1 == 1)
+    }
+
+    /// The value of the field [`PRIORITY`] for a root span that is linked to this trace: none if it is not exported.
+    #[must_use]
+    pub fn priority(&self) -> Option<i64> {
+        self.is_exported().then_some(1)
     }
 
     /// The headers to send, none when there is no trace.
@@ -159,6 +185,16 @@ pub fn set_parent(span: &Span, parent: &TraceContext) {
 
 /// Notes on `span` that it has to do with `other`, without making it part of that trace: for batches, redeliveries,
 /// timers, and for callers whose sampling decision is not trusted.
+///
+/// A timer goes back to what set it like this; without the priority, its span would be exported by chance:
+///
+/// ```
+/// use solmu_telemetry::trace_context::{TraceContext, add_link};
+///
+/// let first = TraceContext::stored("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+/// let span = tracing::info_span!(parent: None, "sla.timer", sampling.priority = first.priority());
+/// add_link(&span, &first);
+/// ```
 pub fn add_link(span: &Span, other: &TraceContext) {
     if span.is_disabled() || other.is_empty() {
         return;
@@ -248,6 +284,20 @@ mod tests {
             add_link(&span, &read(PARENT));
             assert_ne!(TraceContext::of(&span).trace_id(), read(PARENT).trace_id());
         });
+    }
+
+    #[test]
+    fn what_is_stored_says_whether_it_leads_somewhere() {
+        assert_eq!(TraceContext::stored(PARENT).priority(), Some(1));
+        let quiet = TraceContext::stored(&PARENT.replace("-01", "-00"));
+        assert!(!quiet.is_empty() && !quiet.is_exported());
+        for none in [
+            "",
+            "00-01",
+            "not a trace context, and longer than one is, by a few letters",
+        ] {
+            assert_eq!(TraceContext::stored(none).priority(), None, "{none}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Closes tickets that have been resolved for long enough, and looks after what waits and what is over.
 //!
-//! The time stands on the ticket, so a restart loses nothing; any replica may close, and each ticket is closed once.
+//! The time stands on the ticket, so a restart loses nothing; any replica may close, and each ticket is closed once, by
+//! the loop of all that falls due ([`crate::tasks::timers`]).
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,6 +10,7 @@ use solmu_db::ToSqlx as _;
 use solmu_domain::ticket::Status;
 use solmu_proto::types::v1::actor::Kind;
 use solmu_telemetry::TraceContext;
+use sqlx::PgConnection;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -21,11 +23,13 @@ use crate::{
     error::TicketError,
     events::{EventSink, change},
     file::{awaited, budget},
-    hierarchy, model, quarantine,
+    hierarchy, lateness, model, quarantine,
+    tasks::timers::with_lateness,
 };
 
-/// Closing is counted in days; a minute more does not matter.
+/// How often what waits is looked through.
 const ROUND: Duration = Duration::from_secs(30);
+/// Tickets that one transaction closes.
 const BATCH: i64 = 200;
 /// When a ticket with open sub-tickets is looked at again.
 const WAIT_FOR_PARTS: SignedDuration = SignedDuration::from_hours(1);
@@ -46,14 +50,6 @@ const KEEP_FILED: SignedDuration = SignedDuration::from_hours(72);
 pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken) {
     let mut tidied: Option<Instant> = None;
     loop {
-        match close_due(&context).await {
-            Ok(closed) if closed == usize::try_from(BATCH).unwrap_or(0) => continue,
-            Ok(_) => {}
-            Err(error) => tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "cannot close resolved tickets; trying again"
-            ),
-        }
         if let Err(error) = look_after_waiting(&context).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
@@ -84,6 +80,7 @@ async fn look_after_waiting(context: &Arc<Context>) -> Result<(), TicketError> {
         }
     }
     quarantine::measure(context).await?;
+    lateness::measure(context).await?;
     delivery::early::sweep(context).await?;
     Ok(())
 }
@@ -127,46 +124,54 @@ async fn tidy(context: &Context) -> Result<(), TicketError> {
     Ok(())
 }
 
-/// Closes what is due now; says how many.
+/// Closes what is due now; says how many it looked at.
 pub(crate) async fn close_due(context: &Arc<Context>) -> Result<usize, TicketError> {
-    let closed = context
+    context
         .db
         .tx("ticket.close_resolved", |tx| {
             let context = context.clone();
-            Box::pin(async move {
-                let now = context.clock.now();
-                let due: Vec<Uuid> = sqlx::query_scalar(
-                    "SELECT id FROM tickets.ticket WHERE close_at <= $1 AND status = $3 ORDER BY close_at LIMIT $2 FOR UPDATE SKIP LOCKED",
-                )
-                .bind(now.to_sqlx())
-                .bind(BATCH)
-                .bind(Status::Resolved.name())
-                .fetch_all(&mut *tx)
-                .await?;
-                let waiting = hierarchy::children(tx, &due, false, i64::MAX).await?;
-                let heads: Vec<Uuid> = waiting.iter().map(|child| child.head).collect();
-                let later = now.saturating_add(WAIT_FOR_PARTS).unwrap_or(now);
-                sqlx::query("UPDATE tickets.ticket SET close_at = $2 WHERE id = ANY($1)")
-                    .bind(&heads)
-                    .bind(later.to_sqlx())
-                    .execute(&mut *tx)
-                    .await?;
-                let due: Vec<Uuid> = due.into_iter().filter(|id| !heads.contains(id)).collect();
-                let mut tickets = model::lock(tx, &due).await?;
-                let mut events = EventSink::new(&context.bus, context.clock.as_ref(), context.rng.as_ref(), now);
-                for ticket in &mut tickets {
-                    let before = ticket.status;
-                    ticket.status = before.move_to(Status::Closed)?;
-                    ticket.close_at = None;
-                    ticket.touch(now, true);
-                    let changes = vec![change("status", &before, &Status::Closed)];
-                    events.add(&changed_event(ticket, changes, Kind::Timer, "resolved for long enough", now), TraceContext::current());
-                }
-                model::update(tx, &tickets.iter().collect::<Vec<_>>()).await?;
-                activity::commit(tx, events.rows(), context.rng.as_ref(), now).await?;
-                Ok::<_, TicketError>(tickets.len())
-            })
+            Box::pin(async move { close_in(tx, &context).await })
         })
+        .await
+}
+
+async fn close_in(tx: &mut PgConnection, context: &Context) -> Result<usize, TicketError> {
+    let now = context.clock.now();
+    let due: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT id FROM tickets.ticket WHERE close_at <= $1 AND status = $3
+         ORDER BY close_at LIMIT $2 FOR UPDATE SKIP LOCKED",
+    )
+    .bind(now.to_sqlx())
+    .bind(BATCH)
+    .bind(Status::Resolved.name())
+    .fetch_all(&mut *tx)
+    .await?;
+    if due.is_empty() {
+        return Ok(0);
+    }
+    let waiting = hierarchy::children(tx, &due, false, i64::MAX).await?;
+    let heads: Vec<Uuid> = waiting.iter().map(|child| child.head).collect();
+    let later = now.saturating_add(WAIT_FOR_PARTS).unwrap_or(now);
+    sqlx::query("UPDATE tickets.ticket SET close_at = $2 WHERE id = ANY($1)")
+        .bind(&heads)
+        .bind(later.to_sqlx())
+        .execute(&mut *tx)
         .await?;
-    Ok(closed)
+    let ready = due.iter().copied().filter(|id| !heads.contains(id));
+    let mut tickets = model::lock(tx, &ready.collect::<Vec<_>>()).await?;
+    let (clock, rng) = (context.clock.as_ref(), context.rng.as_ref());
+    let mut events = EventSink::new(&context.bus, clock, rng, now);
+    for ticket in &mut tickets {
+        let before = ticket.status;
+        let at = ticket.close_at.take().unwrap_or(now);
+        ticket.status = before.move_to(Status::Closed)?;
+        ticket.touch(now, true);
+        let reason = with_lateness("resolved for long enough", now.duration_since(at));
+        let changes = vec![change("status", &before, &Status::Closed)];
+        let body = changed_event(ticket, changes, Kind::Timer, &reason, now);
+        events.add(&body, TraceContext::current());
+    }
+    model::update(tx, &tickets.iter().collect::<Vec<_>>()).await?;
+    activity::commit(tx, events.rows(), rng, now).await?;
+    Ok(due.len())
 }

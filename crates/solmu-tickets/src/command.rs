@@ -11,7 +11,7 @@ use solmu_domain::{
 use solmu_proto::{
     outbound::v1::{MessageQueued, Purpose},
     ticket::v1 as proto,
-    types::v1::{Actor, DeliveryState},
+    types::v1::{Actor, Attachment, Channel, DeliveryState},
 };
 use solmu_telemetry::TraceContext;
 use sqlx::PgConnection;
@@ -26,6 +26,8 @@ use crate::{
     edit::{self, Update, check_finish},
     error::TicketError,
     events::EventSink,
+    file::attachments_to_json,
+    mentions,
     model::{self, Ticket, status_to_proto},
     recipient,
     row::NewMessage,
@@ -33,17 +35,33 @@ use crate::{
 
 /// A message by an agent.
 #[derive(Debug, Clone)]
-pub(crate) struct Writing {
-    pub(crate) ticket: Uuid,
-    pub(crate) text: String,
-    pub(crate) request_id: Option<String>,
-    pub(crate) author: Actor,
+pub struct Writing {
+    /// The ticket that it is on.
+    pub ticket: Uuid,
+    /// Its text, checked.
+    pub text: String,
+    /// The same one on the same ticket gives the same message.
+    pub request_id: Option<String>,
+    /// Who writes.
+    pub author: Actor,
     /// Where the ticket stands afterwards; `None` for an internal note.
-    pub(crate) answer: Option<Status>,
-    /// An answer goes out although mail to that address came back, or although there are messages after `seen`.
-    pub(crate) forced: bool,
+    pub answer: Option<Status>,
+    /// An answer goes out although mail to that address came back, or although there are messages after `seen`; a note
+    /// is written although it mentions nobody that is known.
+    pub forced: bool,
     /// The newest message that the author of an answer has seen.
-    pub(crate) seen: Option<i64>,
+    pub seen: Option<i64>,
+    /// What an answer has besides its text.
+    pub content: Content,
+}
+
+/// HTML and files of an answer, checked.
+#[derive(Debug, Clone, Default)]
+pub struct Content {
+    /// Safe HTML; empty if there is none.
+    pub html: String,
+    /// Files in the object store.
+    pub files: Vec<Attachment>,
 }
 
 /// A change of fields.
@@ -70,34 +88,33 @@ pub(crate) async fn write(context: &Arc<Context>, writing: Writing) -> Result<Uu
     Ok(id)
 }
 
-pub(crate) async fn write_in(
+async fn write_in(
     tx: &mut PgConnection,
     context: &Context,
     writing: &Writing,
 ) -> Result<Uuid, TicketError> {
+    write_because(tx, context, writing, "").await
+}
+
+/// Writes it in the transaction `tx`, with the reason that is told.
+pub(crate) async fn write_because(
+    tx: &mut PgConnection,
+    context: &Context,
+    writing: &Writing,
+    reason: &str,
+) -> Result<Uuid, TicketError> {
     let now = context.clock.now();
     let mut ticket = lock_one(tx, writing.ticket).await?;
-    if let Some(request_id) = &writing.request_id {
-        let known: Option<(Uuid, bool)> = sqlx::query_as(
-            "SELECT id, body_text = $3 AND public = $4 FROM tickets.message WHERE ticket_id = $1 AND request_id = $2",
-        )
-        .bind(ticket.id)
-        .bind(request_id)
-        .bind(&writing.text)
-        .bind(writing.answer.is_some())
-        .fetch_optional(&mut *tx)
-        .await?;
-        if let Some((known, same)) = known {
-            return if same {
-                Ok(known)
-            } else {
-                Err(TicketError::RequestIdReused)
-            };
-        }
+    if let Some(known) = written(tx, writing).await? {
+        return Ok(known);
     }
     if let (Some(_), Some(seen), false) = (writing.answer, writing.seen, writing.forced) {
         missed::check(tx, &ticket, seen, &writing.author).await?;
     }
+    let mentioned = match writing.answer {
+        Some(_) => Vec::new(),
+        None => mentions::read(tx, &writing.text, writing.forced).await?,
+    };
     let id = new_uuid(context.clock.as_ref(), context.rng.as_ref());
     let mut events = EventSink::new(
         &context.bus,
@@ -116,9 +133,15 @@ pub(crate) async fn write_in(
         let envelope =
             recipient::address(tx, &ticket, writing.forced, &context.config.quoting).await?;
         ticket.add_channel(envelope.channel());
+        if envelope.channel() != Channel::Email && !writing.content.files.is_empty() {
+            let why = "answers on the channel of this ticket carry no files: nothing was sent";
+            return Err(TicketError::refused("FILES_NOT_CARRIED", why));
+        }
         queued = Some(MessageQueued {
             message_id: id.to_string(),
             text: writing.text.clone(),
+            html: writing.content.html.clone(),
+            attachments: writing.content.files.clone(),
             create_time: Some(to_proto_time(now)),
             purpose: Purpose::Reply.into(),
             ..envelope
@@ -129,15 +152,55 @@ pub(crate) async fn write_in(
     if let Some(queued) = &queued {
         events.add(queued, trace.clone());
     }
+    let followers = mentions::follow(tx, &ticket, id, &mentioned, (&writing.author, now)).await?;
     let body = proto::TicketMessageAdded {
         ticket: Some(ticket.state()),
-        message: Some(message.facts(&ticket, now).to_proto()),
+        message: Some(proto::MessageFact {
+            mentioned_agent_ids: mentioned.iter().map(Uuid::to_string).collect(),
+            reason: reason.to_owned(),
+            ..message.facts(&ticket, now).to_proto()
+        }),
         previous_status: status_to_proto(status_before).into(),
+        ..proto::TicketMessageAdded::default()
     };
-    events.add(&body, trace);
+    events.add(&body, trace.clone());
+    if !followers.is_empty() {
+        let body = proto::TicketChanged {
+            ticket: Some(ticket.state()),
+            changes: followers,
+            actor: Some(writing.author.clone()),
+            change_time: Some(to_proto_time(now)),
+            reason: "mentioned".to_owned(),
+        };
+        events.add(&body, trace);
+    }
     model::update(tx, &[&ticket]).await?;
     activity::commit(tx, events.rows(), context.rng.as_ref(), now).await?;
     Ok(id)
+}
+
+/// What was written under the request id before.
+async fn written(tx: &mut PgConnection, writing: &Writing) -> Result<Option<Uuid>, TicketError> {
+    let Some(request_id) = &writing.request_id else {
+        return Ok(None);
+    };
+    let known: Option<(Uuid, bool)> = sqlx::query_as(
+        "SELECT id, body_text = $3 AND public = $4 AND body_html = $5 AND attachments = $6::jsonb
+         FROM tickets.message WHERE ticket_id = $1 AND request_id = $2",
+    )
+    .bind(writing.ticket)
+    .bind(request_id)
+    .bind(&writing.text)
+    .bind(writing.answer.is_some())
+    .bind(&writing.content.html)
+    .bind(attachments_to_json(&writing.content.files))
+    .fetch_optional(tx)
+    .await?;
+    match known {
+        Some((known, true)) => Ok(Some(known)),
+        Some((_, false)) => Err(TicketError::RequestIdReused),
+        None => Ok(None),
+    }
 }
 
 /// The message as it is stored: an answer with where it goes, a note with nothing of the kind.
@@ -159,6 +222,8 @@ fn message_of<'a>(
         address: recipient.map_or("", |recipient| recipient.raw.as_str()),
         public: true,
         subject: &queued.subject,
+        html: &writing.content.html,
+        attachments: attachments_to_json(&writing.content.files),
         state: DeliveryState::Queued,
         ..note
     }

@@ -3,9 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solmu_domain::contact::EmailAddress;
+use solmu_matter::PatternError;
 use solmu_runtime::config::Secret;
 
-use crate::{desk::Desk, file::acknowledge::TemplateError};
+use crate::{desk::Desk, file::acknowledge::TemplateError, matters::Matter};
 
 /// The ticket service: files messages, keeps contacts and tickets.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +34,8 @@ pub struct Config {
     pub agent_mail: AgentMail,
     /// What answers by mail quote.
     pub quoting: Quoting,
+    /// Files of answers.
+    pub answers: Answers,
     /// Messages that wait for somebody to decide.
     pub quarantine: Quarantine,
     /// Minutes that the files of an erased contact stay: a message with the same file may be on its way, or among the
@@ -44,6 +47,8 @@ pub struct Config {
     pub max_watchers: usize,
     /// What agents share.
     pub desk: Desk,
+    /// Messages on another channel about the same matter.
+    pub matter: Matter,
 }
 
 /// A setting that cannot be used.
@@ -70,6 +75,12 @@ pub enum ConfigError {
     /// Nobody could be asked who the agents are.
     #[error("agent_mail.roster_endpoint '{0}' is not a URL such as http://127.0.0.1:7310")]
     RosterEndpoint(String),
+    /// Nothing could be found by it.
+    #[error("matter.reference_patterns: {0}")]
+    Pattern(#[from] PatternError),
+    /// Everything or nothing would be alike.
+    #[error("matter.min_similarity must be 1 to 100, window_days and max_tickets at least 1")]
+    Matter,
     /// No header can carry it.
     #[error("agent_mail.roster_token holds characters that a header cannot carry")]
     RosterToken,
@@ -82,6 +93,7 @@ impl Config {
         self.agent_mail.check()?;
         self.quarantine.check()?;
         self.desk.check()?;
+        self.matter.check()?;
         let mut agents = self.agent_mail_domains.iter();
         match agents.find(|domain| self.public_mail_domains.contains(domain)) {
             Some(domain) => Err(ConfigError::PublicAgentDomain(domain.clone())),
@@ -198,6 +210,9 @@ pub struct AgentMail {
     pub start_addresses: Vec<String>,
     /// Whether the owner of a ticket gets a mail when the customer writes; an answer to it goes to the customer.
     pub notify_assignee: bool,
+    /// Whether a step of an SLA policy that notifies somebody (`notify=team_lead` and the like) sends them a mail. A
+    /// single step goes without one if it says so (`notify_event=team_lead`).
+    pub notify_escalations: bool,
     /// Where the router's gRPC API is, e.g. `http://router:7310`: who the agents are is asked there. Empty: in one
     /// process with the router it is found by itself, else there are no agents by mail.
     pub roster_endpoint: String,
@@ -214,6 +229,7 @@ impl Default for AgentMail {
             answers: true,
             start_addresses: Vec::new(),
             notify_assignee: false,
+            notify_escalations: true,
             roster_endpoint: String::new(),
             roster_token: Secret::default(),
             roster_seconds: 30,
@@ -240,6 +256,26 @@ impl AgentMail {
             Ok(())
         } else {
             Err(ConfigError::RosterToken)
+        }
+    }
+}
+
+/// Files that agents send with their answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Answers {
+    /// Files of one answer at most. 0: none may have any.
+    pub max_files: usize,
+    /// Bytes of the files of one answer at most, together. Over the line they are a third larger, and
+    /// `email.max_outgoing_bytes` counts that.
+    pub max_file_bytes: usize,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self {
+            max_files: 20,
+            max_file_bytes: 10 * 1024 * 1024,
         }
     }
 }
@@ -402,11 +438,13 @@ impl Default for Config {
             bounces: Bounces::default(),
             agent_mail: AgentMail::default(),
             quoting: Quoting::default(),
+            answers: Answers::default(),
             quarantine: Quarantine::default(),
             erased_files_minutes: 30 * 24 * 60,
             max_page_size: 500,
             max_watchers: 200,
             desk: Desk::default(),
+            matter: Matter::default(),
         }
     }
 }

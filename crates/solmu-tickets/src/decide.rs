@@ -16,6 +16,7 @@ use solmu_proto::{
     ticket::v1::{self as proto, assignment_rejected::Cause as Rejection},
     types::v1::actor::Kind,
 };
+use solmu_runtime::access::Restriction;
 use solmu_telemetry::TraceContext;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -30,6 +31,7 @@ use crate::{
     file::verdict_of,
     metrics::Tally,
     model::{self, Ticket},
+    restrict,
 };
 
 /// Name of the durable that all replicas share.
@@ -192,13 +194,15 @@ async fn apply_items(
         context.rng.as_ref(),
         now,
     );
+    let restricted = restrict::among(tx, tickets.values()).await?;
     let mut changed = Vec::new();
     let mut tally = Tally::default();
     for item in fresh {
         let ticket = tickets.get_mut(&item.ticket);
         let outcome = match (&item.decision, ticket) {
             (Decision::Assignment(decision), ticket) => {
-                assign(decision, ticket, &mut events, &item.trace, now)
+                let within = restricted.get(&item.ticket);
+                assign(decision, ticket, within, &mut events, &item.trace, now)
             }
             (Decision::DueTimes(decision), Some(ticket)) => {
                 set_due_times(decision, ticket, &mut events, &item.trace, now)
@@ -207,7 +211,7 @@ async fn apply_items(
                 note_breach(breach, ticket, &mut events, &item.trace, now)
             }
             (Decision::Escalation(step), Some(ticket)) => {
-                escalate(tx, step, ticket, &mut events, &item.trace, now).await?
+                escalate(tx, context, step, ticket, &mut events, &item.trace, now).await?
             }
             (Decision::DueTimes(_) | Decision::Breach(_) | Decision::Escalation(_), None)
             | (Decision::Warning, _) => Outcome::Nothing,
@@ -263,10 +267,13 @@ impl Decision {
 fn assign(
     decision: &AssignmentDecided,
     ticket: Option<&mut Ticket>,
+    within: Option<&Restriction>,
     events: &mut EventSink<'_>,
     trace: &TraceContext,
     now: jiff::Timestamp,
 ) -> Outcome {
+    let (agent, team) = (&decision.agent_id, &decision.team_id);
+    let (agent, team) = (Uuid::parse_str(agent).ok(), Uuid::parse_str(team).ok());
     let rejection = match &ticket {
         None => Some(Rejection::UnknownTicket),
         Some(ticket) if !ticket.status.is_open() => Some(Rejection::NotOpen),
@@ -279,6 +286,9 @@ fn assign(
         }
         Some(ticket) if ticket.routing_version != decision.routing_version => {
             Some(Rejection::StaleTicket)
+        }
+        Some(ticket) if within.is_some_and(|it| !it.admits(agent, team.or(ticket.team_id))) => {
+            Some(Rejection::Restricted)
         }
         Some(_) => None,
     };
@@ -304,8 +314,8 @@ fn assign(
         }
     };
     let before = (ticket.assignee_id, ticket.team_id);
-    ticket.team_id = Uuid::parse_str(&decision.team_id).ok().or(ticket.team_id);
-    ticket.assignee_id = Uuid::parse_str(&decision.agent_id).ok();
+    ticket.team_id = team.or(ticket.team_id);
+    ticket.assignee_id = agent;
     ticket.assign_reason.clone_from(&decision.reason);
     let mut changes = Vec::new();
     if let Some(priority) = decision

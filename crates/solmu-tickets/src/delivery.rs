@@ -399,6 +399,7 @@ async fn write_note(
         ticket: Some(ticket.state()),
         message: Some(note.facts(ticket, now).to_proto()),
         previous_status: status_to_proto(ticket.status).into(),
+        ..TicketMessageAdded::default()
     };
     events.add(&body, trace);
     model::update(tx, &[ticket]).await

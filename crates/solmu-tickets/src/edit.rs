@@ -27,6 +27,7 @@ use crate::{
     events::{EventSink, assigned, change},
     fields, hierarchy,
     model::{self, Ticket, Values},
+    restrict, substatus,
 };
 
 /// Longest subject, in bytes.
@@ -43,6 +44,8 @@ const MAX_ORGANIZATIONS: usize = 20;
 pub(crate) struct Edit {
     pub(crate) subject: Option<String>,
     pub(crate) status: Option<Status>,
+    /// Empty: none.
+    pub(crate) substatus: Option<String>,
     pub(crate) priority: Option<Priority>,
     pub(crate) category: Option<String>,
     pub(crate) tags: Option<Vec<String>>,
@@ -107,6 +110,16 @@ pub(crate) async fn update_in(
     context: &Context,
     update: &Update,
 ) -> Result<(), TicketError> {
+    update_because(tx, context, update, "by hand").await
+}
+
+/// As [`update_in`], with the reason that is told.
+pub(crate) async fn update_because(
+    tx: &mut PgConnection,
+    context: &Context,
+    update: &Update,
+    reason: &str,
+) -> Result<(), TicketError> {
     let now = context.clock.now();
     if update.parent.is_some() {
         hierarchy::guard(tx).await?;
@@ -133,20 +146,16 @@ pub(crate) async fn update_in(
         hierarchy::attach(tx, &mut ticket, parent.as_mut(), update.edit.status).await?;
     }
     set(tx, context, &mut ticket, &update.edit, now).await?;
+    if update.parent.flatten().is_some() {
+        restrict::inherit(tx, &mut ticket, parent.as_ref()).await?;
+    }
     let mut events = EventSink::new(
         &context.bus,
         context.clock.as_ref(),
         context.rng.as_ref(),
         now,
     );
-    if tell(
-        &before,
-        &mut ticket,
-        &update.by,
-        "by hand",
-        now,
-        &mut events,
-    ) {
+    if tell(&before, &mut ticket, &update.by, reason, now, &mut events) {
         ticket.touched = true;
         let all: Vec<&Ticket> = [&ticket].into_iter().chain(&parent).collect();
         model::update(tx, &all).await?;
@@ -214,7 +223,10 @@ pub(crate) async fn set(
     ticket.priority = edit.priority.unwrap_or(ticket.priority);
     ticket.assignee_id = edit.assignee.unwrap_or(ticket.assignee_id);
     ticket.team_id = edit.team.unwrap_or(ticket.team_id);
-    if let Some(status) = edit.status {
+    if edit.assignee.is_some() || edit.team.is_some() {
+        restrict::check_owner(tx, ticket).await?;
+    }
+    if let Some(status) = substatus::set(tx, ticket, edit).await? {
         let status = ticket.status.move_to(status)?;
         check_finish(tx, ticket, status).await?;
         ticket.close_at = close_time(status, now, context.config.close_after_days);
@@ -364,6 +376,10 @@ fn differences(before: &Ticket, after: &Ticket) -> (Vec<proto::FieldChange>, boo
     if before.status != after.status {
         changes.push(change("status", &before.status, &after.status));
     }
+    if before.held_substatus() != after.held_substatus() {
+        let (from, to) = (before.held_substatus(), after.held_substatus());
+        changes.push(change("substatus", &from, &to));
+    }
     if before.priority != after.priority {
         changes.push(change("priority", &before.priority, &after.priority));
     }
@@ -396,6 +412,14 @@ fn differences(before: &Ticket, after: &Ticket) -> (Vec<proto::FieldChange>, boo
         let text = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
         let (from, to) = (text(before.parent_id), text(after.parent_id));
         changes.push(change("parent_id", &from, &to));
+    }
+    if before.restricted_to != after.restricted_to {
+        let names = |of: &Ticket| -> Vec<String> {
+            let named = of.restricted_to.iter().flatten();
+            named.map(Uuid::to_string).collect()
+        };
+        let (from, to) = (names(before).join(","), names(after).join(","));
+        changes.push(change("restricted", &from, &to));
     }
     if before.sleeps() != after.sleeps() {
         let text = |of: &Ticket| match of.sleeps() {

@@ -107,12 +107,14 @@ impl From<sqlx::Error> for TicketError {
 
 impl TicketError {
     /// One thing that is wrong with the request.
-    pub(crate) fn invalid(field: impl Into<String>, why: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn invalid(field: impl Into<String>, why: impl Into<String>) -> Self {
         Self::Invalid(vec![Violation::new(field, why)])
     }
 
     /// The state does not allow it.
-    pub(crate) fn refused(reason: &'static str, message: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn refused(reason: &'static str, message: impl Into<String>) -> Self {
         Self::Refused {
             reason,
             message: message.into(),

@@ -1,4 +1,5 @@
-//! Applies the steps of an SLA's escalation chain that change a ticket: its priority, who has it, who follows it.
+//! Applies the steps of an SLA's escalation chain: those that change a ticket (its priority, who has it, who follows it)
+//! and those that tell people by mail.
 //!
 //! A step is applied to what the ticket is now, not by compare-and-set: it was decided because time passed, and time
 //! passing is not undone by what somebody changed meanwhile. A ticket that is done is left alone.
@@ -10,24 +11,29 @@ use solmu_proto::{
     sla::v1::{ActionKind, SlaEscalated},
     types::v1::actor::Kind,
 };
+use solmu_runtime::access::Restriction;
 use solmu_telemetry::TraceContext;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
+    agent_mail::escalation,
+    context::Context,
     decide::{Outcome, changed_event},
     error::TicketError,
     events::{EventSink, actor, assigned, change},
     model::Ticket,
+    restrict,
     tasks::followers::MAX_FOLLOWERS,
 };
 
 /// Why a ticket changed, as its history says it.
 const REASON: &str = "SLA escalation";
 
-/// Takes a step. Those that only tell somebody are the business of who tells them.
+/// Takes a step.
 pub(crate) async fn escalate(
     tx: &mut PgConnection,
+    context: &Context,
     step: &SlaEscalated,
     ticket: &mut Ticket,
     events: &mut EventSink<'_>,
@@ -39,7 +45,10 @@ pub(crate) async fn escalate(
     }
     Ok(match step.action() {
         ActionKind::RaisePriority => raise(&step.target, ticket, events, trace, now),
-        ActionKind::Reassign => reassign(&step.target, ticket, events, trace, now),
+        ActionKind::Reassign => {
+            let within = restrict::restriction_of(tx, ticket).await?;
+            reassign(&step.target, ticket, within.as_ref(), events, trace, now)
+        }
         ActionKind::AddFollower => {
             let follows = follow(tx, &step.target, ticket, now).await?;
             let Some(agent) = follows else {
@@ -51,9 +60,14 @@ pub(crate) async fn escalate(
             events.add(&body, trace.clone());
             Outcome::Applied
         }
-        ActionKind::Unspecified | ActionKind::Warn | ActionKind::Notify | ActionKind::Webhook => {
+        ActionKind::Notify => {
+            // The ticket stays as it is: what agents are told by mail is no message of it.
+            for mail in escalation::mails(tx, context, step, ticket, now).await? {
+                events.add(&mail, trace.clone());
+            }
             Outcome::Nothing
         }
+        ActionKind::Unspecified | ActionKind::Warn | ActionKind::Webhook => Outcome::Nothing,
     })
 }
 
@@ -112,10 +126,11 @@ fn raise(
     Outcome::Applied
 }
 
-/// Gives the ticket to an agent or a team, or back to the router.
+/// Gives the ticket to an agent or a team, or back to the router; a restricted one only to whom it names.
 fn reassign(
     target: &str,
     ticket: &mut Ticket,
+    within: Option<&Restriction>,
     events: &mut EventSink<'_>,
     trace: &TraceContext,
     now: Timestamp,
@@ -127,7 +142,8 @@ fn reassign(
     }
     let (agent, team) = (id("agent:"), id("team:").or(ticket.team_id));
     let before = (ticket.assignee_id, ticket.team_id);
-    if (agent, team) == before {
+    let outside = within.is_some_and(|it| !it.admits(agent, team));
+    if outside || (agent, team) == before {
         return Outcome::Nothing;
     }
     (ticket.assignee_id, ticket.team_id) = (agent, team);

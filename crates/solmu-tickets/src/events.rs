@@ -66,6 +66,7 @@ impl MessageFacts {
             create_time: Some(to_proto_time(self.at)),
             sequence: self.sequence,
             channel: self.channel.into(),
+            ..proto::MessageFact::default()
         }
     }
 }

@@ -13,7 +13,7 @@ mod config;
 mod context;
 mod decide;
 mod delivery;
-mod desk;
+pub mod desk;
 mod due;
 mod edit;
 mod error;
@@ -23,16 +23,20 @@ mod experts;
 mod fields;
 mod file;
 mod hierarchy;
+mod lateness;
+mod matters;
+mod mentions;
 mod merge;
 mod metrics;
 mod model;
 mod quarantine;
 mod reach;
 mod recipient;
+mod restrict;
 mod row;
 mod search;
+mod substatus;
 mod tasks;
-mod viewers;
 mod views;
 mod wire;
 
@@ -46,20 +50,24 @@ use solmu_db::{
     outbox::Owner,
 };
 use solmu_proto::ticket::v1::{
-    activity_service_server::ActivityServiceServer, desk_service_server::DeskServiceServer,
-    field_service_server::FieldServiceServer, search_service_server::SearchServiceServer,
-    ticket_service_server::TicketServiceServer, work_service_server::WorkServiceServer,
+    activity_service_server::ActivityServiceServer, field_service_server::FieldServiceServer,
+    matter_service_server::MatterServiceServer, search_service_server::SearchServiceServer,
+    substatus_service_server::SubstatusServiceServer, ticket_service_server::TicketServiceServer,
+    work_service_server::WorkServiceServer,
 };
 use solmu_runtime::{Parts, Runtime, relay};
 use tokio::sync::{Semaphore, watch};
 use tonic::service::Routes;
 
 pub use config::{
-    Acknowledgement, AgentMail, Bounces, Cap, Config, ConfigError, Loops, Quarantine, Quoting,
+    Acknowledgement, AgentMail, Answers, Bounces, Cap, Config, ConfigError, Loops, Quarantine,
+    Quoting,
 };
 pub use desk::Desk;
 pub use error::TicketError;
 pub use file::acknowledge::TemplateError;
+pub use matters::{Matter, MatterPolicy};
+pub use solmu_answers::{Keep, Keeping, Kept};
 pub use solmu_contacts::objects::Objects;
 
 use crate::{
@@ -67,14 +75,41 @@ use crate::{
     api::{fields::Fields, tickets::Tickets, work::Work},
     context::Context,
     decide::Decider,
-    desk::service::Desks,
+    desk::Hands,
     file::Filer,
+    matters::service::Matters,
     search::service::Searches,
+    substatus::Substatuses,
 };
+
+/// Bytes of a call besides the files of an answer: what a call may have anyway.
+const CALL_BYTES: usize = 4 * 1024 * 1024;
 
 /// Starts the loops of the role and returns its services.
 pub fn start(runtime: &Runtime, config: Config) -> Parts {
-    let context = Arc::new(Context::new(runtime, config));
+    start_with_hands(runtime, config).0
+}
+
+/// As [`start`]; with what the desk works with.
+pub fn start_with_hands(runtime: &Runtime, config: Config) -> (Parts, Hands) {
+    start_with_files(runtime, config, None)
+}
+
+/// As [`start_with_hands`]; files of answers go to `files`, where this process has a place for them.
+pub fn start_with_files(
+    runtime: &Runtime,
+    config: Config,
+    files: Option<Arc<dyn Keep>>,
+) -> (Parts, Hands) {
+    let context = Arc::new(Context {
+        files,
+        ..Context::new(runtime, config)
+    });
+    let most = context
+        .config
+        .answers
+        .max_file_bytes
+        .saturating_add(CALL_BYTES);
     relay::start(runtime, Owner::Tickets);
     start_filer(runtime, &context);
     start_decider(runtime, &context);
@@ -99,25 +134,37 @@ pub fn start(runtime: &Runtime, config: Config) -> Parts {
     };
     let limits = contact_limits(&context.config);
     let watchers = Arc::new(Semaphore::new(context.config.max_watchers));
-    desk::start(runtime, &context);
-    let desk = (context.clone(), context.clone());
+    let hands = Hands::new(context.clone());
+    let activities = Activities {
+        context: context.clone(),
+    };
     let fields = FieldServiceServer::new(Fields {
+        context: context.clone(),
+    });
+    let matters = MatterServiceServer::new(Matters {
+        context: context.clone(),
+    });
+    let substatuses = SubstatusServiceServer::new(Substatuses {
         context: context.clone(),
     });
     let work = WorkServiceServer::new(Work {
         context: context.clone(),
     });
-    let routes = Routes::new(TicketServiceServer::new(Tickets { context, watchers }))
-        .add_service(ActivityServiceServer::new(Activities { context: desk.0 }))
-        .add_service(SearchServiceServer::new(searches))
-        .add_service(fields)
-        .add_service(work)
-        .add_service(DeskServiceServer::new(Desks::new(desk.1)));
+    let routes = Routes::new(
+        TicketServiceServer::new(Tickets { context, watchers }).max_decoding_message_size(most),
+    )
+    .add_service(ActivityServiceServer::new(activities))
+    .add_service(SearchServiceServer::new(searches))
+    .add_service(fields)
+    .add_service(matters)
+    .add_service(substatuses)
+    .add_service(work);
     let tickets = Parts {
         grpc: Some(routes),
         http: None,
     };
-    tickets.merge(solmu_contacts::start(runtime, limits))
+    let parts = tickets.merge(solmu_contacts::start(runtime, limits));
+    (parts, hands)
 }
 
 /// Removes the files of erased contacts from `objects`. To be started where the object store is.

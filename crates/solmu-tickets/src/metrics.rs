@@ -38,6 +38,9 @@ pub(crate) struct TicketMetrics {
     waiting: Gauge<0>,
     oldest: Gauge<0>,
     purged: Counter<0>,
+    unindexed: Counter<0>,
+    overdue: Gauge<1>,
+    search_lag: Gauge<0>,
 }
 
 impl TicketMetrics {
@@ -54,6 +57,21 @@ impl TicketMetrics {
     /// Counts messages that left the quarantine because of their age.
     pub(crate) fn purged(&self, messages: u64) {
         self.purged.add([], messages);
+    }
+
+    /// Counts a document that searches do not find, because PostgreSQL refused its words.
+    pub(crate) fn unindexed(&self) {
+        self.unindexed.inc([]);
+    }
+
+    /// Notes for how many seconds what should have happened has not.
+    pub(crate) fn overdue(&self, kind: &'static str, seconds: f64) {
+        self.overdue.set([kind], seconds);
+    }
+
+    /// Notes by how many seconds the search index is behind what is written.
+    pub(crate) fn search_lag(&self, seconds: f64) {
+        self.search_lag.set([], seconds);
     }
 
     /// Counts what was committed.
@@ -120,6 +138,24 @@ impl TicketMetrics {
                 "solmu_quarantine_purged_total",
                 "messages that left the quarantine because of their age",
                 Unit::Count,
+                [],
+            ),
+            unindexed: metrics.counter(
+                "solmu_search_refused_total",
+                "documents that could not be indexed, so that searches do not find them",
+                Unit::Count,
+                [],
+            ),
+            overdue: metrics.gauge(
+                "solmu_ticket_timers_overdue_seconds",
+                "for how long the oldest reminder, wake-up or closing has been due and is not done; 0 if none is",
+                Unit::Seconds,
+                ["kind"],
+            ),
+            search_lag: metrics.gauge(
+                "solmu_search_lag_seconds",
+                "for how long the oldest change has waited for the search index; 0 if none does",
+                Unit::Seconds,
                 [],
             ),
         }

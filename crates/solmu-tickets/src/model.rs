@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use solmu_bus::envelope::to_proto_time;
-use solmu_db::{SqlTimestamp, ToSqlx as _};
+use solmu_db::SqlTimestamp;
 use solmu_domain::ticket::{Priority, Status};
 use solmu_proto::{ticket::v1 as proto, types::v1::Channel};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::error::TicketError;
@@ -15,12 +14,17 @@ pub(crate) use crate::wire::{
     class_from_proto, priority_from_proto, priority_to_proto, status_from_proto, status_to_proto,
 };
 
+mod store;
+
+pub(crate) use store::{lock, update};
+
 /// Columns of [`Row`], for each statement that reads tickets.
 pub(crate) const COLUMNS: &str = "id, number, subject, status, priority, contact_id, channel, account, recipient, \
     conversation_key, team_id, assignee_id, assign_reason, tags, language, created_at, updated_at, close_at, \
     first_response_due, next_response_due, resolution_due, next_due, breached, version, routing_version, sla_version, \
     sla_decided_at, message_count, channels, previous_ticket_id, next_ticket_id, merged_into, moved_away, \
-    touched, category, organization_ids, fields, parent_id, snoozed, wake_at";
+    touched, category, organization_ids, fields, parent_id, snoozed, wake_at, restricted_to, \
+    substatus, resolved_at, closed_at";
 
 #[derive(Debug)]
 pub(crate) struct Row {
@@ -64,6 +68,10 @@ pub(crate) struct Row {
     parent_id: Option<Uuid>,
     snoozed: bool,
     wake_at: Option<SqlTimestamp>,
+    restricted_to: Option<Vec<Uuid>>,
+    substatus: String,
+    resolved_at: Option<SqlTimestamp>,
+    closed_at: Option<SqlTimestamp>,
 }
 solmu_db::from_row!(Row {
     id,
@@ -105,7 +113,11 @@ solmu_db::from_row!(Row {
     fields,
     parent_id,
     snoozed,
-    wake_at
+    wake_at,
+    restricted_to,
+    substatus,
+    resolved_at,
+    closed_at
 });
 
 /// Values of custom fields by key: in canonical text, and never empty.
@@ -172,6 +184,14 @@ pub(crate) struct Ticket {
     pub(crate) parent_id: Option<Uuid>,
     /// Until when it sleeps: only while it waits.
     pub(crate) snooze: Option<Snooze>,
+    /// Agents and teams who alone see it; written by [`crate::restrict`] alone.
+    pub(crate) restricted_to: Option<Vec<Uuid>>,
+    /// Of a status that it was given together with: only while it is in that.
+    pub(crate) substatus: Option<(Status, String)>,
+    /// Since when it has been over, as it was read: [`update`] keeps both.
+    pub(crate) resolved_at: Option<Timestamp>,
+    /// Since when it has been closed.
+    pub(crate) closed_at: Option<Timestamp>,
 }
 
 fn values_from_json(json: &serde_json::Value) -> Values {
@@ -191,11 +211,13 @@ impl TryFrom<Row> for Ticket {
     type Error = TicketError;
 
     fn try_from(row: Row) -> Result<Self, Self::Error> {
+        let status: Status = row.status.parse()?;
+        let substatus = Some(row.substatus).filter(|it| !it.is_empty());
         Ok(Self {
             id: row.id,
             number: row.number,
             subject: row.subject,
-            status: row.status.parse()?,
+            status,
             priority: row.priority.parse()?,
             contact_id: row.contact_id,
             channel: Channel::try_from(i32::from(row.channel)).unwrap_or_default(),
@@ -231,6 +253,10 @@ impl TryFrom<Row> for Ticket {
             fields: values_from_json(&row.fields),
             parent_id: row.parent_id,
             snooze: row.snoozed.then(|| Snooze(jiff(row.wake_at))),
+            restricted_to: row.restricted_to,
+            substatus: substatus.map(|name| (status, name)),
+            resolved_at: jiff(row.resolved_at),
+            closed_at: jiff(row.closed_at),
         })
     }
 }
@@ -278,6 +304,10 @@ impl Ticket {
             fields: Values::new(),
             parent_id: None,
             snooze: None,
+            restricted_to: None,
+            substatus: None,
+            resolved_at: None,
+            closed_at: None,
         }
     }
 
@@ -325,6 +355,7 @@ impl Ticket {
             category: self.category.clone(),
             organization_ids: self.organization_texts(),
             fields: self.field_values(),
+            substatus: self.held_substatus().to_owned(),
         }
     }
 
@@ -344,6 +375,13 @@ impl Ticket {
     /// The snooze that holds in its status.
     pub(crate) fn sleeps(&self) -> Option<Snooze> {
         self.snooze.filter(|_| waits(self.status))
+    }
+
+    /// The sub-status that holds in its status; empty for none.
+    pub(crate) fn held_substatus(&self) -> &str {
+        let held = self.substatus.as_ref();
+        held.filter(|(status, _)| *status == self.status)
+            .map_or("", |(_, name)| name)
     }
 
     /// What the API says of it.
@@ -385,91 +423,13 @@ impl Ticket {
             follower_ids: Vec::new(),
             snoozed: self.sleeps().is_some(),
             wake_time: self.sleeps().and_then(|it| it.0).map(to_proto_time),
+            restricted: self.restricted_to.is_some(),
+            substatus: self.held_substatus().to_owned(),
+            resolved_time: self.resolved_at.map(to_proto_time),
+            closed_time: self.closed_at.map(to_proto_time),
+            ..proto::Ticket::default()
         }
     }
-}
-
-/// Locks tickets in order of id, so that two transactions never wait for each other in a ring.
-pub(crate) async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Ticket>, TicketError> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let sql =
-        format!("SELECT {COLUMNS} FROM tickets.ticket WHERE id = ANY($1) ORDER BY id FOR UPDATE");
-    let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
-        .bind(ids)
-        .fetch_all(tx)
-        .await?;
-    rows.into_iter().map(Ticket::try_from).collect()
-}
-
-/// Writes every changed ticket in one statement.
-pub(crate) async fn update(tx: &mut PgConnection, tickets: &[&Ticket]) -> Result<(), TicketError> {
-    if tickets.is_empty() {
-        return Ok(());
-    }
-    macro_rules! column {
-        (|$it:ident| $value:expr) => {
-            tickets.iter().map(|$it| $value).collect::<Vec<_>>()
-        };
-    }
-    let time = |at: Option<Timestamp>| at.map(solmu_db::ToSqlx::to_sqlx);
-    sqlx::query(
-        "UPDATE tickets.ticket AS ticket SET
-            status = new.status, priority = new.priority, team_id = new.team_id, assignee_id = new.assignee_id,
-            assign_reason = new.assign_reason, tags = string_to_array(new.tags, E'\\x1f'),
-            updated_at = new.updated_at, close_at = new.close_at, first_response_due = new.first_response_due,
-            next_response_due = new.next_response_due, resolution_due = new.resolution_due, breached = new.breached,
-            version = new.version, routing_version = new.routing_version, sla_version = new.sla_version,
-            message_count = new.message_count, channels = new.channels, next_ticket_id = new.next_ticket_id,
-            sla_decided_at = new.sla_decided_at, merged_into = new.merged_into, moved_away = new.moved_away,
-            touched = new.touched, subject = new.subject, category = new.category,
-            organization_ids = coalesce(string_to_array(nullif(new.organizations, ''), ','), '{}')::uuid[],
-            fields = new.fields::jsonb, parent_id = new.parent_id, snoozed = new.snoozed, wake_at = new.wake_at
-         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
-            $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
-            $13::boolean[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::integer[], $19::uuid[],
-            $20::timestamptz[], $21::uuid[], $22::bigint[], $23::boolean[], $24::text[], $25::text[], $26::text[], $27::text[],
-            $28::uuid[], $29::boolean[], $30::timestamptz[])
-            AS new (id, status, priority, team_id, assignee_id, assign_reason, tags, updated_at, close_at,
-            first_response_due, next_response_due, resolution_due, breached, version, routing_version, sla_version,
-            message_count, channels, next_ticket_id, sla_decided_at, merged_into, moved_away, touched, subject,
-            category, organizations, fields, parent_id, snoozed, wake_at)
-         WHERE ticket.id = new.id",
-    )
-    .bind(column!(|it| it.id))
-    .bind(column!(|it| it.status.name()))
-    .bind(column!(|it| it.priority.name()))
-    .bind(column!(|it| it.team_id))
-    .bind(column!(|it| it.assignee_id))
-    .bind(column!(|it| it.assign_reason.as_str()))
-    .bind(column!(|it| it.tags.join("\u{1f}")))
-    .bind(column!(|it| it.updated_at.to_sqlx()))
-    .bind(column!(|it| time(it.close_at)))
-    .bind(column!(|it| time(it.first_response_due)))
-    .bind(column!(|it| time(it.next_response_due)))
-    .bind(column!(|it| time(it.resolution_due)))
-    .bind(column!(|it| it.breached))
-    .bind(column!(|it| it.version))
-    .bind(column!(|it| it.routing_version))
-    .bind(column!(|it| it.sla_version))
-    .bind(column!(|it| it.message_count))
-    .bind(column!(|it| it.channels))
-    .bind(column!(|it| it.next_ticket_id))
-    .bind(column!(|it| time(it.sla_decided_at)))
-    .bind(column!(|it| it.merged_into))
-    .bind(column!(|it| it.moved_away))
-    .bind(column!(|it| it.touched))
-    .bind(column!(|it| it.subject.as_str()))
-    .bind(column!(|it| it.category.as_str()))
-    .bind(column!(|it| it.organization_texts().join(",")))
-    .bind(column!(|it| serde_json::json!(it.fields).to_string()))
-    .bind(column!(|it| it.parent_id))
-    .bind(column!(|it| it.sleeps().is_some()))
-    .bind(column!(|it| time(it.sleeps().and_then(|it| it.0))))
-    .execute(tx)
-    .await?;
-    Ok(())
 }
 
 fn text(id: Option<Uuid>) -> String {

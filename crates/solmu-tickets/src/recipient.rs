@@ -1,17 +1,20 @@
 //! Whom an answer goes to, and what ties it to what it answers.
 
 use solmu_bus::envelope::to_proto_time;
-use solmu_db::SqlTimestamp;
+use solmu_db::{SqlTimestamp, ToSqlx as _};
 use solmu_proto::{
     outbound::v1::{MessageQueued, Quoted},
     types::v1::{Assurance, AutomaticClass, Channel, Identity, IdentityKind, actor::Kind},
 };
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::{
     config::Quoting,
+    desk,
     error::TicketError,
     file::as_recipient,
+    matters::{self, Way},
     model::{Ticket, small},
     reach,
 };
@@ -49,7 +52,8 @@ pub(crate) const fn answer_channel(channel: Channel) -> Channel {
     }
 }
 
-/// The envelope of an answer on `ticket`: to the address that the requester wrote from last.
+/// The envelope of an answer on `ticket`: to the address that the requester wrote from last, on the channel of the ticket
+/// or in a conversation that joined it and whose requester proved to be the same.
 ///
 /// An unverified sender who joined a ticket is not answered in the requester's place: only messages of the ticket's
 /// own contact count, and those that a person wrote before what their responder sent. An answer by e-mail to a form
@@ -61,29 +65,20 @@ pub(crate) async fn address(
     forced: bool,
     quoting: &Quoting,
 ) -> Result<MessageQueued, TicketError> {
-    let channel = answer_channel(ticket.channel);
-    let answered: Option<Answered> = sqlx::query_as(
-        "SELECT channel, account, address, author_name,
-            coalesce(nullif(message_id_header, ''), external_id) AS message_id_header, subject, created_at,
-            left(body_text, least(least(quote_offset, signature_offset), $7)) AS body_text
-         FROM tickets.message WHERE ticket_id = $1 AND author_kind = $5 AND public AND channel IN ($2, $3) AND author_id = $4
-         ORDER BY (automatic_class <= $6) DESC, sequence DESC LIMIT 1",
-    )
-    .bind(ticket.id)
-    .bind(small(ticket.channel.into()))
-    .bind(small(channel.into()))
-    .bind(ticket.contact_id.to_string())
-    .bind(small(Kind::Customer.into()))
-    .bind(small(AutomaticClass::Human.into()))
-    .bind(i32::try_from(quoting.max_characters).unwrap_or(i32::MAX).saturating_add(1))
-    .fetch_optional(&mut *tx)
-    .await?;
+    let ways = if ticket.channels.count_ones() > 1 {
+        matters::ways(tx, ticket.id, true).await?
+    } else {
+        Vec::new()
+    };
+    let answered = last_words(tx, ticket, &ways, quoting).await?;
     let wrote = answered.is_some();
     let answered = match answered {
         Some(answered) => answered,
         None => unwritten(tx, ticket).await?,
     };
-    let recipient = identity_of(tx, ticket, &answered).await?;
+    let back = Back::of(ticket, &ways, &answered);
+    let channel = answer_channel(back.channel);
+    let recipient = identity_of(tx, &back, &answered).await?;
     if !forced {
         reach::check(tx, &recipient, answered.created_at).await?;
     }
@@ -115,7 +110,7 @@ pub(crate) async fn address(
         conversation_key: if channel == Channel::Email {
             ticket.id.to_string()
         } else {
-            ticket.conversation_key.clone()
+            back.conversation_key
         },
         recipient: Some(recipient),
         recipient_name: answered.author_name,
@@ -126,11 +121,79 @@ pub(crate) async fn address(
         },
         in_reply_to,
         references,
-        from_address: ticket.recipient.clone(),
+        from_address: back.from_address,
         quoted: quoted.filter(|_| wrote && same_channel && channel == Channel::Email),
         language: ticket.language.clone(),
         ..MessageQueued::default()
     })
+}
+
+/// The last message of the requester that can be answered.
+async fn last_words(
+    tx: &mut PgConnection,
+    ticket: &Ticket,
+    ways: &[Way],
+    quoting: &Quoting,
+) -> Result<Option<Answered>, TicketError> {
+    let answered = sqlx::query_as(
+        "SELECT channel, account, address, author_name,
+            coalesce(nullif(message_id_header, ''), external_id) AS message_id_header, subject, created_at,
+            left(body_text, least(least(quote_offset, signature_offset), $7)) AS body_text
+         FROM tickets.message WHERE ticket_id = $1 AND author_kind = $5 AND public
+            AND ((channel IN ($2, $3) AND author_id = $4) OR (channel, account, address, author_id) IN
+                (SELECT * FROM unnest($8::smallint[], $9::text[], $10::text[], $11::text[])))
+         ORDER BY (automatic_class <= $6) DESC, sequence DESC LIMIT 1",
+    )
+    .bind(ticket.id)
+    .bind(small(ticket.channel.into()))
+    .bind(small(answer_channel(ticket.channel).into()))
+    .bind(ticket.contact_id.to_string())
+    .bind(small(Kind::Customer.into()))
+    .bind(small(AutomaticClass::Human.into()))
+    .bind(i32::try_from(quoting.max_characters).unwrap_or(i32::MAX).saturating_add(1))
+    .bind(ways.iter().map(|way| way.channel).collect::<Vec<_>>())
+    .bind(ways.iter().map(|way| way.account.as_str()).collect::<Vec<_>>())
+    .bind(ways.iter().map(|way| way.address.as_str()).collect::<Vec<_>>())
+    .bind(ways.iter().map(|way| way.contact_id.to_string()).collect::<Vec<_>>())
+    .fetch_optional(tx)
+    .await?;
+    Ok(answered)
+}
+
+/// Where an answer goes back to.
+struct Back {
+    /// The channel that they wrote on.
+    channel: Channel,
+    contact_id: Uuid,
+    conversation_key: String,
+    from_address: String,
+    /// It goes to that very address, and to no other of theirs.
+    exact: bool,
+}
+
+impl Back {
+    fn of(ticket: &Ticket, ways: &[Way], answered: &Answered) -> Self {
+        let joined = ways.iter().find(|way| {
+            let one = (way.channel, &way.account, &way.address);
+            one == (answered.channel, &answered.account, &answered.address)
+        });
+        match joined {
+            Some(way) => Self {
+                channel: Channel::try_from(i32::from(way.channel)).unwrap_or(ticket.channel),
+                contact_id: way.contact_id,
+                conversation_key: way.conversation_key.clone(),
+                from_address: way.recipient.clone(),
+                exact: true,
+            },
+            None => Self {
+                channel: ticket.channel,
+                contact_id: ticket.contact_id,
+                conversation_key: ticket.conversation_key.clone(),
+                from_address: ticket.recipient.clone(),
+                exact: false,
+            },
+        }
+    }
 }
 
 /// What an answer quotes: what they wrote anew, cut at the limit. Only ever a message of the recipient's own on the very
@@ -166,26 +229,38 @@ async fn unwritten(tx: &mut PgConnection, ticket: &Ticket) -> Result<Answered, T
     .bind(ticket.id)
     .bind(small(Kind::Customer.into()))
     .bind(ticket.contact_id)
-    .fetch_optional(tx)
+    .fetch_optional(&mut *tx)
     .await?;
-    opened.ok_or(TicketError::NoRecipient(
-        "they wrote no message on this channel",
-    ))
+    if let Some(opened) = opened {
+        return Ok(opened);
+    }
+    let none = TicketError::NoRecipient("they wrote no message on this channel");
+    let address = desk::catalogue_address(tx, ticket).await?.ok_or(none)?;
+    Ok(Answered {
+        channel: small(ticket.channel.into()),
+        account: String::new(),
+        address,
+        author_name: String::new(),
+        message_id_header: String::new(),
+        subject: ticket.subject.clone(),
+        created_at: ticket.created_at.to_sqlx(),
+        body_text: String::new(),
+    })
 }
 
 /// The identity behind the address that the message came from.
 async fn identity_of(
     tx: &mut PgConnection,
-    ticket: &Ticket,
+    back: &Back,
     answered: &Answered,
 ) -> Result<Identity, TicketError> {
     let rows: Vec<(i16, String, String, String, i16)> = sqlx::query_as(
         "SELECT kind, scope, value, raw, assurance FROM tickets.identity WHERE contact_id = $1",
     )
-    .bind(ticket.contact_id)
+    .bind(back.contact_id)
     .fetch_all(tx)
     .await?;
-    let wanted = kind_of(ticket.channel);
+    let wanted = kind_of(back.channel);
     let identities = rows
         .into_iter()
         .map(|(kind, scope, value, raw, assurance)| Identity {
@@ -202,7 +277,8 @@ async fn identity_of(
     let exact = fitting
         .iter()
         .find(|identity| identity.value == answered.address);
-    if let Some(identity) = exact.or(fitting.first()) {
+    let other = fitting.first().filter(|_| !back.exact);
+    if let Some(identity) = exact.or(other) {
         return Ok(as_recipient(identity.clone()));
     }
     if answered.address.is_empty() {

@@ -64,6 +64,11 @@ pub(crate) enum Task {
         #[command(subcommand)]
         task: SlaTask,
     },
+    /// Measure a running system
+    #[command(subcommand)]
+    Bench(solmu_bench::BenchCommand),
+    #[command(flatten)]
+    Desk(solmu_deskcli::DeskCommand),
     #[command(flatten)]
     Client(solmu_cli::Command),
 }

@@ -66,6 +66,19 @@ impl solmu_tickets::Objects for Files {
     }
 }
 
+impl solmu_tickets::Keep for Files {
+    fn keep(&self, bytes: Vec<u8>) -> solmu_tickets::Keeping<'_> {
+        async move {
+            let kept = self.0.put(bytes).await?;
+            Ok(solmu_tickets::Kept {
+                object_key: kept.key,
+                sha256: kept.sha256,
+            })
+        }
+        .boxed()
+    }
+}
+
 /// What runs after the start, and where.
 #[derive(Debug)]
 pub(crate) struct Started {
@@ -125,7 +138,18 @@ pub(crate) async fn roles(
             (RoleName::Forms, Some((intake, _))) => {
                 solmu_forms::start(runtime, intake, &config.forms)?
             }
-            (RoleName::Tickets, _) => solmu_tickets::start(runtime, config.tickets.clone()),
+            (RoleName::Tickets, _) => {
+                let files = connector
+                    .as_ref()
+                    .filter(|_| wanted.iter().copied().any(has_files));
+                let files = files.map(|(_, objects)| {
+                    Arc::new(Files(objects.clone())) as Arc<dyn solmu_tickets::Keep>
+                });
+                let (parts, hands) =
+                    solmu_tickets::start_with_files(runtime, config.tickets.clone(), files);
+                let links = solmu_publiclink::start(runtime, &config.public_links);
+                parts.merge(solmu_desk::start(runtime, hands)).merge(links)
+            }
             (RoleName::Router, _) => solmu_router::start(runtime, config.router.clone()).await?,
             (RoleName::Sla, _) => solmu_sla::start(runtime, config.sla.clone()).await?,
             (RoleName::Email | RoleName::Social | RoleName::Chat | RoleName::Forms, None) => {

@@ -51,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) forms: solmu_forms::Config,
     /// The ticket service.
     pub(crate) tickets: solmu_tickets::Config,
+    /// Links by which requesters read their tickets without signing in.
+    pub(crate) public_links: solmu_publiclink::Config,
     /// The router.
     pub(crate) router: solmu_router::Config,
     /// The SLA service.
@@ -138,7 +140,7 @@ pub(crate) fn read(
 
 /// Asks every service what cannot work, so that it is said before anything is started, all at once.
 pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
-    let answers: [(&str, anyhow::Result<()>); 8] = [
+    let answers: [(&str, anyhow::Result<()>); 9] = [
         ("access", config.access.check().map_err(Into::into)),
         (
             "email",
@@ -154,6 +156,10 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
             solmu_forms::check(&config.forms).map_err(Into::into),
         ),
         ("tickets", config.tickets.check().map_err(Into::into)),
+        (
+            "public_links",
+            config.public_links.check().map_err(Into::into),
+        ),
         ("router", config.router.check().map_err(Into::into)),
         ("sla", config.sla.check().map_err(Into::into)),
     ];

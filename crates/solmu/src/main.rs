@@ -104,6 +104,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Task::Sla {
             task: arguments::SlaTask::Client(command),
         } => solmu_cli::run_sla(command, connect).await,
+        Task::Bench(command) => Box::pin(solmu_bench::run(command, connect)).await,
+        Task::Desk(command) => Box::pin(solmu_deskcli::run(command, connect)).await,
         Task::Client(command) => Box::pin(solmu_cli::run(command, connect)).await,
     };
     done.map(|()| ExitCode::SUCCESS)

@@ -147,7 +147,7 @@ async fn introduce_router(
     let asks = config.router.tickets_endpoint.is_empty();
     let is_asked = agent_mail.roster_endpoint.is_empty();
     let access = &mut config.access;
-    if access.needs_roster() && access.roster_endpoint.is_empty() {
+    if access.roster_endpoint.is_empty() && (both || access.needs_roster()) {
         anyhow::ensure!(
             wanted.contains(&RoleName::Router),
             "access.roster_endpoint has to say where the router is: teams and sign-in are asked there"

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     evidence::Role,
-    objects::{Workload, labels, list, of_kind, selects, text, title, workloads},
+    objects::{Labels, Workload, labels, list, of_kind, selects, text, title, workloads},
 };
 
 /// Ports of mail servers, one of which shows that mail may go out.
@@ -53,7 +53,8 @@ pub(super) fn check(objects: &[Value], roles: &[Role]) -> Vec<String> {
             .collect();
         denied_by_default(workload, &over, &mut problems);
         if let Some(role) = roles.iter().find(|role| role.name == workload.component()) {
-            flows(workload, role, &over, &mut problems);
+            flows(workload, role, signs_in(objects), &over, &mut problems);
+            told_to_ask(workload, role, &workloads, &policies, &mut problems);
         } else if workload.component() == "jobs" {
             engines(workload, &egress_ports(&over), &mut problems);
         }
@@ -82,7 +83,13 @@ fn denied_by_default(workload: &Workload<'_>, over: &[&Value], problems: &mut Ve
 }
 
 fn ports(workload: &Workload<'_>, role: &Role, problems: &mut Vec<String>) {
-    for (name, wanted) in [("http", role.http), ("smtp", role.smtp), ("admin", true)] {
+    // The JSON API is the gRPC API of the role in another form.
+    for (name, wanted) in [
+        ("http", role.http),
+        ("smtp", role.smtp),
+        ("admin", true),
+        ("api", role.grpc),
+    ] {
         if workload.has_port(&Value::from(name)) != wanted {
             let verb = if wanted { "serves" } else { "does not serve" };
             problems.push(format!(
@@ -103,7 +110,99 @@ fn ports(workload: &Workload<'_>, role: &Role, problems: &mut Vec<String>) {
     }
 }
 
-fn flows(workload: &Workload<'_>, role: &Role, over: &[&Value], problems: &mut Vec<String>) {
+/// Whether people sign in by a provider of identities, whose keys are fetched by whoever serves the API.
+fn signs_in(objects: &[Value]) -> bool {
+    of_kind(objects, "ConfigMap").iter().any(|map| {
+        let config = text(map, "/data/solmu.toml").parse::<toml::Table>();
+        let issuer = config.ok().and_then(|config| {
+            let issuer = config.get("access")?.get("oidc")?.get("issuer")?;
+            Some(issuer.as_str()?.to_owned())
+        });
+        issuer.is_some_and(|issuer| !issuer.is_empty())
+    })
+}
+
+/// What asks for the sake of callers of the API; who serves none never asks, and is told only because it would not start.
+const FOR_CALLERS: &str = "SOLMU__ACCESS__ROSTER_ENDPOINT";
+
+/// A role that is told where another one is (`..._ENDPOINT`) must reach it, and be let in there.
+fn told_to_ask(
+    workload: &Workload<'_>,
+    role: &Role,
+    workloads: &[Workload<'_>],
+    policies: &[&Value],
+    problems: &mut Vec<String>,
+) {
+    let over = |pods: &Labels| -> Vec<&Value> {
+        let covers =
+            |policy: &&Value| selects(&labels(policy, "/spec/podSelector/matchLabels"), pods);
+        policies.iter().copied().filter(covers).collect()
+    };
+    let told = workload
+        .containers()
+        .flat_map(|container| list(container, "/env"))
+        .filter(|it| text(it, "/name").ends_with("_ENDPOINT"))
+        .filter(|it| role.grpc || text(it, "/name") != FOR_CALLERS)
+        .filter_map(|it| {
+            text(it, "/value")
+                .strip_prefix("http://")?
+                .split(':')
+                .next()
+        });
+    for name in told {
+        let other = workloads
+            .iter()
+            .find(|it| text(it.object, "/metadata/name") == name);
+        let Some(other) = other else {
+            problems.push(format!(
+                "{}: is told to ask '{name}', which is not there",
+                workload.title
+            ));
+            continue;
+        };
+        let there = names_pods(
+            &over(&workload.labels),
+            "/spec/egress",
+            "/to",
+            &other.labels,
+        );
+        let back = names_pods(
+            &over(&other.labels),
+            "/spec/ingress",
+            "/from",
+            &workload.labels,
+        );
+        if !there || !back {
+            problems.push(format!(
+                "{}: is told to ask '{name}', and the policies keep it away",
+                workload.title
+            ));
+        }
+    }
+}
+
+/// Whether a rule for gRPC names the pods with these labels.
+fn names_pods(policies: &[&Value], rules_at: &str, peers: &str, pods: &Labels) -> bool {
+    rules(policies, rules_at)
+        .filter(|rule| {
+            list(rule, "/ports")
+                .iter()
+                .any(|port| port.get("port") == Some(&Value::from("grpc")))
+        })
+        .flat_map(|rule| list(rule, peers))
+        .any(|peer| {
+            let selector = labels(peer, "/podSelector/matchLabels");
+            !selector.is_empty() && selects(&selector, pods)
+        })
+}
+
+fn flows(
+    workload: &Workload<'_>,
+    role: &Role,
+    signs_in: bool,
+    over: &[&Value],
+    problems: &mut Vec<String>,
+) {
     let open: BTreeSet<String> = rules(over, "/spec/ingress")
         .flat_map(|rule| list(rule, "/ports"))
         .map(|port| port.get("port").unwrap_or(&Value::Null).to_string())
@@ -113,6 +212,7 @@ fn flows(workload: &Workload<'_>, role: &Role, over: &[&Value], problems: &mut V
         ("http", role.http),
         ("smtp", role.smtp),
         ("grpc", role.grpc),
+        ("api", role.grpc),
     ] {
         if open.contains(&format!("\"{name}\"")) != wanted {
             let verb = if wanted {
@@ -127,7 +227,11 @@ fn flows(workload: &Workload<'_>, role: &Role, over: &[&Value], problems: &mut V
     engines(workload, &out, problems);
     let public = public_ports(over);
     for (what, ports, wanted) in [
-        ("web servers", &[443][..], role.web),
+        (
+            "web servers",
+            &[443][..],
+            role.web || (signs_in && role.grpc),
+        ),
         ("mail servers", &MAIL_PORTS[..], role.mail),
     ] {
         if ports.iter().any(|port| public.contains(port)) != wanted {
@@ -138,11 +242,14 @@ fn flows(workload: &Workload<'_>, role: &Role, over: &[&Value], problems: &mut V
             ));
         }
     }
-    let asks = rules(over, "/spec/egress").any(|rule| {
-        list(rule, "/ports")
-            .iter()
-            .any(|port| port.get("port") == Some(&Value::from("grpc")))
-    });
+    let component = "app.kubernetes.io/component".to_owned();
+    let asks = rules(over, "/spec/egress")
+        .flat_map(|rule| list(rule, "/to"))
+        .any(|peer| {
+            labels(peer, "/podSelector/matchLabels")
+                .get(&component)
+                .is_some_and(|it| it == "tickets")
+        });
     if asks != role.asks_tickets {
         problems.push(format!(
             "{}: its way to the ticket service is not what the role needs",
@@ -244,6 +351,63 @@ mod tests {
     #[test]
     fn what_the_role_does_is_what_the_policy_lets() {
         assert_eq!(check(&objects(), &[role()]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn who_is_told_to_ask_must_get_there() {
+        let mut told = objects();
+        told[0]["spec"]["template"]["spec"]["containers"][0]["env"] =
+            json!([{"name": "SOLMU__X__TICKETS_ENDPOINT", "value": "http://solmu-router:7310"}]);
+        assert!(check(&told, &[role()])[0].contains("which is not there"));
+        let mut router = told[0].clone();
+        let labels = json!({"app.kubernetes.io/component": "router"});
+        router["metadata"]["name"] = json!("solmu-router");
+        router["spec"]["template"]["metadata"]["labels"] = labels.clone();
+        told.push(router);
+        let of = |objects: &[Value]| {
+            let found = check(objects, &[role()]);
+            found
+                .iter()
+                .filter(|it| it.contains("keep it away"))
+                .count()
+        };
+        assert_eq!(of(&told), 1);
+        let grpc = json!([{"port": "grpc"}]);
+        let email = json!({"app.kubernetes.io/component": "email"});
+        told[4]["spec"]["egress"][0] =
+            json!({"to": [{"podSelector": {"matchLabels": labels}}], "ports": grpc});
+        assert_eq!(of(&told), 1, "it is not let in");
+        told.push(
+            json!({"kind": "NetworkPolicy", "metadata": {"name": "solmu-router"}, "spec": {
+                "podSelector": {"matchLabels": labels},
+                "ingress": [{"from": [{"podSelector": {"matchLabels": email}}], "ports": grpc}]
+            }}),
+        );
+        assert_eq!(of(&told), 0);
+    }
+
+    #[test]
+    fn who_serves_people_that_sign_in_fetches_keys() {
+        let mut objects = objects();
+        let config = "[access.oidc]\nissuer = \"https://login.example\"\n";
+        objects.push(
+            json!({"kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"solmu.toml": config}}),
+        );
+        assert!(signs_in(&objects));
+        let mut api = role();
+        (api.grpc, api.web) = (true, false);
+        let found = check(&objects, &[api.clone()]);
+        assert!(
+            !found.iter().any(|it| it.contains("web servers")),
+            "{found:?}"
+        );
+        objects.pop();
+        let found = check(&objects, &[api]);
+        assert!(
+            found
+                .iter()
+                .any(|it| it.contains("does not need web servers"))
+        );
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub(super) fn check(root: &Path, renderings: &[Rendering]) -> Result<Outcome> {
 }
 
 /// The newest of the binaries that have been built.
-fn binary(root: &Path) -> Option<PathBuf> {
+pub(super) fn binary(root: &Path) -> Option<PathBuf> {
     ["debug", "quick", "release"]
         .map(|profile| root.join("target").join(profile).join("solmu"))
         .into_iter()

@@ -59,6 +59,37 @@ pub(super) fn hadolint(root: &Path) -> Result<Outcome> {
     findings(&mut command)
 }
 
+/// The builder's image has the compiler that everything else here is built with.
+pub(super) fn builder(root: &Path) -> Result<Outcome> {
+    let toolchain = std::fs::read_to_string(root.join("rust-toolchain.toml"))?;
+    let toolchain: toml::Table = toolchain
+        .parse()
+        .context("rust-toolchain.toml is no TOML")?;
+    let dockerfile = std::fs::read_to_string(root.join("deploy/Dockerfile"))?;
+    let channel = toolchain["toolchain"]["channel"].as_str();
+    Ok(Outcome::Ran(
+        differs(&dockerfile, channel.unwrap_or_default())
+            .into_iter()
+            .collect(),
+    ))
+}
+
+fn differs(dockerfile: &str, channel: &str) -> Option<String> {
+    let builder = dockerfile
+        .lines()
+        .find_map(|line| line.strip_prefix("ARG BUILDER="))
+        .unwrap_or_default();
+    let version = builder
+        .rsplit_once(':')
+        .and_then(|(_, tag)| tag.split('-').next())
+        .unwrap_or_default();
+    (version != channel || channel.is_empty()).then(|| {
+        format!(
+            "deploy/Dockerfile builds with '{builder}', and rust-toolchain.toml says '{channel}'"
+        )
+    })
+}
+
 /// The alert rules: well formed, and each alert fires and stays silent where its unit test says.
 pub(super) fn promtool(root: &Path) -> Result<Outcome> {
     let there = process::tool(root, "promtool").arg("--version").output();
@@ -99,4 +130,20 @@ pub(super) fn nats(root: &Path) -> Result<Outcome> {
 
 fn missing(tool: &str) -> Outcome {
     Outcome::NotRun(format!("no {tool}: scripts/tools.sh deploy"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_compiler_is_found() {
+        let of =
+            |tag: &str| format!("ARG BUILDER=docker.io/library/rust:{tag}\nFROM ${{BUILDER}}\n");
+        assert_eq!(differs(&of("1.95.0-bookworm"), "1.95.0"), None);
+        for other in ["1.95-bookworm", "1.94.1-bookworm", "latest"] {
+            assert!(differs(&of(other), "1.95.0").is_some(), "{other}");
+        }
+        assert!(differs("FROM scratch\n", "").is_some());
+    }
 }

@@ -11,7 +11,9 @@ pub(super) fn metrics(sources: &[Source]) -> (Catalogue, Vec<String>) {
     let mut found = Catalogue::new();
     let mut problems = Vec::new();
     for source in sources {
-        if source.is_test() || !source.path.starts_with("crates") || source.krate() == "solmu-cli" {
+        let krate = source.krate();
+        let client = ["solmu-cli", "solmu-bench", "solmu-deskcli"].contains(&krate.as_str());
+        if source.is_test() || !source.path.starts_with("crates") || client {
             continue;
         }
         let text = &source.text[..source.tests_start().min(source.text.len())];

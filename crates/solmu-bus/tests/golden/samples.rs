@@ -128,6 +128,7 @@ pub(crate) fn message_received() -> inbound::MessageReceived {
             subject: "attached".to_owned(),
             text: "text of the attached mail".to_owned(),
         }),
+        opens_no_ticket: true,
     }
 }
 
@@ -343,5 +344,7 @@ pub(crate) fn escalated() -> sla::SlaEscalated {
         step: "after 1800 notify team_lead".to_owned(),
         action: sla::ActionKind::Notify.into(),
         target: "team_lead".to_owned(),
+        agent_ids: vec![id(4)],
+        event_only: true,
     }
 }

@@ -32,6 +32,18 @@ fn state() -> Option<ticket::TicketState> {
             key: "order_no".to_owned(),
             values: vec!["A-1".to_owned(), "A-2".to_owned()],
         }],
+        substatus: "waiting_for_parts".to_owned(),
+    })
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "fields of messages are optional")]
+fn same_matter() -> Option<ticket::SameMatter> {
+    Some(ticket::SameMatter {
+        ticket_id: id(41),
+        ground: "reference".to_owned(),
+        score: 87,
+        proven: true,
+        matter_id: id(42),
     })
 }
 
@@ -45,6 +57,8 @@ fn fact() -> Option<ticket::MessageFact> {
         create_time: at(1),
         sequence: 3,
         channel: Channel::Telegram.into(),
+        mentioned_agent_ids: vec![id(44), id(45)],
+        reason: "macro 'Refund'".to_owned(),
     })
 }
 
@@ -79,6 +93,7 @@ pub(crate) fn ticket_opened() -> ticket::TicketOpened {
         ticket: state(),
         message: fact(),
         previous_ticket_id: id(9),
+        same_matter: same_matter(),
     }
 }
 
@@ -87,6 +102,7 @@ pub(crate) fn message_added() -> ticket::TicketMessageAdded {
         ticket: state(),
         message: fact(),
         previous_status: TicketStatus::WaitingOnCustomer.into(),
+        same_matter: same_matter(),
     }
 }
 
@@ -153,6 +169,7 @@ pub(crate) fn message_split() -> ticket::MessageSplit {
         actor: actor(),
         reason: "another matter".to_owned(),
         split_time: at(32),
+        message_ids: vec![id(22), id(43)],
     }
 }
 

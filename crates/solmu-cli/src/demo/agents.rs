@@ -25,7 +25,7 @@ const TRIES: u32 = 14;
 /// room; says what it did.
 ///
 /// Tickets that wait already are handed out first, so room is made until it stays.
-pub(crate) async fn ensure_room(
+pub async fn ensure_room(
     session: &Session,
     client: &Client,
     room: i32,

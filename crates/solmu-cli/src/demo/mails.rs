@@ -10,11 +10,13 @@ use anyhow::{Context as _, bail};
 
 /// A mail to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct DemoMail {
-    pub(crate) name: String,
+pub struct DemoMail {
+    /// Of its file.
+    pub name: String,
     /// Envelope sender; empty for automatic mail.
-    pub(crate) from: String,
-    pub(crate) bytes: Vec<u8>,
+    pub from: String,
+    /// Headers and body.
+    pub bytes: Vec<u8>,
 }
 
 macro_rules! template {
@@ -60,7 +62,7 @@ pub(crate) fn built_in(run: &str, to: &str) -> Vec<DemoMail> {
 }
 
 /// The mails of a folder, by name.
-pub(crate) fn of_folder(folder: &Path) -> anyhow::Result<Vec<DemoMail>> {
+pub fn of_folder(folder: &Path) -> anyhow::Result<Vec<DemoMail>> {
     let entries = fs::read_dir(folder)
         .with_context(|| format!("cannot read the folder '{}'", folder.display()))?;
     let mut paths: Vec<_> = entries
@@ -118,7 +120,8 @@ fn envelope_sender(mail: &[u8]) -> String {
 }
 
 /// A header's value, unfolded; the first of that name.
-pub(crate) fn header(mail: &[u8], name: &str) -> Option<String> {
+#[must_use]
+pub fn header(mail: &[u8], name: &str) -> Option<String> {
     let mut value: Option<String> = None;
     for line in mail.split(|byte| *byte == b'\n') {
         let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));

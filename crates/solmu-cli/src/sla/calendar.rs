@@ -13,7 +13,10 @@ use solmu_proto::sla::v1::{
     PreviewCalendarResponse, SetTeamCalendarRequest, UpdateCalendarRequest,
 };
 
-use super::parse;
+use super::{
+    parse,
+    set::{self, SetArgs},
+};
 use crate::{connect::Session, output::table, roster::Roster, words};
 
 /// Business calendars.
@@ -45,6 +48,8 @@ pub enum CalendarCommand {
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
     },
+    /// Make calendars, or replace them, as a file says; a second run changes nothing
+    Set(SetArgs),
     /// Take a calendar away that no policy and no team uses
     Delete {
         /// Its name or id
@@ -117,7 +122,10 @@ pub(super) async fn run(session: &Session, command: CalendarCommand) -> anyhow::
                 ..Calendar::default()
             };
             let calendar = Some(calendar);
-            let request = CreateCalendarRequest { calendar };
+            let request = CreateCalendarRequest {
+                calendar,
+                validate_only: false,
+            };
             let made = client.sla().create_calendar(request).await;
             let made = made.map_err(|status| session.explain(status))?;
             told(session, &made.into_inner(), "is there")
@@ -135,11 +143,15 @@ pub(super) async fn run(session: &Session, command: CalendarCommand) -> anyhow::
                 calendar.definition_json = read(&file)?;
             }
             let calendar = Some(calendar);
-            let request = UpdateCalendarRequest { calendar };
+            let request = UpdateCalendarRequest {
+                calendar,
+                validate_only: false,
+            };
             let made = client.sla().update_calendar(request).await;
             let made = made.map_err(|status| session.explain(status))?;
             told(session, &made.into_inner(), "is changed")
         }
+        CalendarCommand::Set(arguments) => set::calendars(session, &arguments).await,
         CalendarCommand::Delete { calendar } => {
             let Calendar { id, etag, .. } = find(&fetch_all(session, &client).await?, &calendar)?;
             let request = DeleteCalendarRequest {

@@ -167,11 +167,16 @@ pub(super) fn step(text: &str) -> anyhow::Result<Step> {
         _ => bail!("'{when}' is no time: write before=30m, used=75% or after=1h"),
     };
     let (action, target) = what.split_once('=').unwrap_or((what, ""));
+    let (action, event_only) = match action {
+        "notify_event" => ("notify", true),
+        action => (action, false),
+    };
     let kind = ActionKind::from_str_name(&format!("ACTION_KIND_{}", action.to_ascii_uppercase()));
     let kind = kind.filter(|it| *it != ActionKind::Unspecified);
     let kind = kind.with_context(|| {
         format!(
-            "'{action}' is no action: there are warn, notify, raise_priority, reassign, add_follower and webhook"
+            "'{action}' is no action: there are warn, notify, notify_event, raise_priority, reassign, add_follower and \
+             webhook"
         )
     })?;
     let metric = match metric_name {
@@ -183,6 +188,7 @@ pub(super) fn step(text: &str) -> anyhow::Result<Step> {
         at: Some(at),
         action: kind.into(),
         target: target.to_owned(),
+        event_only,
     })
 }
 
@@ -202,11 +208,12 @@ pub(super) fn step_text(step: &Step) -> String {
     let action = action
         .trim_start_matches("ACTION_KIND_")
         .to_ascii_lowercase();
+    let event = if step.event_only { "_event" } else { "" };
     let target = match step.target.as_str() {
         "" => String::new(),
         target => format!("={target}"),
     };
-    format!("{name}:{at}:{action}{target}")
+    format!("{name}:{at}:{action}{event}{target}")
 }
 
 #[cfg(test)]
@@ -239,6 +246,7 @@ mod tests {
             "resolution:before=30m:notify=assignee",
             "first_response:after=0s:reassign=team:0198c5d2-7a10-7bb2-8e4f-0242ac120002",
             "any:after=1h:raise_priority",
+            "any:after=1h:notify_event=manager",
         ] {
             assert_eq!(step_text(&step(text).unwrap()), text);
         }

@@ -9,7 +9,10 @@ use solmu_proto::sla::v1::{
     Policy, UpdatePolicyRequest,
 };
 
-use super::{calendar, parse};
+use super::{
+    calendar, parse,
+    set::{self, SetArgs},
+};
 use crate::{connect::Session, output::table, words};
 
 /// Policies.
@@ -26,6 +29,8 @@ pub enum PolicyCommand {
     Create(PolicyCreateArgs),
     /// Change what is given, and leave the rest: a new version
     Update(PolicyUpdateArgs),
+    /// Make policies and calendars, or replace them, as a file says; a second run changes nothing
+    Set(SetArgs),
     /// Take a policy away: tickets that have it keep it
     Delete {
         /// Its name or id
@@ -203,7 +208,10 @@ pub(super) async fn run(session: &Session, command: PolicyCommand) -> anyhow::Re
                 policy.calendar_id = only(&calendars)?;
             }
             let policy = Some(policy);
-            let request = CreatePolicyRequest { policy };
+            let request = CreatePolicyRequest {
+                policy,
+                validate_only: false,
+            };
             let made = sla.create_policy(request).await.map_err(explain)?;
             told(session, &made.into_inner(), "is there")
         }
@@ -218,10 +226,14 @@ pub(super) async fn run(session: &Session, command: PolicyCommand) -> anyhow::Re
                 policy.display_name = name;
             }
             let policy = Some(policy);
-            let request = UpdatePolicyRequest { policy };
+            let request = UpdatePolicyRequest {
+                policy,
+                validate_only: false,
+            };
             let made = sla.update_policy(request).await.map_err(explain)?;
             told(session, &made.into_inner(), "is changed")
         }
+        PolicyCommand::Set(arguments) => set::policies(session, &arguments).await,
         PolicyCommand::Delete { policy } => {
             let Policy { id, etag, .. } = find(&fetch_all(session, &client).await?, &policy)?;
             let request = DeletePolicyRequest {
@@ -246,7 +258,7 @@ fn told(session: &Session, policy: &Policy, what: &str) -> anyhow::Result<()> {
     session.out.either(&PolicyView::from(policy), text)
 }
 
-async fn fetch_all(
+pub(super) async fn fetch_all(
     session: &Session,
     client: &solmu_client::Client,
 ) -> anyhow::Result<Vec<Policy>> {
@@ -268,7 +280,7 @@ fn find(policies: &[Policy], meant: &str) -> anyhow::Result<Policy> {
     }
 }
 
-fn only(calendars: &[Calendar]) -> anyhow::Result<String> {
+pub(super) fn only(calendars: &[Calendar]) -> anyhow::Result<String> {
     match calendars {
         [calendar] => Ok(calendar.id.clone()),
         _ => Err(anyhow!(
@@ -367,7 +379,7 @@ fn page(policy: &Policy, calendars: &[Calendar]) -> String {
 
 /// A policy for scripts.
 #[derive(Debug, Serialize)]
-struct PolicyView {
+pub(super) struct PolicyView {
     id: String,
     display_name: String,
     version: i32,

@@ -66,6 +66,7 @@ pub(super) async fn note(session: &Session, meant: &str, text: &str) -> anyhow::
         ticket_id: ticket.id,
         text: text.to_owned(),
         request_id: request_id(),
+        ..AddNoteRequest::default()
     };
     let message = client
         .tickets()

@@ -8,3 +8,4 @@ mod grammar;
 mod postgres;
 mod properties;
 mod strategies;
+mod values;

@@ -202,9 +202,11 @@ pub(crate) fn row() -> impl Strategy<Value = Row> {
 /// A value that fits the field, by the rules of its type.
 fn value(kind: &FieldType) -> BoxedStrategy<Value> {
     match kind {
-        FieldType::Text | FieldType::TextMap | FieldType::Words => {
-            text().prop_map(Value::from).boxed()
-        }
+        FieldType::Text
+        | FieldType::TextMap
+        | FieldType::Value
+        | FieldType::ValueMap
+        | FieldType::Words => text().prop_map(Value::from).boxed(),
         FieldType::Keyword => prop_oneof![owned(&SENDERS), text()]
             .prop_map(Value::from)
             .boxed(),

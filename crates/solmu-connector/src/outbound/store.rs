@@ -13,14 +13,7 @@ use solmu_proto::outbound::v1::MessageQueued;
 use solmu_telemetry::TraceContext;
 use uuid::Uuid;
 
-use super::{
-    lanes::{Openings, UNKNOWN_ROOM},
-    state::Event,
-};
-
-/// Where lanes are limited, due messages that are looked at for each one that is taken: among them, each lane gets its
-/// turn. What a full lane hides is seen by the next look, which leaves that lane out.
-const LOOKED_AT: i64 = 4;
+use super::state::Event;
 
 /// A message that is to be sent.
 #[derive(Debug, Clone)]
@@ -29,18 +22,6 @@ pub(crate) struct NewMessage {
     pub(crate) lane: String,
     pub(crate) message: MessageQueued,
     pub(crate) trace: TraceContext,
-}
-
-/// A message that this process has to send now.
-#[derive(Debug)]
-pub(crate) struct Claimed {
-    pub(crate) id: Uuid,
-    /// Nothing if the stored bytes are no message.
-    pub(crate) message: Option<MessageQueued>,
-    pub(crate) trace: TraceContext,
-    pub(crate) lane: String,
-    /// This attempt's number, from 1.
-    pub(crate) attempt: u32,
 }
 
 /// Where a row goes after an attempt.
@@ -160,94 +141,6 @@ pub(crate) async fn enqueue(
     .execute(db.pool())
     .await?;
     Ok(())
-}
-
-/// Takes at most `limit` due messages and marks them as being sent until `until`. Of one conversation only the oldest
-/// unfinished message is taken, so a message that waits for its retry holds back those after it. Of one lane no more
-/// are taken than `openings` allow, and lanes take turns.
-///
-/// The conversation is looked at before the row is locked. That is safe: a message that comes free afterwards only
-/// waits for the next look, and one that is free stays so, because those before it are finished.
-pub(crate) async fn claim(
-    db: &Db,
-    channel: &str,
-    limit: usize,
-    openings: &Openings,
-    now: Timestamp,
-    until: Timestamp,
-) -> Result<Vec<Claimed>, DbError> {
-    struct Row {
-        message_id: Uuid,
-        message: Vec<u8>,
-        traceparent: String,
-        tracestate: String,
-        lane: String,
-        attempts: i32,
-    }
-    solmu_db::from_row!(Row {
-        message_id,
-        message,
-        traceparent,
-        tracestate,
-        lane,
-        attempts
-    });
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let limited = openings.open.iter().any(|(_, room)| *room < limit);
-    let looked_at = limit.saturating_mul(if limited { LOOKED_AT } else { 1 });
-    let (open, rooms): (Vec<&str>, Vec<i64>) = openings
-        .open
-        .iter()
-        .map(|(lane, room)| (lane.as_str(), *room))
-        .unzip();
-    let rows: Vec<Row> = sqlx::query_as(
-        "WITH near AS ( \
-           SELECT mine.message_id, mine.lane, mine.next_attempt_at, mine.sequence FROM connector.outbound AS mine \
-           WHERE mine.channel = $1 AND mine.state = 'queued' AND mine.next_attempt_at <= $2 AND mine.lane <> ALL($5) \
-             AND NOT EXISTS ( \
-               SELECT 1 FROM connector.outbound AS earlier \
-               WHERE earlier.channel = mine.channel AND earlier.account = mine.account \
-                 AND earlier.conversation_key = mine.conversation_key AND earlier.sequence < mine.sequence \
-                 AND earlier.state IN ('queued', 'sending')) \
-           ORDER BY mine.next_attempt_at, mine.sequence LIMIT $8), \
-         turns AS ( \
-           SELECT message_id, lane, \
-             row_number() OVER (PARTITION BY lane ORDER BY next_attempt_at, sequence) AS turn FROM near), \
-         due AS ( \
-           SELECT mine.message_id FROM connector.outbound AS mine \
-           JOIN turns ON turns.message_id = mine.message_id \
-           LEFT JOIN unnest($6::text[], $7::bigint[]) AS open (lane, room) ON open.lane = turns.lane \
-           WHERE mine.state = 'queued' AND mine.next_attempt_at <= $2 AND turns.turn <= coalesce(open.room, $9) \
-           ORDER BY turns.turn, mine.next_attempt_at, mine.sequence LIMIT $4 FOR UPDATE OF mine SKIP LOCKED) \
-         UPDATE connector.outbound AS row SET state = $10, attempts = row.attempts + 1, claimed_until = $3 \
-         FROM due WHERE row.message_id = due.message_id \
-         RETURNING row.message_id, row.message, row.traceparent, row.tracestate, row.lane, row.attempts",
-    )
-    .bind(channel)
-    .bind(now.to_sqlx())
-    .bind(until.to_sqlx())
-    .bind(limit)
-    .bind(&openings.closed)
-    .bind(open)
-    .bind(rooms)
-    .bind(looked_at)
-    .bind(i64::try_from(UNKNOWN_ROOM).unwrap_or(1))
-    .bind(Event::Claimed.leads_to().name())
-    .fetch_all(db.pool())
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Claimed {
-            id: row.message_id,
-            message: MessageQueued::decode(row.message.as_slice()).ok(),
-            trace: TraceContext {
-                traceparent: row.traceparent,
-                tracestate: row.tracestate,
-            },
-            lane: row.lane,
-            attempt: u32::try_from(row.attempts).unwrap_or(u32::MAX),
-        })
-        .collect())
 }
 
 /// Stores the outcomes of attempts. What was taken for unknown meanwhile is corrected by a certain outcome.

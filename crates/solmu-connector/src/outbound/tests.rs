@@ -1,5 +1,6 @@
 //! The way out on the real engines.
 
+mod claims;
 mod lanes;
 mod states;
 

@@ -26,8 +26,9 @@ use uuid::Uuid;
 
 use super::{
     OutboundConfig, OutboundMetrics, SendOutcome, Sender,
+    claim::{self, Claimed, InLine, Place, Wanted},
     lanes::{LaneBook, Openings, Passed},
-    store::{self, Claimed, Step, Unreported},
+    store::{self, Step, Unreported},
 };
 use crate::{intake::Intake, names::channel_name};
 
@@ -69,6 +70,7 @@ impl<S: Sender> Worker<S> {
         let mut sending = FuturesUnordered::new();
         let mut outcomes: Vec<(Uuid, Step)> = Vec::new();
         let mut lanes = LaneBook::default();
+        let mut place = Place::default();
         let mut poll =
             tokio::time::interval(Duration::from_millis(self.config.poll_interval_ms.max(1)));
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -81,7 +83,7 @@ impl<S: Sender> Worker<S> {
                 }
             } else if outcomes.is_empty() {
                 let room = self.config.concurrency.max(1).saturating_sub(sending.len());
-                for claimed in self.claim(room, &mut lanes).await {
+                for claimed in self.claim(room, &mut lanes, &mut place).await {
                     let (worker, lane) = (Arc::clone(&self), claimed.lane.clone());
                     let attempt = self
                         .tasks
@@ -125,38 +127,80 @@ impl<S: Sender> Worker<S> {
     }
 
     /// Takes what is due until all places are used or nothing more may be taken.
-    async fn claim(&self, mut room: usize, lanes: &mut LaneBook) -> Vec<Claimed> {
+    async fn claim(
+        &self,
+        mut room: usize,
+        lanes: &mut LaneBook,
+        place: &mut Place,
+    ) -> Vec<Claimed> {
         let mut all = Vec::new();
         while room > 0 {
             let openings = lanes.openings(self.clock.now());
-            let claimed = self.claim_some(room, &openings).await;
-            let now = self.clock.now();
-            let mut taken: HashMap<&str, usize> = HashMap::new();
-            for message in &claimed {
-                let limits = self.sender.lane_limits(&message.lane);
-                lanes.began(&message.lane, limits, now);
-                *taken.entry(&message.lane).or_default() += 1;
-            }
+            let found = self.in_line(room, &openings).await;
             // A lane whose places are all taken may have hidden others, and a new one may have more places now.
-            let hidden = taken
-                .iter()
-                .any(|(lane, count)| *count >= openings.room(lane));
-            room -= claimed.len().min(room);
-            all.extend(claimed);
-            if !hidden {
+            let hidden = self.began(&found.claimed, &openings, lanes);
+            room -= found.claimed.len().min(room);
+            all.extend(found.claimed);
+            if found.more && room > 0 {
+                let openings = lanes.openings(self.clock.now());
+                let claimed = self.lane_by_lane(room, &openings, place).await;
+                if claimed.is_empty() {
+                    break;
+                }
+                self.began(&claimed, &openings, lanes);
+                room -= claimed.len().min(room);
+                all.extend(claimed);
+            } else if !hidden {
                 break;
             }
         }
         all
     }
 
-    async fn claim_some(&self, room: usize, openings: &Openings) -> Vec<Claimed> {
+    /// Notes in the book what was taken. Says whether some lane is full by it, as far as that was known.
+    fn began(&self, claimed: &[Claimed], openings: &Openings, lanes: &mut LaneBook) -> bool {
         let now = self.clock.now();
-        let until = now
-            .saturating_add(self.config.claim_time())
-            .unwrap_or(Timestamp::MAX);
-        let channel = channel_name(self.channel);
-        match store::claim(&self.db, channel, room, openings, now, until).await {
+        let mut taken: HashMap<&str, usize> = HashMap::new();
+        for message in claimed {
+            let limits = self.sender.lane_limits(&message.lane);
+            lanes.began(&message.lane, limits, now);
+            *taken.entry(&message.lane).or_default() += 1;
+        }
+        taken
+            .iter()
+            .any(|(lane, count)| *count >= openings.room(lane))
+    }
+
+    fn wanted<'a>(&self, limit: usize, openings: &'a Openings) -> Wanted<'a> {
+        let now = self.clock.now();
+        Wanted {
+            channel: channel_name(self.channel),
+            limit,
+            openings,
+            now,
+            until: now
+                .saturating_add(self.config.claim_time())
+                .unwrap_or(Timestamp::MAX),
+        }
+    }
+
+    async fn in_line(&self, limit: usize, openings: &Openings) -> InLine {
+        match claim::in_line(&self.db, self.wanted(limit, openings)).await {
+            Ok(found) => found,
+            Err(error) => {
+                self.warn(&error, "cannot look for messages to send");
+                InLine::default()
+            }
+        }
+    }
+
+    async fn lane_by_lane(
+        &self,
+        limit: usize,
+        openings: &Openings,
+        place: &mut Place,
+    ) -> Vec<Claimed> {
+        match claim::lane_by_lane(&self.db, self.wanted(limit, openings), place).await {
             Ok(claimed) => claimed,
             Err(error) => {
                 self.warn(&error, "cannot look for messages to send");

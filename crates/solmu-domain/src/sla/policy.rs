@@ -195,6 +195,9 @@ impl Policy {
             if !step.action.takes(&step.target) {
                 return bad(field("target"), "is not one that this action can have");
             }
+            if step.event_only && step.action != ActionKind::Notify {
+                return bad(field("event_only"), "is only for a step that notifies");
+            }
             let same = |other: &Step| other.metric == step.metric && other.key() == step.key();
             if steps.iter().take(index).any(same) {
                 return bad(field("at"), "is there twice");
@@ -321,6 +324,7 @@ impl PolicyRules {
             at: StepAt::BeforeS(seconds),
             action: ActionKind::Warn,
             target: String::new(),
+            event_only: false,
         });
         let steps = policy.rules.steps.iter().filter(|step| step.is_for(metric));
         for step in reminder.iter().chain(steps) {

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::metric::{ClockStatus, Metric};
 
+/// Whom a step may notify by a name in place of an id.
+const NOTIFIED: [&str; 5] = ["assignee", "team", "team_lead", "manager", "followers"];
 /// Steps of a policy at most.
 pub const MAX_STEPS: usize = 32;
 
@@ -94,7 +96,7 @@ pub enum StepAt {
 pub enum ActionKind {
     /// The owner is warned: the event of a warning, as for `remind_before_s`. Target: empty.
     Warn,
-    /// Somebody is told. Target: `assignee`, `team`, `team_lead`, `manager`, or an agent's id.
+    /// Somebody is told. Target: `assignee`, `team`, `team_lead`, `manager`, `followers`, `team:ID`, or an agent's id.
     Notify,
     /// The priority is raised. Target: a priority, or empty for the next higher one.
     RaisePriority,
@@ -145,7 +147,11 @@ impl ActionKind {
         let is_uuid = |text: &str| uuid::Uuid::parse_str(text).is_ok();
         match self {
             Self::Warn => target.is_empty(),
-            Self::Notify | Self::AddFollower | Self::Webhook => id(target),
+            Self::Notify => {
+                NOTIFIED.contains(&target)
+                    || is_uuid(target.strip_prefix("team:").unwrap_or(target))
+            }
+            Self::AddFollower | Self::Webhook => id(target),
             Self::RaisePriority => {
                 target.is_empty() || target.parse::<crate::ticket::Priority>().is_ok()
             }
@@ -174,6 +180,9 @@ pub struct Step {
     /// To whom or what, see [`ActionKind`].
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub target: String,
+    /// Of [`ActionKind::Notify`]: nobody gets a mail, the event is for others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub event_only: bool,
 }
 
 impl Step {

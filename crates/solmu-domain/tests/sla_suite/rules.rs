@@ -85,6 +85,7 @@ fn step(at: StepAt, action: ActionKind, target: &str) -> Step {
         at,
         action,
         target: target.to_owned(),
+        event_only: false,
     }
 }
 
@@ -188,6 +189,7 @@ fn faulty_steps_are_refused_with_their_field() {
     );
     let targets = [
         step(StepAt::AfterS(0), ActionKind::Notify, ""),
+        step(StepAt::AfterS(0), ActionKind::Notify, "the boss"),
         step(StepAt::AfterS(0), ActionKind::RaisePriority, "huge"),
         step(StepAt::AfterS(0), ActionKind::Reassign, "somebody"),
         step(StepAt::BeforeS(60), ActionKind::Warn, "x"),
@@ -195,6 +197,19 @@ fn faulty_steps_are_refused_with_their_field() {
     for target in targets {
         assert_eq!(refused(vec![target]), "steps[0].target");
     }
+    let silent = |action, target| Step {
+        event_only: true,
+        ..step(StepAt::AfterS(0), action, target)
+    };
+    let raise = silent(ActionKind::RaisePriority, "");
+    assert_eq!(refused(vec![raise]), "steps[0].event_only");
+    let team = format!("team:{}", uuid::Uuid::nil());
+    let mut policy = Desk::new().policy;
+    policy.rules.steps = vec![
+        silent(ActionKind::Notify, "followers"),
+        step(StepAt::AfterS(0), ActionKind::Notify, &team),
+    ];
+    policy.check().expect("valid");
     let many = (0..33).map(|index| step(StepAt::AfterS(index), ActionKind::Notify, "team"));
     assert_eq!(refused(many.collect()), "steps");
 }

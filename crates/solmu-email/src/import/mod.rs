@@ -5,15 +5,11 @@
 //! that an answer never overtakes what it answers; the next ones are taken apart while the bus still writes the last
 //! ones.
 
-mod files;
-mod journal;
-mod mbox;
-mod source;
 mod summary;
 #[cfg(test)]
 mod tests;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
@@ -24,11 +20,26 @@ use crate::{
     receive::{Accept, Incoming, Receiver, Refusal},
 };
 
-pub use journal::Journal;
-use journal::{FileId, Step};
-pub use source::ImportError;
-use source::{Content, Source, StoredMail};
+use solmu_mailfiles::{Content, FileId, Source, Step, StoredMail};
+pub use solmu_mailfiles::{Journal, SourceError};
 pub use summary::{Progress, Summary};
+
+/// Why an import stopped. It can be started again: it goes on where it was.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// There is nothing that can be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// There is no such account.
+    #[error("there is no account '{0}'")]
+    NoAccount(String),
+    /// Bus or store stayed away.
+    #[error("a mail could not be handed in")]
+    Refused(#[source] Refusal),
+    /// What was done cannot be noted.
+    #[error("the journal of the import cannot be written")]
+    Journal(#[source] io::Error),
+}
 
 /// How an import goes.
 #[derive(Debug, Clone)]

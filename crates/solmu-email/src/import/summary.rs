@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::source::Extent;
+use solmu_mailfiles::Extent;
 
 /// How far an import is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -19,8 +19,12 @@ struct Made {
 }
 
 fn make(text: &str, recipients: &[&str], verdict: Verdict) -> Made {
+    make_at(&Config::default(), text, recipients, verdict)
+}
+
+fn make_at(config: &Config, text: &str, recipients: &[&str], verdict: Verdict) -> Made {
     let signer = signer();
-    let accounts = Accounts::new(&Config::default(), &signer).unwrap();
+    let accounts = Accounts::new(config, &signer).unwrap();
     let mail = parse(
         text.replace('\n', "\r\n").as_bytes(),
         &ParseLimits::default(),
@@ -64,6 +68,27 @@ fn event(text: &str) -> MessageReceived {
 
 const TICKET: TicketId = TicketId::from_uuid(uuid::Uuid::from_u128(7));
 const SENT: MessageId = MessageId::from_uuid(uuid::Uuid::from_u128(8));
+
+#[test]
+fn an_account_says_which_automatic_mail_opens_no_ticket() {
+    let order = "From: shop@shop.example\nAuto-Submitted: auto-generated\nSubject: order 7\n\nx\n";
+    let list = "From: a@list.example\nList-Id: <news.list.example>\nSubject: news\n\nx\n";
+    let person = "From: aino@c.example\nSubject: hello\n\nx\n";
+    let mut config = Config::default();
+    config.accounts[0] = serde_json::from_value(serde_json::json!({
+        "name": "main", "addresses": ["support@desk.example"], "hold": ["list"],
+    }))
+    .unwrap();
+    for (config, text, held) in [
+        (&Config::default(), list, false),
+        (&config, list, true),
+        (&config, order, false),
+        (&config, person, false),
+    ] {
+        let made = make_at(config, text, &["support@desk.example"], Verdict::Unverified);
+        assert_eq!(made.message.opens_no_ticket, held, "{text}");
+    }
+}
 
 #[test]
 fn a_mail_becomes_an_event() {

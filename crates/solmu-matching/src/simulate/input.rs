@@ -64,6 +64,8 @@ enum Line {
         overflow_after: Option<f64>,
         #[serde(default)]
         overflow_to: Vec<String>,
+        #[serde(default)]
+        follow_sun: bool,
         strategy: Option<Strategy>,
     },
     /// Somebody who works.
@@ -285,6 +287,7 @@ impl Reader {
                 id,
                 overflow_after,
                 overflow_to,
+                follow_sun,
                 strategy,
             } => {
                 let policy = TeamPolicy {
@@ -292,6 +295,7 @@ impl Reader {
                     overflow_to: overflow_to.iter().map(|it| self.team(it)).collect(),
                     strategy,
                     pull: false,
+                    follow_sun,
                 };
                 let team = self.team(&id);
                 self.plan.teams.insert(team, policy);

@@ -4,4 +4,5 @@ mod fixtures;
 mod properties;
 mod queueing;
 mod rules;
+mod sun;
 mod support;

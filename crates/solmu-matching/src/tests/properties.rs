@@ -67,6 +67,7 @@ impl World {
             team(1),
             TeamPolicy {
                 overflow_after: Some(s(300)),
+                follow_sun: true,
                 ..TeamPolicy::default()
             },
             0,
@@ -146,6 +147,8 @@ impl World {
         let mut gets: HashMap<AgentId, u32> = HashMap::new();
         let mut last: Option<Place> = None;
         for placement in self.floor.decide(&round) {
+            let twice = self.owned.iter().any(|(it, _)| it.id == placement.ticket);
+            assert!(!twice, "a ticket was given to two");
             let at = self.waiting.iter().position(|it| it.id == placement.ticket);
             let ticket = self
                 .waiting
@@ -207,7 +210,7 @@ proptest! {
         for person in world.people.values() {
             fresh.set_agent(person.clone());
         }
-        fresh.set_team(team(1), TeamPolicy { overflow_after: Some(s(300)), ..TeamPolicy::default() }, 0);
+        fresh.set_team(team(1), TeamPolicy { overflow_after: Some(s(300)), follow_sun: true, ..TeamPolicy::default() }, 0);
         for (ticket, agent) in &world.owned {
             fresh.own(ticket.id, *agent, &ticket.channel);
         }

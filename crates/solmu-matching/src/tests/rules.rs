@@ -370,8 +370,7 @@ fn helpers_come_after_the_wait() {
         let policy = TeamPolicy {
             overflow_after: Some(s(600)),
             overflow_to: vec![team(2)],
-            strategy: None,
-            pull: false,
+            ..TeamPolicy::default()
         };
         desk.set_team(team(1), policy, 0);
         assert!(run(&mut desk, [mail(1, 0)], 599).is_empty());

@@ -74,6 +74,9 @@ pub struct MessageReceived {
     /// The first mail that a person attached as a file, as when they forward it; absent in automatic mail.
     #[prost(message, optional, tag = "29")]
     pub attached_mail: ::core::option::Option<AttachedMail>,
+    /// By a rule of its account, automatic mail of this class opens no ticket: what joins none waits in the quarantine.
+    #[prost(bool, tag = "30")]
+    pub opens_no_ticket: bool,
 }
 /// A mail inside another one. Nobody vouches for what it says.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -132,6 +132,10 @@ pub struct Team {
     /// When it was removed.
     #[prost(message, optional, tag = "13")]
     pub archive_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Those who help after overflow_after may take its tickets at once while none of its own agents is inside their working
+    /// hours.
+    #[prost(bool, tag = "14")]
+    pub follow_sun: bool,
 }
 /// Somebody who answers tickets.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -235,7 +239,7 @@ pub struct Rule {
     #[prost(int32, tag = "3")]
     pub position: i32,
     /// AIP-160 over channel, account, recipient, sender, words, language, tags, priority, category, organizations,
-    /// fields.<key>, country, contact, created, hour, weekday; empty: always.
+    /// fields.<key>, country, order_value, contact, created, hour, weekday; empty: always.
     #[prost(string, tag = "4")]
     pub condition: ::prost::alloc::string::String,
     #[prost(string, tag = "5")]
@@ -264,6 +268,9 @@ pub struct Rule {
     /// Rules behind it are asked too: it adds to what they set, and chooses no team.
     #[prost(bool, tag = "14")]
     pub goes_on: bool,
+    /// Zone of its hour and weekday, such as "Europe/Helsinki"; empty: the configured one.
+    #[prost(string, tag = "15")]
+    pub time_zone: ::prost::alloc::string::String,
 }
 /// A skill that a rule asks for.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -96,6 +96,12 @@ pub struct SlaEscalated {
     pub action: i32,
     #[prost(string, tag = "10")]
     pub target: ::prost::alloc::string::String,
+    /// The agents whom "team_lead" and "manager" mean for this ticket. Whom other targets mean, the ticket says.
+    #[prost(string, repeated, tag = "11")]
+    pub agent_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Nobody gets a mail: the event is for others.
+    #[prost(bool, tag = "12")]
+    pub event_only: bool,
 }
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -149,7 +155,8 @@ pub enum ActionKind {
     Unspecified = 0,
     /// The owner is warned ahead of a due time: SlaWarned.
     Warn = 1,
-    /// Somebody is told. Target: "assignee", "team", "team_lead", "manager" or an agent's id.
+    /// Somebody is told by mail. Target: "assignee", "team", "team_lead", "manager", "followers", "team:ID" or an agent's
+    /// id.
     Notify = 2,
     /// The priority is raised. Target: a priority; empty: the next higher one.
     RaisePriority = 3,
@@ -324,6 +331,9 @@ pub struct Step {
     /// See ActionKind.
     #[prost(string, tag = "6")]
     pub target: ::prost::alloc::string::String,
+    /// For ACTION_KIND_NOTIFY: nobody gets a mail, the step is an event for others.
+    #[prost(bool, tag = "7")]
+    pub event_only: bool,
     /// When.
     #[prost(oneof = "step::At", tags = "2, 3, 4")]
     pub at: ::core::option::Option<step::At>,
@@ -349,6 +359,9 @@ pub mod step {
 pub struct CreateCalendarRequest {
     #[prost(message, optional, tag = "1")]
     pub calendar: ::core::option::Option<Calendar>,
+    /// AIP-163: only answers what it would be.
+    #[prost(bool, tag = "2")]
+    pub validate_only: bool,
 }
 /// Asks for one calendar.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -371,6 +384,9 @@ pub struct UpdateCalendarRequest {
     /// With its id. An empty etag overwrites whatever is there.
     #[prost(message, optional, tag = "1")]
     pub calendar: ::core::option::Option<Calendar>,
+    /// AIP-163: only answers what it would be.
+    #[prost(bool, tag = "2")]
+    pub validate_only: bool,
 }
 /// Takes a calendar away.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -500,11 +516,43 @@ pub struct ListTeamCalendarsResponse {
     #[prost(message, repeated, tag = "1")]
     pub team_calendars: ::prost::alloc::vec::Vec<TeamCalendar>,
 }
+/// Who is told of a team's deadlines besides the team.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TeamContacts {
+    /// Empty: of every team without an entry of its own, and of tickets without a team.
+    #[prost(string, tag = "1")]
+    pub team_id: ::prost::alloc::string::String,
+    /// Ids of agents, at most 20.
+    #[prost(string, repeated, tag = "2")]
+    pub lead_agent_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Ids of agents, at most 20.
+    #[prost(string, repeated, tag = "3")]
+    pub manager_agent_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Gives a team its contacts.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetTeamContactsRequest {
+    /// Without any agent: the team has no entry of its own.
+    #[prost(message, optional, tag = "1")]
+    pub contacts: ::core::option::Option<TeamContacts>,
+}
+/// Asks for the contacts of teams.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListTeamContactsRequest {}
+/// The contacts of teams.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListTeamContactsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub contacts: ::prost::alloc::vec::Vec<TeamContacts>,
+}
 /// A new policy.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreatePolicyRequest {
     #[prost(message, optional, tag = "1")]
     pub policy: ::core::option::Option<Policy>,
+    /// AIP-163: only answers what it would be.
+    #[prost(bool, tag = "2")]
+    pub validate_only: bool,
 }
 /// Asks for one policy.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -527,6 +575,9 @@ pub struct UpdatePolicyRequest {
     /// With its id. An empty etag overwrites whatever is there.
     #[prost(message, optional, tag = "1")]
     pub policy: ::core::option::Option<Policy>,
+    /// AIP-163: only answers what it would be.
+    #[prost(bool, tag = "2")]
+    pub validate_only: bool,
 }
 /// Takes a policy away.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1021,6 +1072,54 @@ pub mod sla_service_client {
                 .insert(GrpcMethod::new("solmu.sla.v1.SlaService", "ListTeamCalendars"));
             self.inner.unary(req, path, codec).await
         }
+        /// Says who leads a team and whom its leads answer to, for steps that notify "team_lead" and "manager". Replaces what was
+        /// there; a repeat changes nothing.
+        pub async fn set_team_contacts(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetTeamContactsRequest>,
+        ) -> std::result::Result<tonic::Response<super::TeamContacts>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.sla.v1.SlaService/SetTeamContacts",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("solmu.sla.v1.SlaService", "SetTeamContacts"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The contacts of teams; at most one for each team, and one for all others.
+        pub async fn list_team_contacts(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListTeamContactsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListTeamContactsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.sla.v1.SlaService/ListTeamContacts",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("solmu.sla.v1.SlaService", "ListTeamContacts"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Makes a policy. Policies are tried in growing position; the first whose condition holds is taken.
         pub async fn create_policy(
             &mut self,
@@ -1261,6 +1360,20 @@ pub mod sla_service_server {
             request: tonic::Request<super::ListTeamCalendarsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListTeamCalendarsResponse>,
+            tonic::Status,
+        >;
+        /// Says who leads a team and whom its leads answer to, for steps that notify "team_lead" and "manager". Replaces what was
+        /// there; a repeat changes nothing.
+        async fn set_team_contacts(
+            &self,
+            request: tonic::Request<super::SetTeamContactsRequest>,
+        ) -> std::result::Result<tonic::Response<super::TeamContacts>, tonic::Status>;
+        /// The contacts of teams; at most one for each team, and one for all others.
+        async fn list_team_contacts(
+            &self,
+            request: tonic::Request<super::ListTeamContactsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListTeamContactsResponse>,
             tonic::Status,
         >;
         /// Makes a policy. Policies are tried in growing position; the first whose condition holds is taken.
@@ -1779,6 +1892,96 @@ pub mod sla_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListTeamCalendarsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.sla.v1.SlaService/SetTeamContacts" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetTeamContactsSvc<T: SlaService>(pub Arc<T>);
+                    impl<
+                        T: SlaService,
+                    > tonic::server::UnaryService<super::SetTeamContactsRequest>
+                    for SetTeamContactsSvc<T> {
+                        type Response = super::TeamContacts;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetTeamContactsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SlaService>::set_team_contacts(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetTeamContactsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.sla.v1.SlaService/ListTeamContacts" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListTeamContactsSvc<T: SlaService>(pub Arc<T>);
+                    impl<
+                        T: SlaService,
+                    > tonic::server::UnaryService<super::ListTeamContactsRequest>
+                    for ListTeamContactsSvc<T> {
+                        type Response = super::ListTeamContactsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListTeamContactsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SlaService>::list_team_contacts(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListTeamContactsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -668,6 +668,9 @@ pub struct TicketState {
     /// The values of custom fields that are set, by key; sorted.
     #[prost(message, repeated, tag = "19")]
     pub fields: ::prost::alloc::vec::Vec<FieldValue>,
+    /// The desk's finer word for the status; empty for none.
+    #[prost(string, tag = "20")]
+    pub substatus: ::prost::alloc::string::String,
 }
 /// What a custom field holds.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -700,6 +703,12 @@ pub struct MessageFact {
     pub sequence: i64,
     #[prost(enumeration = "super::super::types::v1::Channel", tag = "7")]
     pub channel: i32,
+    /// Agents whom an internal note mentions, in the order of the text. They follow the ticket from then on.
+    #[prost(string, repeated, tag = "8")]
+    pub mentioned_agent_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Why it was written, if somebody did not simply write it: the macro.
+    #[prost(string, tag = "9")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// A ticket was opened by its first message. Type "solmu.ticket.opened.v1".
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -711,6 +720,28 @@ pub struct TicketOpened {
     /// The closed ticket that it follows, if there is one.
     #[prost(string, tag = "3")]
     pub previous_ticket_id: ::prost::alloc::string::String,
+    /// Another ticket that is thought to be about the same; set if somebody has to decide.
+    #[prost(message, optional, tag = "4")]
+    pub same_matter: ::core::option::Option<SameMatter>,
+}
+/// That a message is about the same as a ticket which it does not answer, and why it is thought so.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SameMatter {
+    /// That ticket.
+    #[prost(string, tag = "1")]
+    pub ticket_id: ::prost::alloc::string::String,
+    /// "number" (of the ticket), "reference" (an order or the like) or "words".
+    #[prost(string, tag = "2")]
+    pub ground: ::prost::alloc::string::String,
+    /// From 0 to 100.
+    #[prost(int32, tag = "3")]
+    pub score: i32,
+    /// The same requester wrote both, and proved it.
+    #[prost(bool, tag = "4")]
+    pub proven: bool,
+    /// Of the MatterProposal.
+    #[prost(string, tag = "5")]
+    pub matter_id: ::prost::alloc::string::String,
 }
 /// A message was added. Type "solmu.ticket.message_added.v1".
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -722,6 +753,9 @@ pub struct TicketMessageAdded {
     /// Status before; differs from ticket.status when the message changed it.
     #[prost(enumeration = "super::super::types::v1::TicketStatus", tag = "3")]
     pub previous_status: i32,
+    /// Why it joined; set if it answers nothing of the ticket and came on another channel.
+    #[prost(message, optional, tag = "4")]
+    pub same_matter: ::core::option::Option<SameMatter>,
 }
 /// Status, priority, tags or due times changed. Type "solmu.ticket.changed.v1".
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -803,6 +837,8 @@ pub mod assignment_rejected {
         NotOpen = 3,
         /// There is no such ticket.
         UnknownTicket = 4,
+        /// The ticket is restricted to others than whom the router chose.
+        Restricted = 5,
     }
     impl Cause {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -816,6 +852,7 @@ pub mod assignment_rejected {
                 Self::AlreadyAssigned => "CAUSE_ALREADY_ASSIGNED",
                 Self::NotOpen => "CAUSE_NOT_OPEN",
                 Self::UnknownTicket => "CAUSE_UNKNOWN_TICKET",
+                Self::Restricted => "CAUSE_RESTRICTED",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -826,6 +863,7 @@ pub mod assignment_rejected {
                 "CAUSE_ALREADY_ASSIGNED" => Some(Self::AlreadyAssigned),
                 "CAUSE_NOT_OPEN" => Some(Self::NotOpen),
                 "CAUSE_UNKNOWN_TICKET" => Some(Self::UnknownTicket),
+                "CAUSE_RESTRICTED" => Some(Self::Restricted),
                 _ => None,
             }
         }
@@ -924,6 +962,9 @@ pub struct MessageSplit {
     pub reason: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "7")]
     pub split_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// What moved, in order, message_id among it: more than one if a whole conversation went along; at most the first 1000.
+    #[prost(string, repeated, tag = "8")]
+    pub message_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// The reminder of a task has come. Type "solmu.ticket.task_due.v1".
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1030,6 +1071,23 @@ pub struct Ticket {
     /// Not set if only the customer wakes it.
     #[prost(message, optional, tag = "34")]
     pub wake_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// A finer word for the status, as SubstatusService defines them; empty for none.
+    #[prost(string, tag = "35")]
+    pub substatus: ::prost::alloc::string::String,
+    /// Since when it has been over: when it was resolved last, or closed without that. Not set while it is open.
+    #[prost(message, optional, tag = "36")]
+    pub resolved_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Since when it has been closed; not set before.
+    #[prost(message, optional, tag = "37")]
+    pub closed_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Only those who are named see it.
+    #[prost(bool, tag = "60")]
+    pub restricted: bool,
+    /// Who is named. Only GetTicket and RestrictTicket fill them.
+    #[prost(string, repeated, tag = "61")]
+    pub restricted_agent_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "62")]
+    pub restricted_team_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A ticket that is a part of another one.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1044,6 +1102,9 @@ pub struct SubTicket {
     pub status: i32,
     #[prost(string, tag = "5")]
     pub assignee_id: ::prost::alloc::string::String,
+    /// The caller does not see it: all else but its status is empty.
+    #[prost(bool, tag = "10")]
+    pub restricted: bool,
 }
 /// A change of several fields.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1051,7 +1112,7 @@ pub struct UpdateTicketRequest {
     /// Named by its id or "#number". If its etag is set and not the present one: ABORTED.
     #[prost(message, optional, tag = "1")]
     pub ticket: ::core::option::Option<Ticket>,
-    /// subject, status, priority, category, tags, fields, fields.KEY, team_id, assignee_id, organization_ids, parent_id.
+    /// subject, status, substatus, priority, category, tags, fields, fields.KEY, team_id, assignee_id, organization_ids, parent_id.
     /// Empty: those that are set. A field that is named and not set is emptied, where it can be empty.
     #[prost(message, optional, tag = "2")]
     pub update_mask: ::core::option::Option<::prost_types::FieldMask>,
@@ -1069,6 +1130,9 @@ pub struct TicketLink {
     pub ticket_number: i64,
     #[prost(enumeration = "ticket_link::Kind", tag = "3")]
     pub kind: i32,
+    /// The caller does not see that ticket, which is restricted: only the kind of the link is told.
+    #[prost(bool, tag = "10")]
+    pub restricted: bool,
 }
 /// Nested message and enum types in `TicketLink`.
 pub mod ticket_link {
@@ -1196,6 +1260,9 @@ pub struct Message {
     /// The conversation with an outside expert that it is part of; empty for all others.
     #[prost(string, tag = "20")]
     pub side_conversation_id: ::prost::alloc::string::String,
+    /// Agents whom an internal note mentions, in the order of the text.
+    #[prost(string, repeated, tag = "21")]
+    pub mentioned_agent_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Asks for one ticket, by id or by number.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1253,7 +1320,7 @@ pub struct ListMessagesResponse {
     pub next_page_token: ::prost::alloc::string::String,
 }
 /// An answer to the requester.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReplyToTicketRequest {
     #[prost(string, tag = "1")]
     pub ticket_id: ::prost::alloc::string::String,
@@ -1273,16 +1340,44 @@ pub struct ReplyToTicketRequest {
     /// is sent and the answer is ABORTED with the reason NEWER_MESSAGES and a MissedMessages detail. 0: not checked.
     #[prost(int64, tag = "6")]
     pub last_seen_sequence: i64,
+    /// The same as HTML, for channels that show it (e-mail). It is made safe before it is stored; images of other servers
+    /// are left out. Where text is empty, the text is made of it.
+    #[prost(string, tag = "7")]
+    pub html: ::prost::alloc::string::String,
+    /// Files that go with it, on channels that carry files (e-mail); on others FAILED_PRECONDITION with the reason
+    /// FILES_NOT_CARRIED. Where this process has no object store it is NO_FILE_STORE.
+    #[prost(message, repeated, tag = "8")]
+    pub files: ::prost::alloc::vec::Vec<NewFile>,
+}
+/// A file of an answer.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NewFile {
+    /// As the customer sees it; folders before it are cut off.
+    #[prost(string, tag = "1")]
+    pub filename: ::prost::alloc::string::String,
+    /// Media type; application/octet-stream if empty.
+    #[prost(string, tag = "2")]
+    pub content_type: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "3")]
+    pub data: ::prost::alloc::vec::Vec<u8>,
+    /// For an image that stands in the HTML as <img src="cid:...">: what it is called there. Empty for an attachment.
+    #[prost(string, tag = "4")]
+    pub content_id: ::prost::alloc::string::String,
 }
 /// An internal note.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AddNoteRequest {
     #[prost(string, tag = "1")]
     pub ticket_id: ::prost::alloc::string::String,
+    /// "@name" mentions an agent: by address, by what stands before the "@" of it, by name with points for spaces, by first
+    /// name or by id. One that names nobody, or several, is INVALID_ARGUMENT.
     #[prost(string, tag = "2")]
     pub text: ::prost::alloc::string::String,
     #[prost(string, tag = "3")]
     pub request_id: ::prost::alloc::string::String,
+    /// What names nobody is no mention but text.
+    #[prost(bool, tag = "4")]
+    pub allow_unknown_mentions: bool,
 }
 /// A change of status.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1585,6 +1680,43 @@ pub struct SplitMessageRequest {
     #[prost(string, tag = "3")]
     pub etag: ::prost::alloc::string::String,
 }
+/// Who sees a ticket from now on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RestrictTicketRequest {
+    /// Id or "#number".
+    #[prost(string, tag = "1")]
+    pub ticket_id: ::prost::alloc::string::String,
+    /// Who sees it; at least one agent or team, at most 50 of both.
+    #[prost(string, repeated, tag = "2")]
+    pub agent_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "3")]
+    pub team_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// For the log of the ticket; must not be empty.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+    /// If set and not the present one: ABORTED.
+    #[prost(string, tag = "5")]
+    pub etag: ::prost::alloc::string::String,
+    /// Makes the call idempotent (AIP-155).
+    #[prost(string, tag = "6")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// A ticket that is restricted no more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnrestrictTicketRequest {
+    /// Id or "#number".
+    #[prost(string, tag = "1")]
+    pub ticket_id: ::prost::alloc::string::String,
+    /// For the log of the ticket; must not be empty.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    /// If set and not the present one: ABORTED.
+    #[prost(string, tag = "3")]
+    pub etag: ::prost::alloc::string::String,
+    /// Makes the call idempotent (AIP-155).
+    #[prost(string, tag = "4")]
+    pub request_id: ::prost::alloc::string::String,
+}
 /// Generated client implementations.
 pub mod ticket_service_client {
     #![allow(
@@ -1820,7 +1952,7 @@ pub mod ticket_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Changes several fields at once. INVALID_ARGUMENT names every field that is wrong. FAILED_PRECONDITION:
-        /// ILLEGAL_STATUS_MOVE, FIELDS_REQUIRED (values that a resolved ticket must have), SUBTICKETS_OPEN, PARENT_LOOP,
+        /// ILLEGAL_STATUS_MOVE, SUBSTATUS_OF_OTHER_STATUS, SUBSTATUS_RETIRED, FIELDS_REQUIRED (values that a resolved ticket must have), SUBTICKETS_OPEN, PARENT_LOOP,
         /// PARENT_TOO_DEEP, TOO_MANY_SUBTICKETS, PARENT_NOT_OPEN, TICKET_MERGED, REQUEST_ID_REUSED. ABORTED: ETAG_MISMATCH.
         pub async fn update_ticket(
             &mut self,
@@ -2134,7 +2266,9 @@ pub mod ticket_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Moves a customer's message out onto a new ticket of its own, linked with the one that it leaves; answers to that
-        /// message follow. FAILED_PRECONDITION: NOT_SPLITTABLE. Returns the new ticket.
+        /// message follow. A message of a conversation that joined from another channel takes that conversation along: what its
+        /// writer wrote there, what they were answered there, and what comes there from now on. FAILED_PRECONDITION:
+        /// NOT_SPLITTABLE. Returns the new ticket.
         pub async fn split_message(
             &mut self,
             request: impl tonic::IntoRequest<super::SplitMessageRequest>,
@@ -2215,6 +2349,57 @@ pub mod ticket_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Lets only the named agents and teams see the ticket, with its sub-tickets: to everybody else it does not exist.
+        /// Admins see it, and services whose token covers scope restricted.admin. An owner who is not named loses the ticket
+        /// to one who is. Restricting again sets who is named. Only the id is answered to a caller who is not named.
+        /// FAILED_PRECONDITION: TICKET_MERGED, REQUEST_ID_REUSED. ABORTED: ETAG_MISMATCH.
+        pub async fn restrict_ticket(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RestrictTicketRequest>,
+        ) -> std::result::Result<tonic::Response<super::Ticket>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.TicketService/RestrictTicket",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.ticket.v1.TicketService", "RestrictTicket"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lets everybody see the ticket again who sees others like it. Its sub-tickets stay as they are.
+        pub async fn unrestrict_ticket(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UnrestrictTicketRequest>,
+        ) -> std::result::Result<tonic::Response<super::Ticket>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.TicketService/UnrestrictTicket",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.ticket.v1.TicketService", "UnrestrictTicket"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2267,7 +2452,7 @@ pub mod ticket_service_server {
             request: tonic::Request<super::SetStatusRequest>,
         ) -> std::result::Result<tonic::Response<super::Ticket>, tonic::Status>;
         /// Changes several fields at once. INVALID_ARGUMENT names every field that is wrong. FAILED_PRECONDITION:
-        /// ILLEGAL_STATUS_MOVE, FIELDS_REQUIRED (values that a resolved ticket must have), SUBTICKETS_OPEN, PARENT_LOOP,
+        /// ILLEGAL_STATUS_MOVE, SUBSTATUS_OF_OTHER_STATUS, SUBSTATUS_RETIRED, FIELDS_REQUIRED (values that a resolved ticket must have), SUBTICKETS_OPEN, PARENT_LOOP,
         /// PARENT_TOO_DEEP, TOO_MANY_SUBTICKETS, PARENT_NOT_OPEN, TICKET_MERGED, REQUEST_ID_REUSED. ABORTED: ETAG_MISMATCH.
         async fn update_ticket(
             &self,
@@ -2357,7 +2542,9 @@ pub mod ticket_service_server {
             request: tonic::Request<super::UnmergeTicketRequest>,
         ) -> std::result::Result<tonic::Response<super::Ticket>, tonic::Status>;
         /// Moves a customer's message out onto a new ticket of its own, linked with the one that it leaves; answers to that
-        /// message follow. FAILED_PRECONDITION: NOT_SPLITTABLE. Returns the new ticket.
+        /// message follow. A message of a conversation that joined from another channel takes that conversation along: what its
+        /// writer wrote there, what they were answered there, and what comes there from now on. FAILED_PRECONDITION:
+        /// NOT_SPLITTABLE. Returns the new ticket.
         async fn split_message(
             &self,
             request: tonic::Request<super::SplitMessageRequest>,
@@ -2378,6 +2565,19 @@ pub mod ticket_service_server {
             tonic::Response<super::ListBlockedSendersResponse>,
             tonic::Status,
         >;
+        /// Lets only the named agents and teams see the ticket, with its sub-tickets: to everybody else it does not exist.
+        /// Admins see it, and services whose token covers scope restricted.admin. An owner who is not named loses the ticket
+        /// to one who is. Restricting again sets who is named. Only the id is answered to a caller who is not named.
+        /// FAILED_PRECONDITION: TICKET_MERGED, REQUEST_ID_REUSED. ABORTED: ETAG_MISMATCH.
+        async fn restrict_ticket(
+            &self,
+            request: tonic::Request<super::RestrictTicketRequest>,
+        ) -> std::result::Result<tonic::Response<super::Ticket>, tonic::Status>;
+        /// Lets everybody see the ticket again who sees others like it. Its sub-tickets stay as they are.
+        async fn unrestrict_ticket(
+            &self,
+            request: tonic::Request<super::UnrestrictTicketRequest>,
+        ) -> std::result::Result<tonic::Response<super::Ticket>, tonic::Status>;
     }
     /// Tickets and their messages.
     #[derive(Debug)]
@@ -3410,6 +3610,97 @@ pub mod ticket_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/solmu.ticket.v1.TicketService/RestrictTicket" => {
+                    #[allow(non_camel_case_types)]
+                    struct RestrictTicketSvc<T: TicketService>(pub Arc<T>);
+                    impl<
+                        T: TicketService,
+                    > tonic::server::UnaryService<super::RestrictTicketRequest>
+                    for RestrictTicketSvc<T> {
+                        type Response = super::Ticket;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RestrictTicketRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TicketService>::restrict_ticket(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RestrictTicketSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.TicketService/UnrestrictTicket" => {
+                    #[allow(non_camel_case_types)]
+                    struct UnrestrictTicketSvc<T: TicketService>(pub Arc<T>);
+                    impl<
+                        T: TicketService,
+                    > tonic::server::UnaryService<super::UnrestrictTicketRequest>
+                    for UnrestrictTicketSvc<T> {
+                        type Response = super::Ticket;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UnrestrictTicketRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TicketService>::unrestrict_ticket(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UnrestrictTicketSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -3447,6 +3738,986 @@ pub mod ticket_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "solmu.ticket.v1.TicketService";
     impl<T> tonic::server::NamedService for TicketServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Something that can be ordered.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CatalogueItem {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// At most 200 bytes.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Of this team only; empty: of all.
+    #[prost(string, tag = "3")]
+    pub team_id: ::prost::alloc::string::String,
+    /// Of this agent only; empty: of all.
+    #[prost(string, tag = "4")]
+    pub agent_id: ::prost::alloc::string::String,
+    /// For people; at most 4000 bytes.
+    #[prost(string, tag = "5")]
+    pub description: ::prost::alloc::string::String,
+    /// What whoever orders is asked; at most 50.
+    #[prost(message, repeated, tag = "6")]
+    pub variables: ::prost::alloc::vec::Vec<CatalogueVariable>,
+    #[prost(message, optional, tag = "7")]
+    pub ticket: ::core::option::Option<TicketTemplate>,
+    /// Parts of the ticket, which keep it from being over; at most 20.
+    #[prost(message, repeated, tag = "8")]
+    pub sub_tickets: ::prost::alloc::vec::Vec<TicketTemplate>,
+    /// AIP-154.
+    #[prost(string, tag = "9")]
+    pub etag: ::prost::alloc::string::String,
+    /// Agent or token.
+    #[prost(string, tag = "10")]
+    pub created_by: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "11")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "12")]
+    pub update_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// What one is asked.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CatalogueVariable {
+    /// In templates as {{ order.NAME }}: letters, digits and "_", in lower case, a letter first; at most 63.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// For people; at most 200 bytes.
+    #[prost(string, tag = "2")]
+    pub label: ::prost::alloc::string::String,
+    #[prost(enumeration = "catalogue_variable::Kind", tag = "3")]
+    pub kind: i32,
+    #[prost(bool, tag = "4")]
+    pub required: bool,
+    /// If no value is given.
+    #[prost(string, tag = "5")]
+    pub default_value: ::prost::alloc::string::String,
+    /// Of a choice; at most 100.
+    #[prost(string, repeated, tag = "6")]
+    pub options: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Nested message and enum types in `CatalogueVariable`.
+pub mod catalogue_variable {
+    /// What a value is.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Kind {
+        /// Text.
+        Unspecified = 0,
+        /// At most 2000 bytes.
+        Text = 1,
+        /// A decimal number.
+        Number = 2,
+        /// As 2026-11-22.
+        Date = 3,
+        /// "true" or "false".
+        Boolean = 4,
+        /// One of the options.
+        Choice = 5,
+    }
+    impl Kind {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "KIND_UNSPECIFIED",
+                Self::Text => "KIND_TEXT",
+                Self::Number => "KIND_NUMBER",
+                Self::Date => "KIND_DATE",
+                Self::Boolean => "KIND_BOOLEAN",
+                Self::Choice => "KIND_CHOICE",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "KIND_UNSPECIFIED" => Some(Self::Unspecified),
+                "KIND_TEXT" => Some(Self::Text),
+                "KIND_NUMBER" => Some(Self::Number),
+                "KIND_DATE" => Some(Self::Date),
+                "KIND_BOOLEAN" => Some(Self::Boolean),
+                "KIND_CHOICE" => Some(Self::Choice),
+                _ => None,
+            }
+        }
+    }
+}
+/// A ticket that an order opens. Texts are templates as in CannedAnswer, with {{ order.NAME }}, {{ contact.name }},
+/// {{ contact.first_name }}, {{ contact.language }}, {{ agent.name }} and {{ ticket.number }}, which is the number of the
+/// topmost ticket.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TicketTemplate {
+    /// Template of one line.
+    #[prost(string, tag = "1")]
+    pub subject: ::prost::alloc::string::String,
+    /// Template of the note that is its first message.
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+    /// NORMAL if not set.
+    #[prost(enumeration = "super::super::types::v1::Priority", tag = "3")]
+    pub priority: i32,
+    #[prost(string, tag = "4")]
+    pub category: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "5")]
+    pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "6")]
+    pub team_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub assignee_id: ::prost::alloc::string::String,
+    /// Their values are templates; one that comes out empty is left out.
+    #[prost(message, repeated, tag = "8")]
+    pub fields: ::prost::alloc::vec::Vec<FieldValue>,
+    /// At most 50.
+    #[prost(message, repeated, tag = "9")]
+    pub tasks: ::prost::alloc::vec::Vec<TaskTemplate>,
+}
+/// A task that an order adds.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TaskTemplate {
+    /// Template of one line.
+    #[prost(string, tag = "1")]
+    pub title: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub assignee_id: ::prost::alloc::string::String,
+    /// Due so many minutes after the order; at most two years. 0: it has no due time.
+    #[prost(int64, tag = "3")]
+    pub due_minutes: i64,
+    /// The reminder comes so many minutes before it is due, at the earliest with the order. 0: none.
+    #[prost(int64, tag = "4")]
+    pub remind_minutes_before: i64,
+}
+/// Adds a service.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CreateCatalogueItemRequest {
+    #[prost(message, optional, tag = "1")]
+    pub item: ::core::option::Option<CatalogueItem>,
+    /// Makes the call idempotent (AIP-155).
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// Asks for one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetCatalogueItemRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+/// Replaces one.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpdateCatalogueItemRequest {
+    #[prost(message, optional, tag = "1")]
+    pub item: ::core::option::Option<CatalogueItem>,
+}
+/// Removes one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteCatalogueItemRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// If set and not the present one: ABORTED.
+    #[prost(string, tag = "2")]
+    pub etag: ::prost::alloc::string::String,
+}
+/// Nothing to say.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteCatalogueItemResponse {}
+/// Asks for a page.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListCatalogueItemsRequest {
+    /// 50 if not set, at most 500.
+    #[prost(int32, tag = "1")]
+    pub page_size: i32,
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+    /// Only those of this team and of all; empty: all that the caller sees.
+    #[prost(string, tag = "3")]
+    pub team_id: ::prost::alloc::string::String,
+}
+/// A page.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListCatalogueItemsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub items: ::prost::alloc::vec::Vec<CatalogueItem>,
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Orders a service.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OrderCatalogueItemRequest {
+    #[prost(string, tag = "1")]
+    pub item_id: ::prost::alloc::string::String,
+    /// For whom: an existing contact.
+    #[prost(string, tag = "2")]
+    pub contact_id: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "3")]
+    pub values: ::prost::alloc::vec::Vec<OrderValue>,
+    /// Of the item. If set and not the present one: ABORTED.
+    #[prost(string, tag = "4")]
+    pub etag: ::prost::alloc::string::String,
+    /// Makes the call idempotent (AIP-155): the same id of the same caller orders once.
+    #[prost(string, tag = "5")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// The answer to one variable.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OrderValue {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
+}
+/// What was opened.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OrderCatalogueItemResponse {
+    #[prost(message, optional, tag = "1")]
+    pub ticket: ::core::option::Option<Ticket>,
+    /// In the order of the item.
+    #[prost(message, repeated, tag = "2")]
+    pub sub_tickets: ::prost::alloc::vec::Vec<Ticket>,
+    /// How many tasks they have.
+    #[prost(int32, tag = "3")]
+    pub tasks: i32,
+}
+/// Generated client implementations.
+pub mod catalogue_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// The service catalogue: what can be ordered, and the tickets, sub-tickets and tasks that an order makes.
+    #[derive(Debug, Clone)]
+    pub struct CatalogueServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl CatalogueServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> CatalogueServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> CatalogueServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            CatalogueServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Adds a service. An agent adds their own (agent_id is theirs), an admin those of everybody or of a team. INVALID_ARGUMENT
+        /// names what is wrong with it. Roles admin and agent, as for changes of it.
+        pub async fn create_catalogue_item(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateCatalogueItemRequest>,
+        ) -> std::result::Result<tonic::Response<super::CatalogueItem>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.CatalogueService/CreateCatalogueItem",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "solmu.ticket.v1.CatalogueService",
+                        "CreateCatalogueItem",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// One service. NOT_FOUND if there is none that the caller sees. Roles admin, agent and service.
+        pub async fn get_catalogue_item(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetCatalogueItemRequest>,
+        ) -> std::result::Result<tonic::Response<super::CatalogueItem>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.CatalogueService/GetCatalogueItem",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "solmu.ticket.v1.CatalogueService",
+                        "GetCatalogueItem",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Replaces all of it. ABORTED if its etag is set and not the present one.
+        pub async fn update_catalogue_item(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UpdateCatalogueItemRequest>,
+        ) -> std::result::Result<tonic::Response<super::CatalogueItem>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.CatalogueService/UpdateCatalogueItem",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "solmu.ticket.v1.CatalogueService",
+                        "UpdateCatalogueItem",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Removes a service. What was ordered stays.
+        pub async fn delete_catalogue_item(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteCatalogueItemRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteCatalogueItemResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.CatalogueService/DeleteCatalogueItem",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "solmu.ticket.v1.CatalogueService",
+                        "DeleteCatalogueItem",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// By name: those of everybody, of the caller's teams and the caller's own. Roles admin, agent and service.
+        pub async fn list_catalogue_items(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListCatalogueItemsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListCatalogueItemsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.CatalogueService/ListCatalogueItems",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "solmu.ticket.v1.CatalogueService",
+                        "ListCatalogueItems",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Opens the ticket of a service with its sub-tickets and tasks: all of them, or none. Nothing is sent to the requester. The
+        /// same request id orders once. INVALID_ARGUMENT names the values that are missing or wrong. FAILED_PRECONDITION:
+        /// CONTACT_CLOSED, TEMPLATE_FAILED, REQUEST_ID_REUSED. Roles admin, agent and service.
+        pub async fn order_catalogue_item(
+            &mut self,
+            request: impl tonic::IntoRequest<super::OrderCatalogueItemRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::OrderCatalogueItemResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.CatalogueService/OrderCatalogueItem",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "solmu.ticket.v1.CatalogueService",
+                        "OrderCatalogueItem",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod catalogue_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with CatalogueServiceServer.
+    #[async_trait]
+    pub trait CatalogueService: std::marker::Send + std::marker::Sync + 'static {
+        /// Adds a service. An agent adds their own (agent_id is theirs), an admin those of everybody or of a team. INVALID_ARGUMENT
+        /// names what is wrong with it. Roles admin and agent, as for changes of it.
+        async fn create_catalogue_item(
+            &self,
+            request: tonic::Request<super::CreateCatalogueItemRequest>,
+        ) -> std::result::Result<tonic::Response<super::CatalogueItem>, tonic::Status>;
+        /// One service. NOT_FOUND if there is none that the caller sees. Roles admin, agent and service.
+        async fn get_catalogue_item(
+            &self,
+            request: tonic::Request<super::GetCatalogueItemRequest>,
+        ) -> std::result::Result<tonic::Response<super::CatalogueItem>, tonic::Status>;
+        /// Replaces all of it. ABORTED if its etag is set and not the present one.
+        async fn update_catalogue_item(
+            &self,
+            request: tonic::Request<super::UpdateCatalogueItemRequest>,
+        ) -> std::result::Result<tonic::Response<super::CatalogueItem>, tonic::Status>;
+        /// Removes a service. What was ordered stays.
+        async fn delete_catalogue_item(
+            &self,
+            request: tonic::Request<super::DeleteCatalogueItemRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteCatalogueItemResponse>,
+            tonic::Status,
+        >;
+        /// By name: those of everybody, of the caller's teams and the caller's own. Roles admin, agent and service.
+        async fn list_catalogue_items(
+            &self,
+            request: tonic::Request<super::ListCatalogueItemsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListCatalogueItemsResponse>,
+            tonic::Status,
+        >;
+        /// Opens the ticket of a service with its sub-tickets and tasks: all of them, or none. Nothing is sent to the requester. The
+        /// same request id orders once. INVALID_ARGUMENT names the values that are missing or wrong. FAILED_PRECONDITION:
+        /// CONTACT_CLOSED, TEMPLATE_FAILED, REQUEST_ID_REUSED. Roles admin, agent and service.
+        async fn order_catalogue_item(
+            &self,
+            request: tonic::Request<super::OrderCatalogueItemRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::OrderCatalogueItemResponse>,
+            tonic::Status,
+        >;
+    }
+    /// The service catalogue: what can be ordered, and the tickets, sub-tickets and tasks that an order makes.
+    #[derive(Debug)]
+    pub struct CatalogueServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> CatalogueServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for CatalogueServiceServer<T>
+    where
+        T: CatalogueService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/solmu.ticket.v1.CatalogueService/CreateCatalogueItem" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateCatalogueItemSvc<T: CatalogueService>(pub Arc<T>);
+                    impl<
+                        T: CatalogueService,
+                    > tonic::server::UnaryService<super::CreateCatalogueItemRequest>
+                    for CreateCatalogueItemSvc<T> {
+                        type Response = super::CatalogueItem;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreateCatalogueItemRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CatalogueService>::create_catalogue_item(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateCatalogueItemSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.CatalogueService/GetCatalogueItem" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetCatalogueItemSvc<T: CatalogueService>(pub Arc<T>);
+                    impl<
+                        T: CatalogueService,
+                    > tonic::server::UnaryService<super::GetCatalogueItemRequest>
+                    for GetCatalogueItemSvc<T> {
+                        type Response = super::CatalogueItem;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetCatalogueItemRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CatalogueService>::get_catalogue_item(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetCatalogueItemSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.CatalogueService/UpdateCatalogueItem" => {
+                    #[allow(non_camel_case_types)]
+                    struct UpdateCatalogueItemSvc<T: CatalogueService>(pub Arc<T>);
+                    impl<
+                        T: CatalogueService,
+                    > tonic::server::UnaryService<super::UpdateCatalogueItemRequest>
+                    for UpdateCatalogueItemSvc<T> {
+                        type Response = super::CatalogueItem;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UpdateCatalogueItemRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CatalogueService>::update_catalogue_item(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UpdateCatalogueItemSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.CatalogueService/DeleteCatalogueItem" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteCatalogueItemSvc<T: CatalogueService>(pub Arc<T>);
+                    impl<
+                        T: CatalogueService,
+                    > tonic::server::UnaryService<super::DeleteCatalogueItemRequest>
+                    for DeleteCatalogueItemSvc<T> {
+                        type Response = super::DeleteCatalogueItemResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteCatalogueItemRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CatalogueService>::delete_catalogue_item(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteCatalogueItemSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.CatalogueService/ListCatalogueItems" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListCatalogueItemsSvc<T: CatalogueService>(pub Arc<T>);
+                    impl<
+                        T: CatalogueService,
+                    > tonic::server::UnaryService<super::ListCatalogueItemsRequest>
+                    for ListCatalogueItemsSvc<T> {
+                        type Response = super::ListCatalogueItemsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListCatalogueItemsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CatalogueService>::list_catalogue_items(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListCatalogueItemsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.CatalogueService/OrderCatalogueItem" => {
+                    #[allow(non_camel_case_types)]
+                    struct OrderCatalogueItemSvc<T: CatalogueService>(pub Arc<T>);
+                    impl<
+                        T: CatalogueService,
+                    > tonic::server::UnaryService<super::OrderCatalogueItemRequest>
+                    for OrderCatalogueItemSvc<T> {
+                        type Response = super::OrderCatalogueItemResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::OrderCatalogueItemRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CatalogueService>::order_catalogue_item(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = OrderCatalogueItemSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for CatalogueServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "solmu.ticket.v1.CatalogueService";
+    impl<T> tonic::server::NamedService for CatalogueServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
@@ -3748,7 +5019,7 @@ pub struct ListMacrosResponse {
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
 }
-/// Applies a macro.
+/// Applies a macro. Its name is the reason of what it changes and writes, in events and in the log.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ApplyMacroRequest {
     #[prost(string, tag = "1")]
@@ -3800,6 +5071,18 @@ pub struct BulkUpdateRequest {
     /// off.
     #[prost(string, tag = "4")]
     pub request_id: ::prost::alloc::string::String,
+    /// AIP-160, in place of ticket_ids; not empty. docs/search.md has the fields.
+    #[prost(string, tag = "5")]
+    pub filter: ::prost::alloc::string::String,
+    /// IANA time zone of days and months in the filter; UTC if not set.
+    #[prost(string, tag = "6")]
+    pub time_zone: ::prost::alloc::string::String,
+    /// With a filter: where to go on, of the answer before.
+    #[prost(string, tag = "7")]
+    pub page_token: ::prost::alloc::string::String,
+    /// Changes nothing and says how many tickets there are.
+    #[prost(bool, tag = "8")]
+    pub dry_run: bool,
 }
 /// What became of each.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3810,6 +5093,13 @@ pub struct BulkUpdateResponse {
     /// Those with code 0.
     #[prost(int32, tag = "2")]
     pub succeeded: i32,
+    /// With a filter, if there are more tickets: for the next call with the same filter. Tickets that no longer fit because of
+    /// the change are not met again.
+    #[prost(string, tag = "3")]
+    pub next_page_token: ::prost::alloc::string::String,
+    /// Of a dry run: tickets that would be changed, all pages together; counted up to 100000.
+    #[prost(int32, tag = "4")]
+    pub matched: i32,
 }
 /// What became of one.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4307,7 +5597,9 @@ pub mod desk_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Makes one change on many tickets, each by itself: what fails on one is said in its result and changes nothing for the
-        /// others. Roles admin, agent and service.
+        /// others. Which ones is said by ids, or by a filter as in ListTickets: then it takes the oldest ones first, a bounded
+        /// number in one call, and a ticket that changed after it was selected is ABORTED in its result. Roles admin, agent and
+        /// service.
         pub async fn bulk_update(
             &mut self,
             request: impl tonic::IntoRequest<super::BulkUpdateRequest>,
@@ -4454,7 +5746,9 @@ pub mod desk_service_server {
             tonic::Status,
         >;
         /// Makes one change on many tickets, each by itself: what fails on one is said in its result and changes nothing for the
-        /// others. Roles admin, agent and service.
+        /// others. Which ones is said by ids, or by a filter as in ListTickets: then it takes the oldest ones first, a bounded
+        /// number in one call, and a ticket that changed after it was selected is ABORTED in its result. Roles admin, agent and
+        /// service.
         async fn bulk_update(
             &self,
             request: tonic::Request<super::BulkUpdateRequest>,
@@ -6016,6 +7310,1206 @@ pub mod field_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// A link, without its address.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PublicTicketLink {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub ticket_id: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// From then on it shows nothing.
+    #[prost(message, optional, tag = "4")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Set if it was revoked.
+    #[prost(message, optional, tag = "5")]
+    pub revoke_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Agent id or token id.
+    #[prost(string, tag = "6")]
+    pub created_by: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub revoked_by: ::prost::alloc::string::String,
+}
+/// A new link.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateTicketLinkRequest {
+    /// Id or "#number".
+    #[prost(string, tag = "1")]
+    pub ticket_id: ::prost::alloc::string::String,
+    /// Until when it shows the ticket; not set: for public_links.valid_days. At most 365 days from now.
+    #[prost(message, optional, tag = "2")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Makes the call idempotent (AIP-155): the same id gives the same link.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// A link with its address.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateTicketLinkResponse {
+    #[prost(message, optional, tag = "1")]
+    pub link: ::core::option::Option<PublicTicketLink>,
+    /// Whoever has it reads the ticket: give it to nobody but the requester.
+    #[prost(string, tag = "2")]
+    pub url: ::prost::alloc::string::String,
+}
+/// Asks for the links of a ticket.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListTicketLinksRequest {
+    /// Id or "#number".
+    #[prost(string, tag = "1")]
+    pub ticket_id: ::prost::alloc::string::String,
+    /// 50 if not set.
+    #[prost(int32, tag = "2")]
+    pub page_size: i32,
+    #[prost(string, tag = "3")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of links.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListTicketLinksResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub links: ::prost::alloc::vec::Vec<PublicTicketLink>,
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Ends a link, or all links of a ticket.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeTicketLinkRequest {
+    /// The ticket, by id or "#number".
+    #[prost(string, tag = "1")]
+    pub ticket_id: ::prost::alloc::string::String,
+    /// One link of it; empty: all of them.
+    #[prost(string, tag = "2")]
+    pub link_id: ::prost::alloc::string::String,
+}
+/// How many links ended by the call.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeTicketLinkResponse {
+    #[prost(int32, tag = "1")]
+    pub revoked: i32,
+}
+/// Generated client implementations.
+pub mod link_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Links by which a requester reads their ticket on the web, without signing in.
+    #[derive(Debug, Clone)]
+    pub struct LinkServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl LinkServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> LinkServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> LinkServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            LinkServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Makes a link for the requester of a ticket. The address is told once and not kept. FAILED_PRECONDITION:
+        /// TICKET_RESTRICTED, TICKET_MERGED, TOO_MANY_LINKS, LINKS_NOT_CONFIGURED (public_links.base_url is empty).
+        pub async fn create_ticket_link(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateTicketLinkRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateTicketLinkResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.LinkService/CreateTicketLink",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.ticket.v1.LinkService", "CreateTicketLink"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Links of a ticket, newest first, without their addresses.
+        pub async fn list_ticket_links(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListTicketLinksRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListTicketLinksResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.LinkService/ListTicketLinks",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.ticket.v1.LinkService", "ListTicketLinks"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends a link, or all of a ticket. Ending what has ended changes nothing.
+        pub async fn revoke_ticket_link(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevokeTicketLinkRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeTicketLinkResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.LinkService/RevokeTicketLink",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.ticket.v1.LinkService", "RevokeTicketLink"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod link_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with LinkServiceServer.
+    #[async_trait]
+    pub trait LinkService: std::marker::Send + std::marker::Sync + 'static {
+        /// Makes a link for the requester of a ticket. The address is told once and not kept. FAILED_PRECONDITION:
+        /// TICKET_RESTRICTED, TICKET_MERGED, TOO_MANY_LINKS, LINKS_NOT_CONFIGURED (public_links.base_url is empty).
+        async fn create_ticket_link(
+            &self,
+            request: tonic::Request<super::CreateTicketLinkRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateTicketLinkResponse>,
+            tonic::Status,
+        >;
+        /// Links of a ticket, newest first, without their addresses.
+        async fn list_ticket_links(
+            &self,
+            request: tonic::Request<super::ListTicketLinksRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListTicketLinksResponse>,
+            tonic::Status,
+        >;
+        /// Ends a link, or all of a ticket. Ending what has ended changes nothing.
+        async fn revoke_ticket_link(
+            &self,
+            request: tonic::Request<super::RevokeTicketLinkRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeTicketLinkResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Links by which a requester reads their ticket on the web, without signing in.
+    #[derive(Debug)]
+    pub struct LinkServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> LinkServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for LinkServiceServer<T>
+    where
+        T: LinkService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/solmu.ticket.v1.LinkService/CreateTicketLink" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateTicketLinkSvc<T: LinkService>(pub Arc<T>);
+                    impl<
+                        T: LinkService,
+                    > tonic::server::UnaryService<super::CreateTicketLinkRequest>
+                    for CreateTicketLinkSvc<T> {
+                        type Response = super::CreateTicketLinkResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreateTicketLinkRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as LinkService>::create_ticket_link(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateTicketLinkSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.LinkService/ListTicketLinks" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListTicketLinksSvc<T: LinkService>(pub Arc<T>);
+                    impl<
+                        T: LinkService,
+                    > tonic::server::UnaryService<super::ListTicketLinksRequest>
+                    for ListTicketLinksSvc<T> {
+                        type Response = super::ListTicketLinksResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListTicketLinksRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as LinkService>::list_ticket_links(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListTicketLinksSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.LinkService/RevokeTicketLink" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevokeTicketLinkSvc<T: LinkService>(pub Arc<T>);
+                    impl<
+                        T: LinkService,
+                    > tonic::server::UnaryService<super::RevokeTicketLinkRequest>
+                    for RevokeTicketLinkSvc<T> {
+                        type Response = super::RevokeTicketLinkResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RevokeTicketLinkRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as LinkService>::revoke_ticket_link(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevokeTicketLinkSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for LinkServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "solmu.ticket.v1.LinkService";
+    impl<T> tonic::server::NamedService for LinkServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// A message that is about the same as a ticket, or may be.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MatterProposal {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(enumeration = "matter_proposal::State", tag = "2")]
+    pub state: i32,
+    #[prost(string, tag = "3")]
+    pub message_id: ::prost::alloc::string::String,
+    /// The ticket that it joined, or may belong to.
+    #[prost(string, tag = "4")]
+    pub ticket_id: ::prost::alloc::string::String,
+    #[prost(int64, tag = "5")]
+    pub ticket_number: i64,
+    #[prost(string, tag = "6")]
+    pub subject: ::prost::alloc::string::String,
+    /// The ticket that the message opened; empty if it joined.
+    #[prost(string, tag = "7")]
+    pub opened_ticket_id: ::prost::alloc::string::String,
+    #[prost(int64, tag = "8")]
+    pub opened_ticket_number: i64,
+    #[prost(string, tag = "9")]
+    pub opened_subject: ::prost::alloc::string::String,
+    #[prost(enumeration = "matter_proposal::Ground", tag = "10")]
+    pub ground: i32,
+    /// How alike they are, from 0 to 100.
+    #[prost(int32, tag = "11")]
+    pub score: i32,
+    /// The same requester wrote both and proved it, so that nobody else sees an answer. False: the identity was only claimed,
+    /// or was proven on one side only; ask before you accept.
+    #[prost(bool, tag = "12")]
+    pub proven: bool,
+    /// What both name; empty for words.
+    #[prost(string, tag = "13")]
+    pub reference: ::prost::alloc::string::String,
+    #[prost(enumeration = "super::super::types::v1::Channel", tag = "14")]
+    pub channel: i32,
+    #[prost(message, optional, tag = "15")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Who decided and when; not set if nobody did.
+    #[prost(message, optional, tag = "16")]
+    pub decided_by: ::core::option::Option<super::super::types::v1::Actor>,
+    #[prost(message, optional, tag = "17")]
+    pub decide_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Nested message and enum types in `MatterProposal`.
+pub mod matter_proposal {
+    /// What became of it.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum State {
+        Unspecified = 0,
+        /// The message joined the ticket by itself.
+        Joined = 1,
+        /// It opened a ticket of its own; somebody has to decide.
+        Proposed = 2,
+        /// Somebody said that both are one matter.
+        Accepted = 3,
+        /// Somebody said that they are two.
+        Dismissed = 4,
+        /// It had joined, and was split out again with its conversation.
+        Split = 5,
+    }
+    impl State {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "STATE_UNSPECIFIED",
+                Self::Joined => "STATE_JOINED",
+                Self::Proposed => "STATE_PROPOSED",
+                Self::Accepted => "STATE_ACCEPTED",
+                Self::Dismissed => "STATE_DISMISSED",
+                Self::Split => "STATE_SPLIT",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "STATE_UNSPECIFIED" => Some(Self::Unspecified),
+                "STATE_JOINED" => Some(Self::Joined),
+                "STATE_PROPOSED" => Some(Self::Proposed),
+                "STATE_ACCEPTED" => Some(Self::Accepted),
+                "STATE_DISMISSED" => Some(Self::Dismissed),
+                "STATE_SPLIT" => Some(Self::Split),
+                _ => None,
+            }
+        }
+    }
+    /// Why both are thought to be one matter; later is more certain.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Ground {
+        Unspecified = 0,
+        /// Similar words in subject and text.
+        Words = 1,
+        /// Both name the same order, invoice or the like.
+        Reference = 2,
+        /// The message names the number of the ticket.
+        Number = 3,
+    }
+    impl Ground {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "GROUND_UNSPECIFIED",
+                Self::Words => "GROUND_WORDS",
+                Self::Reference => "GROUND_REFERENCE",
+                Self::Number => "GROUND_NUMBER",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "GROUND_UNSPECIFIED" => Some(Self::Unspecified),
+                "GROUND_WORDS" => Some(Self::Words),
+                "GROUND_REFERENCE" => Some(Self::Reference),
+                "GROUND_NUMBER" => Some(Self::Number),
+                _ => None,
+            }
+        }
+    }
+}
+/// Asks for a page of pairs.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListMatterProposalsRequest {
+    /// Ticket id or, with a leading "#", its number: all that is known of this ticket. Empty: what waits.
+    #[prost(string, tag = "1")]
+    pub ticket_id: ::prost::alloc::string::String,
+    /// 50 if not set, at most 500.
+    #[prost(int32, tag = "2")]
+    pub page_size: i32,
+    #[prost(string, tag = "3")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of pairs.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListMatterProposalsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub proposals: ::prost::alloc::vec::Vec<MatterProposal>,
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Both are one matter.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcceptMatterRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// For colleagues; at most 1000 bytes.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    /// Makes the call idempotent (AIP-155).
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// Both are two matters.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DismissMatterRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// Makes the call idempotent (AIP-155).
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// Generated client implementations.
+pub mod matter_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// One matter, one ticket: messages on another channel that are about the same as an open ticket. Roles admin, agent and
+    /// service read; admin and agent decide. docs/matters.md says when a message joins and when it is proposed.
+    #[derive(Debug, Clone)]
+    pub struct MatterServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl MatterServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> MatterServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> MatterServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            MatterServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Pairs that wait for somebody to decide, newest first; or all that is known of one ticket, what joined by itself and
+        /// what was decided included.
+        pub async fn list_matter_proposals(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListMatterProposalsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListMatterProposalsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.MatterService/ListMatterProposals",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "solmu.ticket.v1.MatterService",
+                        "ListMatterProposals",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Makes the ticket that the message opened part of the other one, as MergeTickets does, which also takes it back.
+        /// FAILED_PRECONDITION: MATTER_DECIDED, TICKET_MERGED, TICKET_CLOSED, PARENT_LOOP, REQUEST_ID_REUSED.
+        pub async fn accept_matter(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AcceptMatterRequest>,
+        ) -> std::result::Result<tonic::Response<super::MatterProposal>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.MatterService/AcceptMatter",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.ticket.v1.MatterService", "AcceptMatter"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Says that both are two matters. FAILED_PRECONDITION: MATTER_DECIDED, REQUEST_ID_REUSED.
+        pub async fn dismiss_matter(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DismissMatterRequest>,
+        ) -> std::result::Result<tonic::Response<super::MatterProposal>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.MatterService/DismissMatter",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.ticket.v1.MatterService", "DismissMatter"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod matter_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with MatterServiceServer.
+    #[async_trait]
+    pub trait MatterService: std::marker::Send + std::marker::Sync + 'static {
+        /// Pairs that wait for somebody to decide, newest first; or all that is known of one ticket, what joined by itself and
+        /// what was decided included.
+        async fn list_matter_proposals(
+            &self,
+            request: tonic::Request<super::ListMatterProposalsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListMatterProposalsResponse>,
+            tonic::Status,
+        >;
+        /// Makes the ticket that the message opened part of the other one, as MergeTickets does, which also takes it back.
+        /// FAILED_PRECONDITION: MATTER_DECIDED, TICKET_MERGED, TICKET_CLOSED, PARENT_LOOP, REQUEST_ID_REUSED.
+        async fn accept_matter(
+            &self,
+            request: tonic::Request<super::AcceptMatterRequest>,
+        ) -> std::result::Result<tonic::Response<super::MatterProposal>, tonic::Status>;
+        /// Says that both are two matters. FAILED_PRECONDITION: MATTER_DECIDED, REQUEST_ID_REUSED.
+        async fn dismiss_matter(
+            &self,
+            request: tonic::Request<super::DismissMatterRequest>,
+        ) -> std::result::Result<tonic::Response<super::MatterProposal>, tonic::Status>;
+    }
+    /// One matter, one ticket: messages on another channel that are about the same as an open ticket. Roles admin, agent and
+    /// service read; admin and agent decide. docs/matters.md says when a message joins and when it is proposed.
+    #[derive(Debug)]
+    pub struct MatterServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> MatterServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for MatterServiceServer<T>
+    where
+        T: MatterService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/solmu.ticket.v1.MatterService/ListMatterProposals" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListMatterProposalsSvc<T: MatterService>(pub Arc<T>);
+                    impl<
+                        T: MatterService,
+                    > tonic::server::UnaryService<super::ListMatterProposalsRequest>
+                    for ListMatterProposalsSvc<T> {
+                        type Response = super::ListMatterProposalsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListMatterProposalsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MatterService>::list_matter_proposals(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListMatterProposalsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.MatterService/AcceptMatter" => {
+                    #[allow(non_camel_case_types)]
+                    struct AcceptMatterSvc<T: MatterService>(pub Arc<T>);
+                    impl<
+                        T: MatterService,
+                    > tonic::server::UnaryService<super::AcceptMatterRequest>
+                    for AcceptMatterSvc<T> {
+                        type Response = super::MatterProposal;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AcceptMatterRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MatterService>::accept_matter(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AcceptMatterSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.MatterService/DismissMatter" => {
+                    #[allow(non_camel_case_types)]
+                    struct DismissMatterSvc<T: MatterService>(pub Arc<T>);
+                    impl<
+                        T: MatterService,
+                    > tonic::server::UnaryService<super::DismissMatterRequest>
+                    for DismissMatterSvc<T> {
+                        type Response = super::MatterProposal;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DismissMatterRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MatterService>::dismiss_matter(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DismissMatterSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for MatterServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "solmu.ticket.v1.MatterService";
+    impl<T> tonic::server::NamedService for MatterServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// What to search for.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SearchTicketsRequest {
@@ -6775,6 +9269,620 @@ pub mod search_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "solmu.ticket.v1.SearchService";
     impl<T> tonic::server::NamedService for SearchServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// A part of a status.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Substatus {
+    /// Up to 63 lower case letters, digits and underscores, a letter first.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// For people; the name if not set.
+    #[prost(string, tag = "2")]
+    pub label: ::prost::alloc::string::String,
+    /// What it is a part of. A ticket that gets the sub-status gets this status, if that is a legal move; one that leaves
+    /// the status loses the sub-status.
+    #[prost(enumeration = "super::super::types::v1::TicketStatus", tag = "3")]
+    pub status: i32,
+    /// Place among those of its status; the least first, then by name.
+    #[prost(int32, tag = "4")]
+    pub order: i32,
+    /// Set if it is out of use.
+    #[prost(message, optional, tag = "5")]
+    pub retire_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "6")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "7")]
+    pub update_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// AIP-154.
+    #[prost(string, tag = "8")]
+    pub etag: ::prost::alloc::string::String,
+}
+/// A new one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateSubstatusRequest {
+    #[prost(message, optional, tag = "1")]
+    pub substatus: ::core::option::Option<Substatus>,
+    /// Makes the call idempotent (AIP-155).
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// Asks for all.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListSubstatusesRequest {
+    /// Retired ones, too.
+    #[prost(bool, tag = "1")]
+    pub show_retired: bool,
+}
+/// All of them; there are at most 100.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListSubstatusesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub substatuses: ::prost::alloc::vec::Vec<Substatus>,
+}
+/// A change.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpdateSubstatusRequest {
+    /// Named by its name. If its etag is set and not the present one: ABORTED.
+    #[prost(message, optional, tag = "1")]
+    pub substatus: ::core::option::Option<Substatus>,
+    /// label, order. Empty: those that are set.
+    #[prost(message, optional, tag = "2")]
+    pub update_mask: ::core::option::Option<::prost_types::FieldMask>,
+}
+/// One that goes out of use.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetireSubstatusRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// Generated client implementations.
+pub mod substatus_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Finer words for where a ticket stands, as the desk defines them: each is a part of one status. Statuses, their legal
+    /// moves, routing and the pauses of the SLA stay those of the status. TicketService.UpdateTicket sets them.
+    #[derive(Debug, Clone)]
+    pub struct SubstatusServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl SubstatusServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> SubstatusServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> SubstatusServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            SubstatusServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Defines one. ALREADY_EXISTS if the name is taken, also by a retired one. FAILED_PRECONDITION: TOO_MANY_SUBSTATUSES.
+        /// Role admin.
+        pub async fn create_substatus(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateSubstatusRequest>,
+        ) -> std::result::Result<tonic::Response<super::Substatus>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.SubstatusService/CreateSubstatus",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "solmu.ticket.v1.SubstatusService",
+                        "CreateSubstatus",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// All of them by status and order.
+        pub async fn list_substatuses(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListSubstatusesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSubstatusesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.SubstatusService/ListSubstatuses",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "solmu.ticket.v1.SubstatusService",
+                        "ListSubstatuses",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Changes label or order; name and status stay. ABORTED: ETAG_MISMATCH. Role admin.
+        pub async fn update_substatus(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UpdateSubstatusRequest>,
+        ) -> std::result::Result<tonic::Response<super::Substatus>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.SubstatusService/UpdateSubstatus",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "solmu.ticket.v1.SubstatusService",
+                        "UpdateSubstatus",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Takes one out of use: tickets that have it keep it until they move on, and no ticket gets it any more. Retiring again
+        /// changes nothing. Role admin.
+        pub async fn retire_substatus(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RetireSubstatusRequest>,
+        ) -> std::result::Result<tonic::Response<super::Substatus>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.SubstatusService/RetireSubstatus",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "solmu.ticket.v1.SubstatusService",
+                        "RetireSubstatus",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod substatus_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with SubstatusServiceServer.
+    #[async_trait]
+    pub trait SubstatusService: std::marker::Send + std::marker::Sync + 'static {
+        /// Defines one. ALREADY_EXISTS if the name is taken, also by a retired one. FAILED_PRECONDITION: TOO_MANY_SUBSTATUSES.
+        /// Role admin.
+        async fn create_substatus(
+            &self,
+            request: tonic::Request<super::CreateSubstatusRequest>,
+        ) -> std::result::Result<tonic::Response<super::Substatus>, tonic::Status>;
+        /// All of them by status and order.
+        async fn list_substatuses(
+            &self,
+            request: tonic::Request<super::ListSubstatusesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSubstatusesResponse>,
+            tonic::Status,
+        >;
+        /// Changes label or order; name and status stay. ABORTED: ETAG_MISMATCH. Role admin.
+        async fn update_substatus(
+            &self,
+            request: tonic::Request<super::UpdateSubstatusRequest>,
+        ) -> std::result::Result<tonic::Response<super::Substatus>, tonic::Status>;
+        /// Takes one out of use: tickets that have it keep it until they move on, and no ticket gets it any more. Retiring again
+        /// changes nothing. Role admin.
+        async fn retire_substatus(
+            &self,
+            request: tonic::Request<super::RetireSubstatusRequest>,
+        ) -> std::result::Result<tonic::Response<super::Substatus>, tonic::Status>;
+    }
+    /// Finer words for where a ticket stands, as the desk defines them: each is a part of one status. Statuses, their legal
+    /// moves, routing and the pauses of the SLA stay those of the status. TicketService.UpdateTicket sets them.
+    #[derive(Debug)]
+    pub struct SubstatusServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> SubstatusServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for SubstatusServiceServer<T>
+    where
+        T: SubstatusService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/solmu.ticket.v1.SubstatusService/CreateSubstatus" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateSubstatusSvc<T: SubstatusService>(pub Arc<T>);
+                    impl<
+                        T: SubstatusService,
+                    > tonic::server::UnaryService<super::CreateSubstatusRequest>
+                    for CreateSubstatusSvc<T> {
+                        type Response = super::Substatus;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreateSubstatusRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SubstatusService>::create_substatus(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateSubstatusSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.SubstatusService/ListSubstatuses" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListSubstatusesSvc<T: SubstatusService>(pub Arc<T>);
+                    impl<
+                        T: SubstatusService,
+                    > tonic::server::UnaryService<super::ListSubstatusesRequest>
+                    for ListSubstatusesSvc<T> {
+                        type Response = super::ListSubstatusesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListSubstatusesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SubstatusService>::list_substatuses(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListSubstatusesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.SubstatusService/UpdateSubstatus" => {
+                    #[allow(non_camel_case_types)]
+                    struct UpdateSubstatusSvc<T: SubstatusService>(pub Arc<T>);
+                    impl<
+                        T: SubstatusService,
+                    > tonic::server::UnaryService<super::UpdateSubstatusRequest>
+                    for UpdateSubstatusSvc<T> {
+                        type Response = super::Substatus;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UpdateSubstatusRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SubstatusService>::update_substatus(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UpdateSubstatusSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.SubstatusService/RetireSubstatus" => {
+                    #[allow(non_camel_case_types)]
+                    struct RetireSubstatusSvc<T: SubstatusService>(pub Arc<T>);
+                    impl<
+                        T: SubstatusService,
+                    > tonic::server::UnaryService<super::RetireSubstatusRequest>
+                    for RetireSubstatusSvc<T> {
+                        type Response = super::Substatus;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RetireSubstatusRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SubstatusService>::retire_substatus(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RetireSubstatusSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for SubstatusServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "solmu.ticket.v1.SubstatusService";
+    impl<T> tonic::server::NamedService for SubstatusServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
@@ -8057,6 +11165,1247 @@ pub mod work_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "solmu.ticket.v1.WorkService";
     impl<T> tonic::server::NamedService for WorkServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Time that was spent on a ticket.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TimeEntry {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub ticket_id: ::prost::alloc::string::String,
+    #[prost(int64, tag = "3")]
+    pub ticket_number: i64,
+    /// Whose time: an agent, or the token of an admin.
+    #[prost(string, tag = "4")]
+    pub agent_id: ::prost::alloc::string::String,
+    /// When it began.
+    #[prost(message, optional, tag = "5")]
+    pub start_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// How long, in seconds: 1 to 360000 (100 hours). 0 while its timer runs.
+    #[prost(int64, tag = "6")]
+    pub seconds: i64,
+    #[prost(bool, tag = "7")]
+    pub billable: bool,
+    /// What kind of work, such as "travel"; at most 100 bytes.
+    #[prost(string, tag = "8")]
+    pub activity: ::prost::alloc::string::String,
+    /// Price of an hour: a decimal with at most 4 places, such as "85.50". Empty: it has none.
+    #[prost(string, tag = "9")]
+    pub hourly_rate: ::prost::alloc::string::String,
+    /// ISO 4217, such as "EUR". With a rate.
+    #[prost(string, tag = "10")]
+    pub currency: ::prost::alloc::string::String,
+    /// At most 2000 bytes.
+    #[prost(string, tag = "11")]
+    pub note: ::prost::alloc::string::String,
+    /// Agent or token.
+    #[prost(string, tag = "12")]
+    pub created_by: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "13")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "14")]
+    pub update_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// AIP-154.
+    #[prost(string, tag = "15")]
+    pub etag: ::prost::alloc::string::String,
+}
+/// Starts a timer.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StartTimerRequest {
+    /// Ticket id or, with a leading "#", its number.
+    #[prost(string, tag = "1")]
+    pub ticket_id: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub billable: bool,
+    #[prost(string, tag = "3")]
+    pub activity: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub hourly_rate: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub currency: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub note: ::prost::alloc::string::String,
+    /// Stops the timer that runs on another ticket.
+    #[prost(bool, tag = "7")]
+    pub stop_running: bool,
+    /// Makes the call idempotent (AIP-155).
+    #[prost(string, tag = "8")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// Stops it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StopTimerRequest {
+    /// How long it was, if not as long as the timer ran.
+    #[prost(int64, tag = "1")]
+    pub seconds: i64,
+    /// In place of the note so far, if not empty.
+    #[prost(string, tag = "2")]
+    pub note: ::prost::alloc::string::String,
+    /// Makes the call idempotent (AIP-155).
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// Throws it away.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DiscardTimerRequest {}
+/// Nothing to say.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DiscardTimerResponse {}
+/// Asks for the caller's timer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetTimerRequest {}
+/// Adds time.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateTimeEntryRequest {
+    /// Its ticket_id is an id or "#number". Without a start_time it ended now. Only an admin names an agent.
+    #[prost(message, optional, tag = "1")]
+    pub entry: ::core::option::Option<TimeEntry>,
+    /// Makes the call idempotent (AIP-155).
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// Changes time.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpdateTimeEntryRequest {
+    /// With id.
+    #[prost(message, optional, tag = "1")]
+    pub entry: ::core::option::Option<TimeEntry>,
+    /// start_time, seconds, billable, activity, hourly_rate, currency, note. Empty: those that are set. A running timer has no
+    /// seconds.
+    #[prost(message, optional, tag = "2")]
+    pub update_mask: ::core::option::Option<::prost_types::FieldMask>,
+}
+/// Removes time.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteTimeEntryRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// If set and not the present one: ABORTED.
+    #[prost(string, tag = "2")]
+    pub etag: ::prost::alloc::string::String,
+}
+/// Nothing to say.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteTimeEntryResponse {}
+/// Asks for a page of entries.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListTimeEntriesRequest {
+    /// Those of a ticket (id or "#number"), with those of the tickets that became part of it.
+    #[prost(string, tag = "1")]
+    pub ticket_id: ::prost::alloc::string::String,
+    /// Those of an agent. One of the two is needed; both narrow it down.
+    #[prost(string, tag = "2")]
+    pub agent_id: ::prost::alloc::string::String,
+    /// 50 if not set, at most 500.
+    #[prost(int32, tag = "3")]
+    pub page_size: i32,
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListTimeEntriesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<TimeEntry>,
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Asks what a ticket took.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetTimeTotalsRequest {
+    /// Ticket id or, with a leading "#", its number.
+    #[prost(string, tag = "1")]
+    pub ticket_id: ::prost::alloc::string::String,
+    /// Its sub-tickets, too.
+    #[prost(bool, tag = "2")]
+    pub with_sub_tickets: bool,
+}
+/// What it took. Running timers do not count yet.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TimeTotals {
+    #[prost(int64, tag = "1")]
+    pub seconds: i64,
+    #[prost(int64, tag = "2")]
+    pub billable_seconds: i64,
+    #[prost(int64, tag = "3")]
+    pub entries: i64,
+    /// Who, the longest first; at most 100.
+    #[prost(message, repeated, tag = "4")]
+    pub agents: ::prost::alloc::vec::Vec<AgentTime>,
+    /// Timers that run on it.
+    #[prost(int32, tag = "5")]
+    pub running: i32,
+}
+/// What one agent took.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AgentTime {
+    #[prost(string, tag = "1")]
+    pub agent_id: ::prost::alloc::string::String,
+    #[prost(int64, tag = "2")]
+    pub seconds: i64,
+    #[prost(int64, tag = "3")]
+    pub billable_seconds: i64,
+}
+/// Asks for an export. All that is given narrows it down.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportTimeRequest {
+    /// Entries that began at this time or later. Required.
+    #[prost(message, optional, tag = "1")]
+    pub from_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Entries that began before this time. Required.
+    #[prost(message, optional, tag = "2")]
+    pub until_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(enumeration = "TimeFormat", tag = "3")]
+    pub format: i32,
+    /// Of tickets of this organization.
+    #[prost(string, tag = "4")]
+    pub organization_id: ::prost::alloc::string::String,
+    /// Of tickets of this person.
+    #[prost(string, tag = "5")]
+    pub contact_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub agent_id: ::prost::alloc::string::String,
+    /// Of tickets of this category, and of those below it.
+    #[prost(string, tag = "7")]
+    pub category: ::prost::alloc::string::String,
+    #[prost(bool, tag = "8")]
+    pub only_billable: bool,
+    /// Where to go on: of the last part that arrived. The other fields must be the same. What was added since the first part is
+    /// left out.
+    #[prost(string, tag = "9")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A part of an export: whole lines.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportTimeResponse {
+    #[prost(string, tag = "1")]
+    pub text: ::prost::alloc::string::String,
+    /// How many entries this part has.
+    #[prost(int32, tag = "2")]
+    pub entries: i32,
+    /// To go on after this part.
+    #[prost(string, tag = "3")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// What an export is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TimeFormat {
+    /// CSV.
+    Unspecified = 0,
+    /// RFC 4180 with a line of names. A text that a spreadsheet would take for a formula gets an apostrophe before it.
+    Csv = 1,
+    /// One object a line.
+    JsonLines = 2,
+}
+impl TimeFormat {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TIME_FORMAT_UNSPECIFIED",
+            Self::Csv => "TIME_FORMAT_CSV",
+            Self::JsonLines => "TIME_FORMAT_JSON_LINES",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TIME_FORMAT_UNSPECIFIED" => Some(Self::Unspecified),
+            "TIME_FORMAT_CSV" => Some(Self::Csv),
+            "TIME_FORMAT_JSON_LINES" => Some(Self::JsonLines),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod time_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Time that agents spend on tickets, by hand or by timer, and what is billed of it. Agents look after their own time,
+    /// admins after everybody's. Roles admin and agent unless said otherwise.
+    #[derive(Debug, Clone)]
+    pub struct TimeServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl TimeServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> TimeServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> TimeServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            TimeServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Starts the caller's timer on a ticket. FAILED_PRECONDITION: TIMER_RUNNING, unless stop_running is set.
+        pub async fn start_timer(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StartTimerRequest>,
+        ) -> std::result::Result<tonic::Response<super::TimeEntry>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.TimeService/StartTimer",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("solmu.ticket.v1.TimeService", "StartTimer"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Stops the caller's timer; it becomes an entry. The same request id stops one. FAILED_PRECONDITION: NO_TIMER,
+        /// TIMER_TOO_LONG (then say the seconds).
+        pub async fn stop_timer(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StopTimerRequest>,
+        ) -> std::result::Result<tonic::Response<super::TimeEntry>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.TimeService/StopTimer",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("solmu.ticket.v1.TimeService", "StopTimer"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Throws the caller's timer away, if one runs.
+        pub async fn discard_timer(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DiscardTimerRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DiscardTimerResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.TimeService/DiscardTimer",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("solmu.ticket.v1.TimeService", "DiscardTimer"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The caller's timer. NOT_FOUND if none runs.
+        pub async fn get_timer(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetTimerRequest>,
+        ) -> std::result::Result<tonic::Response<super::TimeEntry>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.TimeService/GetTimer",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("solmu.ticket.v1.TimeService", "GetTimer"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Adds time by hand.
+        pub async fn create_time_entry(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateTimeEntryRequest>,
+        ) -> std::result::Result<tonic::Response<super::TimeEntry>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.TimeService/CreateTimeEntry",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.ticket.v1.TimeService", "CreateTimeEntry"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Changes an entry. ABORTED if its etag is set and not the present one. PERMISSION_DENIED: NOT_YOURS.
+        pub async fn update_time_entry(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UpdateTimeEntryRequest>,
+        ) -> std::result::Result<tonic::Response<super::TimeEntry>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.TimeService/UpdateTimeEntry",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.ticket.v1.TimeService", "UpdateTimeEntry"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Removes an entry. The log of the ticket keeps how long it was.
+        pub async fn delete_time_entry(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteTimeEntryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteTimeEntryResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.TimeService/DeleteTimeEntry",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.ticket.v1.TimeService", "DeleteTimeEntry"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Entries of a ticket, of an agent or of both, the newest first. Roles admin, agent and service.
+        pub async fn list_time_entries(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListTimeEntriesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListTimeEntriesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.TimeService/ListTimeEntries",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("solmu.ticket.v1.TimeService", "ListTimeEntries"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// What a ticket took, with what became part of it. Roles admin, agent and service.
+        pub async fn get_time_totals(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetTimeTotalsRequest>,
+        ) -> std::result::Result<tonic::Response<super::TimeTotals>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.TimeService/GetTimeTotals",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("solmu.ticket.v1.TimeService", "GetTimeTotals"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The entries that began in a period, oldest first, as CSV or as lines of JSON, in parts. Running timers are left out.
+        /// Roles admin and service.
+        pub async fn export_time(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExportTimeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ExportTimeResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.ticket.v1.TimeService/ExportTime",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("solmu.ticket.v1.TimeService", "ExportTime"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod time_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with TimeServiceServer.
+    #[async_trait]
+    pub trait TimeService: std::marker::Send + std::marker::Sync + 'static {
+        /// Starts the caller's timer on a ticket. FAILED_PRECONDITION: TIMER_RUNNING, unless stop_running is set.
+        async fn start_timer(
+            &self,
+            request: tonic::Request<super::StartTimerRequest>,
+        ) -> std::result::Result<tonic::Response<super::TimeEntry>, tonic::Status>;
+        /// Stops the caller's timer; it becomes an entry. The same request id stops one. FAILED_PRECONDITION: NO_TIMER,
+        /// TIMER_TOO_LONG (then say the seconds).
+        async fn stop_timer(
+            &self,
+            request: tonic::Request<super::StopTimerRequest>,
+        ) -> std::result::Result<tonic::Response<super::TimeEntry>, tonic::Status>;
+        /// Throws the caller's timer away, if one runs.
+        async fn discard_timer(
+            &self,
+            request: tonic::Request<super::DiscardTimerRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DiscardTimerResponse>,
+            tonic::Status,
+        >;
+        /// The caller's timer. NOT_FOUND if none runs.
+        async fn get_timer(
+            &self,
+            request: tonic::Request<super::GetTimerRequest>,
+        ) -> std::result::Result<tonic::Response<super::TimeEntry>, tonic::Status>;
+        /// Adds time by hand.
+        async fn create_time_entry(
+            &self,
+            request: tonic::Request<super::CreateTimeEntryRequest>,
+        ) -> std::result::Result<tonic::Response<super::TimeEntry>, tonic::Status>;
+        /// Changes an entry. ABORTED if its etag is set and not the present one. PERMISSION_DENIED: NOT_YOURS.
+        async fn update_time_entry(
+            &self,
+            request: tonic::Request<super::UpdateTimeEntryRequest>,
+        ) -> std::result::Result<tonic::Response<super::TimeEntry>, tonic::Status>;
+        /// Removes an entry. The log of the ticket keeps how long it was.
+        async fn delete_time_entry(
+            &self,
+            request: tonic::Request<super::DeleteTimeEntryRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteTimeEntryResponse>,
+            tonic::Status,
+        >;
+        /// Entries of a ticket, of an agent or of both, the newest first. Roles admin, agent and service.
+        async fn list_time_entries(
+            &self,
+            request: tonic::Request<super::ListTimeEntriesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListTimeEntriesResponse>,
+            tonic::Status,
+        >;
+        /// What a ticket took, with what became part of it. Roles admin, agent and service.
+        async fn get_time_totals(
+            &self,
+            request: tonic::Request<super::GetTimeTotalsRequest>,
+        ) -> std::result::Result<tonic::Response<super::TimeTotals>, tonic::Status>;
+        /// Server streaming response type for the ExportTime method.
+        type ExportTimeStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ExportTimeResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The entries that began in a period, oldest first, as CSV or as lines of JSON, in parts. Running timers are left out.
+        /// Roles admin and service.
+        async fn export_time(
+            &self,
+            request: tonic::Request<super::ExportTimeRequest>,
+        ) -> std::result::Result<tonic::Response<Self::ExportTimeStream>, tonic::Status>;
+    }
+    /// Time that agents spend on tickets, by hand or by timer, and what is billed of it. Agents look after their own time,
+    /// admins after everybody's. Roles admin and agent unless said otherwise.
+    #[derive(Debug)]
+    pub struct TimeServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> TimeServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for TimeServiceServer<T>
+    where
+        T: TimeService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/solmu.ticket.v1.TimeService/StartTimer" => {
+                    #[allow(non_camel_case_types)]
+                    struct StartTimerSvc<T: TimeService>(pub Arc<T>);
+                    impl<
+                        T: TimeService,
+                    > tonic::server::UnaryService<super::StartTimerRequest>
+                    for StartTimerSvc<T> {
+                        type Response = super::TimeEntry;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StartTimerRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TimeService>::start_timer(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StartTimerSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.TimeService/StopTimer" => {
+                    #[allow(non_camel_case_types)]
+                    struct StopTimerSvc<T: TimeService>(pub Arc<T>);
+                    impl<
+                        T: TimeService,
+                    > tonic::server::UnaryService<super::StopTimerRequest>
+                    for StopTimerSvc<T> {
+                        type Response = super::TimeEntry;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StopTimerRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TimeService>::stop_timer(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StopTimerSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.TimeService/DiscardTimer" => {
+                    #[allow(non_camel_case_types)]
+                    struct DiscardTimerSvc<T: TimeService>(pub Arc<T>);
+                    impl<
+                        T: TimeService,
+                    > tonic::server::UnaryService<super::DiscardTimerRequest>
+                    for DiscardTimerSvc<T> {
+                        type Response = super::DiscardTimerResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DiscardTimerRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TimeService>::discard_timer(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DiscardTimerSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.TimeService/GetTimer" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetTimerSvc<T: TimeService>(pub Arc<T>);
+                    impl<
+                        T: TimeService,
+                    > tonic::server::UnaryService<super::GetTimerRequest>
+                    for GetTimerSvc<T> {
+                        type Response = super::TimeEntry;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetTimerRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TimeService>::get_timer(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetTimerSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.TimeService/CreateTimeEntry" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateTimeEntrySvc<T: TimeService>(pub Arc<T>);
+                    impl<
+                        T: TimeService,
+                    > tonic::server::UnaryService<super::CreateTimeEntryRequest>
+                    for CreateTimeEntrySvc<T> {
+                        type Response = super::TimeEntry;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreateTimeEntryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TimeService>::create_time_entry(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateTimeEntrySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.TimeService/UpdateTimeEntry" => {
+                    #[allow(non_camel_case_types)]
+                    struct UpdateTimeEntrySvc<T: TimeService>(pub Arc<T>);
+                    impl<
+                        T: TimeService,
+                    > tonic::server::UnaryService<super::UpdateTimeEntryRequest>
+                    for UpdateTimeEntrySvc<T> {
+                        type Response = super::TimeEntry;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UpdateTimeEntryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TimeService>::update_time_entry(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UpdateTimeEntrySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.TimeService/DeleteTimeEntry" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteTimeEntrySvc<T: TimeService>(pub Arc<T>);
+                    impl<
+                        T: TimeService,
+                    > tonic::server::UnaryService<super::DeleteTimeEntryRequest>
+                    for DeleteTimeEntrySvc<T> {
+                        type Response = super::DeleteTimeEntryResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteTimeEntryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TimeService>::delete_time_entry(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteTimeEntrySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.TimeService/ListTimeEntries" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListTimeEntriesSvc<T: TimeService>(pub Arc<T>);
+                    impl<
+                        T: TimeService,
+                    > tonic::server::UnaryService<super::ListTimeEntriesRequest>
+                    for ListTimeEntriesSvc<T> {
+                        type Response = super::ListTimeEntriesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListTimeEntriesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TimeService>::list_time_entries(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListTimeEntriesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.TimeService/GetTimeTotals" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetTimeTotalsSvc<T: TimeService>(pub Arc<T>);
+                    impl<
+                        T: TimeService,
+                    > tonic::server::UnaryService<super::GetTimeTotalsRequest>
+                    for GetTimeTotalsSvc<T> {
+                        type Response = super::TimeTotals;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetTimeTotalsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TimeService>::get_time_totals(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetTimeTotalsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.ticket.v1.TimeService/ExportTime" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExportTimeSvc<T: TimeService>(pub Arc<T>);
+                    impl<
+                        T: TimeService,
+                    > tonic::server::ServerStreamingService<super::ExportTimeRequest>
+                    for ExportTimeSvc<T> {
+                        type Response = super::ExportTimeResponse;
+                        type ResponseStream = T::ExportTimeStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExportTimeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TimeService>::export_time(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExportTimeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for TimeServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "solmu.ticket.v1.TimeService";
+    impl<T> tonic::server::NamedService for TimeServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

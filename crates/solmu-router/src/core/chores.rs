@@ -72,7 +72,9 @@ impl State {
     /// Does what is to be done for tickets that have an owner.
     pub(super) fn tidy(&mut self, round: &Round<'_>, decisions: &mut Vec<Decision>) {
         let now = round.now;
-        self.withdraw_absent();
+        if self.desk.untidy {
+            self.withdraw_absent();
+        }
         if self.is_untidy(now) {
             let leaving = self.leaving(now);
             // What did not fit into this round is for the next one.
@@ -115,6 +117,20 @@ impl State {
                 }
             }
         }
+        let strangers = self.desk.strangers.iter();
+        let theirs = strangers.filter_map(|id| self.owned.get(id)).flatten();
+        let theirs = theirs.filter(|id| {
+            self.ticket(**id)
+                .is_some_and(|it| !it.rests(TAKE_BACK_REST, now))
+        });
+        let room = TAKEN_AT_ONCE.saturating_sub(leaving.len());
+        let said = theirs.map(|id| {
+            (
+                *id,
+                "its owner is no agent that the router knows".to_owned(),
+            )
+        });
+        leaving.extend(said.take(room));
         leaving
     }
 
@@ -158,12 +174,14 @@ impl State {
         })
     }
 
-    /// The team that a ticket with an owner belongs to.
+    /// The team that a ticket with an owner belongs to: its own, the default one, or else any that is there, so that
+    /// nobody's absence strands it. Nothing without any team.
     fn home_of(&self, ticket: &Ticket) -> Option<TeamId> {
         let route = ticket.route.as_ref().map(|route| route.team);
         let live = |team: &TeamId| !self.desk.is_gone(*team);
         let own = ticket.facts.team.filter(live).or(route.filter(live));
         own.or(self.rules.default_team)
+            .or_else(|| self.desk.some_team())
     }
 
     fn take_back(&mut self, id: TicketId, why: &str, round: &Round<'_>) -> Option<Decision> {

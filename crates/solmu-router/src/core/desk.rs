@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use solmu_domain::{
     ids::{AgentId, TeamId, TicketId},
     sla::Calendar,
@@ -19,6 +19,9 @@ use super::{care::Care, decision::Considered};
 
 /// Units of capacity that one ticket of ordinary weight takes: capacities are told in tickets.
 pub(crate) const UNITS: u32 = 100;
+
+/// How far ahead hours are looked at.
+const HORIZON: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// Whether an agent takes work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +71,22 @@ impl Hours {
 
     const fn always(&self) -> bool {
         self.calendar.is_none() && self.absences.is_empty()
+    }
+
+    /// The first instant after `at` at which they may begin or end, or at which to ask again.
+    fn next_change(&self, at: Timestamp) -> Timestamp {
+        let horizon = at.checked_add(HORIZON).unwrap_or(Timestamp::MAX);
+        let opening = self.calendar.as_ref().and_then(|calendar| {
+            let first = calendar.openings(at, horizon, 1).into_iter().next()?;
+            Some(if first.open <= at {
+                first.close
+            } else {
+                first.open
+            })
+        });
+        let absences = self.absences.iter().flat_map(|(from, to)| [*from, *to]);
+        let all = absences.chain(opening).filter(|change| *change > at);
+        all.min().map_or(horizon, |first| first.min(horizon))
     }
 }
 
@@ -159,8 +178,11 @@ pub(crate) struct Desk {
     teams: HashMap<TeamId, Team>,
     /// Those who are away, offline or removed.
     pub(super) absent: BTreeSet<AgentId>,
-    /// Those whose hours change with time.
-    shifts: BTreeSet<AgentId>,
+    /// Those who own tickets and are not on the roster, as far as anybody has looked.
+    pub(super) strangers: BTreeSet<AgentId>,
+    /// When the hours of each agent who has some change next.
+    shifts: BTreeSet<(Timestamp, AgentId)>,
+    next_shift: HashMap<AgentId, Timestamp>,
     /// Number of the last assignment.
     turn: u64,
     changed: HashSet<AgentId>,
@@ -182,7 +204,9 @@ impl Desk {
             seats: HashMap::new(),
             teams: HashMap::new(),
             absent: BTreeSet::new(),
+            strangers: BTreeSet::new(),
             shifts: BTreeSet::new(),
+            next_shift: HashMap::new(),
             turn: 0,
             changed: HashSet::new(),
             untidy: true,
@@ -196,13 +220,26 @@ impl Desk {
             return;
         }
         self.now = now;
-        for id in &self.shifts {
-            if let Some(Seat {
-                agent: Some(agent), ..
-            }) = self.seats.get(id)
-            {
-                self.floor.set_open(*id, agent.hours.is_open(now));
+        while let Some((at, id)) = self.shifts.first().copied()
+            && at <= now
+        {
+            let seat = self.seats.get(&id).and_then(|seat| seat.agent.as_ref());
+            let hours = seat.map(|agent| (agent.hours.is_open(now), agent.hours.next_change(now)));
+            if let Some((open, _)) = hours {
+                self.floor.set_open(id, open);
             }
+            self.set_shift(id, hours.map(|(_, next)| next));
+        }
+    }
+
+    /// Notes when somebody's hours change next; absent: never.
+    fn set_shift(&mut self, id: AgentId, next: Option<Timestamp>) {
+        if let Some(old) = self.next_shift.remove(&id) {
+            self.shifts.remove(&(old, id));
+        }
+        if let Some(next) = next {
+            self.shifts.insert((next, id));
+            self.next_shift.insert(id, next);
         }
     }
 
@@ -213,26 +250,26 @@ impl Desk {
     /// Whether somebody's hours have begun or ended since they were last looked at.
     pub(crate) fn has_shift_change(&self, now: Timestamp) -> bool {
         // A clock that goes back changes nothing: the hours are those of the latest instant that was seen.
+        let due = self.shifts.iter().take_while(|(at, _)| *at <= now);
         now > self.now
-            && self.shifts.iter().any(|id| {
-                let seat = self.seats.get(id).and_then(|seat| seat.agent.as_ref());
-                seat.is_some_and(|agent| agent.hours.is_open(now) != agent.hours.is_open(self.now))
+            && due.into_iter().any(|(_, id)| {
+                self.agent(*id)
+                    .is_some_and(|it| it.hours.is_open(now) != it.hours.is_open(self.now))
             })
     }
 
     /// Sets up an agent, or changes them. Their load stays.
     pub(crate) fn set_agent(&mut self, agent: Agent) {
-        if agent.hours.always() {
-            self.shifts.remove(&agent.id);
-        } else {
-            self.shifts.insert(agent.id);
-        }
+        let hours = &agent.hours;
+        let next = (!hours.always()).then(|| hours.next_change(self.now));
+        self.set_shift(agent.id, next);
         if agent.archived || matches!(agent.presence, Presence::Away | Presence::Offline) {
             self.absent.insert(agent.id);
         } else {
             self.absent.remove(&agent.id);
         }
         self.floor.set_agent(agent.seen(self.now));
+        self.strangers.remove(&agent.id);
         self.untidy = true;
         let id = agent.id;
         self.seats.entry(id).or_default().agent = Some(agent);
@@ -272,6 +309,13 @@ impl Desk {
         self.teams
             .get(&team)
             .map_or_else(Care::default, |it| it.care)
+    }
+
+    /// A team that is there, where none is the right one: the first by name.
+    pub(super) fn some_team(&self) -> Option<TeamId> {
+        let there = self.teams.iter().filter(|(_, team)| !team.gone);
+        let first = there.min_by_key(|(id, team)| (team.name.as_str(), **id));
+        first.map(|(id, _)| *id)
     }
 
     /// Whether a team was removed.

@@ -5,6 +5,7 @@ use solmu_bus::{
     EventBody as _, ReceivedEvent,
     envelope::{EnvelopeError, from_proto_time},
 };
+use solmu_conditions::values_by_key;
 use solmu_domain::{
     ids::{AgentId, DecisionId, ParseIdError, TeamId, TicketId},
     ticket::{Priority, Status},
@@ -212,11 +213,12 @@ fn facts_of(state: TicketState, time: Timestamp) -> Result<Facts, HearError> {
         tags: state.tags,
         category: state.category,
         organizations: state.organization_ids,
-        fields: state
-            .fields
-            .into_iter()
-            .map(|field| (field.key.to_ascii_lowercase(), field.values))
-            .collect(),
+        fields: values_by_key(
+            state
+                .fields
+                .into_iter()
+                .map(|field| (field.key, field.values)),
+        ),
     })
 }
 
@@ -261,6 +263,6 @@ const fn cause_of(cause: Cause) -> RejectCause {
         Cause::AlreadyAssigned => RejectCause::AlreadyAssigned,
         Cause::NotOpen => RejectCause::NotOpen,
         Cause::UnknownTicket => RejectCause::UnknownTicket,
-        Cause::Unspecified => RejectCause::Other,
+        Cause::Unspecified | Cause::Restricted => RejectCause::Other,
     }
 }

@@ -194,7 +194,7 @@ impl State {
                 announced: Some(decision.id),
                 ..Waiting::because(sentence)
             };
-            self.change(id, |ticket| ticket.phase = Phase::Waiting(waiting));
+            self.waits_on(id, waiting);
             decisions.push(decision);
         }
     }

@@ -16,13 +16,15 @@ mod matching_tests;
 pub(crate) mod offers;
 mod priority_name;
 #[cfg(test)]
-mod properties;
+mod properties_tests;
 mod rule_facts;
 pub(crate) mod rule_index;
 pub(crate) mod rules;
 pub(crate) mod state;
 #[cfg(test)]
 mod state_tests;
+#[cfg(test)]
+mod stranded_tests;
 #[cfg(test)]
 pub(crate) mod testing;
 pub(crate) mod ticket;

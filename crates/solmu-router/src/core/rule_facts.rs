@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use jiff::{Zoned, tz::TimeZone};
-use solmu_conditions::{Fact, Facts as RuleFacts};
+use solmu_conditions::{Fact, Facts as RuleFacts, value_of};
 
 use super::{rules::Text, ticket::Facts};
 
@@ -17,6 +17,10 @@ pub(super) struct Known<'a> {
     /// Absent: UTC.
     pub(super) zone: Option<&'a TimeZone>,
 }
+
+/// Keys of the custom fields that have a name of their own.
+const COUNTRY: &str = "country";
+const ORDER_VALUE: &str = "order_value";
 
 impl Known<'_> {
     /// When it came, on the clocks of the rules' zone.
@@ -37,7 +41,7 @@ impl RuleFacts for Known<'_> {
             "tags" => Some(Fact::Set(Cow::Borrowed(&facts.tags))),
             "category" => some(&facts.category),
             "organizations" => Some(Fact::Set(Cow::Borrowed(&facts.organizations))),
-            "country" => several(facts.fields.get("country")?),
+            COUNTRY | ORDER_VALUE => value_of(&facts.fields, field),
             "priority" => Some(Fact::from(facts.priority.name())),
             "contact" => facts.contact.map(|id| Fact::Id(id.as_uuid())),
             "created" => Some(Fact::Timestamp(facts.created)),
@@ -52,16 +56,8 @@ impl RuleFacts for Known<'_> {
             }
             "words" => self.text.map(|text| Fact::from(&text.words)),
             "sender" => self.text.and_then(|text| some(&text.sender)),
-            _ => several(facts.fields.get(field.strip_prefix("fields.")?)?),
+            _ => value_of(&facts.fields, field.strip_prefix("fields.")?),
         }
-    }
-}
-
-fn several(values: &[String]) -> Option<Fact<'_>> {
-    match values {
-        [] => None,
-        [one] => some(one),
-        _ => Some(Fact::Set(Cow::Borrowed(values))),
     }
 }
 

@@ -39,8 +39,9 @@ pub(crate) static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
         .with(Field::new("tags", FieldType::TextSet))
         .with(Field::new("category", FieldType::Text))
         .with(Field::new("organizations", FieldType::TextSet))
-        .with(Field::new("fields", FieldType::TextMap))
-        .with(Field::new("country", FieldType::Text))
+        .with(Field::new("fields", FieldType::ValueMap))
+        .with(Field::new("country", FieldType::Value))
+        .with(Field::new("order_value", FieldType::Value))
         .with(Field::ordered(
             "priority",
             Priority::ALL.map(Priority::name),
@@ -105,6 +106,8 @@ pub(crate) struct Rule {
     pub(crate) condition: Checked,
     pub(crate) actions: Actions,
     position: i32,
+    /// Of its `hour` and `weekday`; absent: that of the set.
+    zone: Option<TimeZone>,
     pub(super) needs_text: bool,
 }
 
@@ -112,6 +115,12 @@ impl Rule {
     /// With its place in the order of rules.
     pub(crate) fn at(mut self, position: i32) -> Self {
         self.position = position;
+        self
+    }
+
+    /// With a zone of its own.
+    pub(crate) fn in_zone(mut self, zone: Option<TimeZone>) -> Self {
+        self.zone = zone;
         self
     }
 
@@ -130,6 +139,7 @@ impl Rule {
             condition,
             actions,
             position: 0,
+            zone: None,
             needs_text,
         }
     }
@@ -209,11 +219,6 @@ impl RuleSet {
 
     /// As [`RuleSet::rule_on`], and how many rules were evaluated for it.
     pub(crate) fn rule_counting(&self, facts: &Facts, text: Option<&Text>) -> (Ruling, usize) {
-        let known = Known {
-            facts,
-            text,
-            zone: self.zone.as_ref(),
-        };
         let mut route = Route {
             team: TeamId::from_uuid(uuid::Uuid::nil()),
             rule: None,
@@ -233,6 +238,11 @@ impl RuleSet {
                 return (Ruling::NeedsText, evaluated);
             }
             evaluated += 1;
+            let known = Known {
+                facts,
+                text,
+                zone: rule.zone.as_ref().or(self.zone.as_ref()),
+            };
             if !rule.condition.evaluate(&known) {
                 continue;
             }
@@ -420,6 +430,38 @@ mod tests {
         assert_eq!(team_of(&rules.rule_on(&facts, None)), Some(team(1)));
         let rules = rules.in_zone(TimeZone::get("Europe/Helsinki").unwrap());
         assert_eq!(team_of(&rules.rule_on(&facts, None)), Some(team(11)));
+        // A rule may have a zone of its own: 14:30 UTC is 23:30 in Tokyo.
+        let tokyo = TimeZone::get("Asia/Tokyo").ok();
+        let late = rule(2, "hour = 23 AND weekday = thu", 12).in_zone(tokyo);
+        let set = rules.with(Some(rule_id(1)), Some(late));
+        assert_eq!(team_of(&set.rule_on(&facts, None)), Some(team(12)));
+    }
+
+    #[test]
+    fn custom_fields_are_compared_as_numbers_and_days() {
+        let rules = vec![
+            rule(1, "order_value >= 1000.50", 11),
+            rule(2, "fields.deliver_by < 2026-12", 12),
+            rule(3, "country = (fi OR se)", 13),
+            rule(4, "fields.products = lamp", 14),
+        ];
+        let rules = RuleSet::new(1, rules, Some(team(1)));
+        for (key, values, to) in [
+            ("order_value", &["1000.5"][..], 11),
+            ("order_value", &["1000.49"], 1),
+            ("order_value", &["much"], 1),
+            ("deliver_by", &["2026-11-30"], 12),
+            ("deliver_by", &["2026-12-01"], 1),
+            ("country", &["FI"], 13),
+            ("country", &["DE"], 1),
+            ("products", &["chair", "Lamp"], 14),
+        ] {
+            let mut facts = facts(1);
+            let values = values.iter().map(|it| (*it).to_owned()).collect();
+            facts.fields.insert(key.to_owned(), values);
+            let found = team_of(&rules.rule_on(&facts, None));
+            assert_eq!(found, Some(team(to)), "{key} {facts:?}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::{
     event::{TicketEvent, What},
     offers::{OfferChange, OfferState},
     rules::{RuleSet, Ruling, Text},
-    ticket::{Phase, Ticket},
+    ticket::{Phase, Ticket, Waiting},
 };
 
 /// Texts by ticket, as far as they were asked for.
@@ -293,11 +293,20 @@ impl State {
         if routed || same {
             return;
         }
-        self.change(id, |ticket| {
-            if let Phase::Waiting(waiting) = &mut ticket.phase {
-                reason.clone_into(&mut waiting.reason);
-            }
-        });
+        if let Some(Phase::Waiting(waiting)) = self.ticket(id).map(|it| it.phase.clone()) {
+            let reason = reason.to_owned();
+            self.waits_on(id, Waiting { reason, ..waiting });
+        }
+    }
+
+    /// Says anew why a ticket waits, which it does just as before: where it stands does not change.
+    pub(super) fn waits_on(&mut self, id: TicketId, waiting: Waiting) {
+        if let Some(ticket) = self.tickets.get_mut(&id)
+            && matches!(&ticket.phase, Phase::Waiting(old) if old.held_until == waiting.held_until)
+        {
+            ticket.phase = Phase::Waiting(waiting);
+            self.changed.insert(id);
+        }
     }
 
     /// Puts a ticket where its phase says. On the floor it keeps its place if nothing changed there, so that a line
@@ -309,6 +318,9 @@ impl State {
                 Phase::Offered { until, .. } => drop(self.offers.insert((until, ticket.id))),
                 Phase::Assigned { agent } => {
                     self.owned.entry(agent).or_default().insert(ticket.id);
+                    if self.desk.agent(agent).is_none() && self.desk.strangers.insert(agent) {
+                        self.desk.untidy = true;
+                    }
                     self.due
                         .extend(ticket.facts.next_due.map(|due| (due, ticket.id)));
                 }

@@ -8,13 +8,16 @@ use solmu_domain::{
     ids::{AgentId, ContactId, DecisionId, RuleId, TeamId, TicketId},
     ticket::{Priority, Status},
 };
-use solmu_matching::{Kind, Want};
+use solmu_matching::{Kind, Location, Want};
 use solmu_telemetry::TraceContext;
 
 use super::event::{RejectCause, TicketEvent, What};
 
 /// Rejections in a row after which a ticket waits before it is decided on again.
 const PATIENT_REJECTIONS: u32 = 3;
+
+/// Key of the custom field that says where a ticket has to be done: latitude and longitude in degrees, "60.17, 24.94".
+pub(crate) const LOCATION: &str = "location";
 
 /// What the ticket service says of a ticket. The event with the highest `version` is the truth.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +41,22 @@ pub(crate) struct Facts {
     pub(crate) organizations: Vec<String>,
     /// Values of custom fields, in canonical text.
     pub(crate) fields: BTreeMap<String, Vec<String>>,
+}
+
+impl Facts {
+    /// Where it has to be done, if its field says so and can be read.
+    fn location(&self) -> Option<Location> {
+        let text = self.fields.get(LOCATION)?.first()?;
+        let (latitude, longitude) = text.split_once(',')?;
+        let degrees = |text: &str, most: f64| {
+            let degrees: f64 = text.trim().parse().ok()?;
+            (degrees.abs() <= most).then_some(degrees)
+        };
+        Some(Location {
+            latitude: degrees(latitude, 90.0)?,
+            longitude: degrees(longitude, 180.0)?,
+        })
+    }
 }
 
 /// Which rule chose a team, in which version.
@@ -320,7 +339,7 @@ impl Ticket {
             wants,
             former: self.promised.or(route.agent).or(self.former),
             excluded: self.declined.iter().map(|it| it.agent).collect(),
-            location: None,
+            location: self.facts.location(),
         })
     }
 

@@ -30,6 +30,7 @@ impl From<TeamRow> for proto::Team {
             take_back_after: Some(duration(row.take_back_after_s.into())),
             rebalance_before: row.rebalance_s.map(|it| duration(it.into())),
             archive_time: row.archived_at.map(|at| to_proto_time(at.to_jiff())),
+            follow_sun: row.follow_sun,
         }
     }
 }
@@ -95,6 +96,7 @@ impl From<RuleRow> for proto::Rule {
             vip: row.vip,
             hold: (row.hold_s > 0).then(|| duration(row.hold_s.into())),
             goes_on: row.goes_on,
+            time_zone: row.zone,
         }
     }
 }

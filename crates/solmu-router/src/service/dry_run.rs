@@ -38,6 +38,7 @@ impl Service {
             .rule
             .ok_or_else(|| ApiError::invalid("rule", "is missing"))?;
         let (spec, condition) = parse::rule(&rule)?;
+        self.check_fields(&condition).await?;
         let replaces: Option<RuleId> = match rule.id.as_str() {
             "" => None,
             id => Some(parse::id("rule.id", id)?),
@@ -60,6 +61,7 @@ impl Service {
                 spec.actions.clone(),
             )
             .at(spec.position)
+            .in_zone(spec.time_zone())
         });
         let (now, tickets) = self.rules_and_tickets(limit).await?;
         let now = now.in_zone(self.zone.clone());

@@ -4,6 +4,7 @@
 
 mod convert;
 mod dry_run;
+mod fields;
 mod offers;
 mod parse;
 mod people;
@@ -26,7 +27,7 @@ use solmu_matching::Policy;
 use solmu_proto::routing::v1::{self as proto, routing_service_server::RoutingService};
 use solmu_runtime::{
     ApiError, Runtime,
-    access::{Caller, Role, caller},
+    access::{Caller, Restriction, Role, Visibility, caller},
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +36,10 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{
     config::Config,
     engine::outbox_event,
-    store::decision::{decisions_of, wait_reason},
+    store::{
+        decision::{decisions_of, wait_reason},
+        queue::owner_of,
+    },
     texts::RoutingTexts,
 };
 
@@ -86,6 +90,40 @@ impl Service {
     /// The event that tells of a change. Made before the transaction, which may run twice.
     fn changed(&self, kind: Resource, id: &impl ToString) -> OutboxEvent {
         roster_changed(&self.bus, &self.clock, &self.rng, kind, &id.to_string())
+    }
+
+    /// NOT_FOUND unless the caller sees the ticket, as for one that does not exist.
+    async fn check_sight(&self, caller: &Caller, ticket: TicketId) -> Result<(), ApiError> {
+        let (pool, visibility) = (self.db.pool(), caller.visibility());
+        if visibility == &Visibility::Everything {
+            return Ok(());
+        }
+        let hidden = || ApiError::not_found("ticket", &ticket);
+        let (team, owner) = owner_of(pool, ticket).await?.ok_or_else(hidden)?;
+        let id = ticket.as_uuid();
+        let seen = visibility.sees_ticket(pool, id, team, owner).await?;
+        seen.then_some(()).ok_or_else(hidden)
+    }
+
+    /// Leaves out restricted tickets that the caller does not see.
+    async fn hide_restricted(
+        &self,
+        caller: &Caller,
+        changes: &mut Vec<proto::DryRunChange>,
+    ) -> Result<(), ApiError> {
+        let Some(names) = caller.visibility().sight_binds().names else {
+            return Ok(());
+        };
+        let ids = changes.iter().filter_map(|it| it.ticket_id.parse().ok());
+        let mut connection = self.db.pool().acquire().await.map_err(DbError::from)?;
+        let known = Restriction::of(&mut connection, &ids.collect::<Vec<_>>()).await?;
+        let hidden = known.into_iter().filter(|(_, it)| {
+            let whom = it.names();
+            !names.iter().any(|name| whom.contains(name))
+        });
+        let hidden: Vec<String> = hidden.map(|(id, _)| id.to_string()).collect();
+        changes.retain(|it| !hidden.contains(&it.ticket_id));
+        Ok(())
     }
 
     async fn explain(&self, ticket: TicketId) -> Result<Vec<proto::Decision>, ApiError> {
@@ -371,8 +409,9 @@ impl RoutingService for Service {
         &self,
         request: Request<proto::GetQueuePositionRequest>,
     ) -> Result<Response<proto::QueuePosition>, Status> {
-        allow(&request, &READERS)?;
-        let ticket = parse::id("ticket_id", &request.into_inner().ticket_id)?;
+        let caller = allow(&request, &READERS)?;
+        let ticket = parse::id("ticket_id", &request.get_ref().ticket_id)?;
+        self.check_sight(caller, ticket).await?;
         Ok(Response::new(self.queue_position(ticket).await?))
     }
 
@@ -380,8 +419,10 @@ impl RoutingService for Service {
         &self,
         request: Request<proto::DryRunRuleRequest>,
     ) -> Result<Response<proto::DryRunRuleResponse>, Status> {
-        allow(&request, &MANAGERS)?;
-        Ok(Response::new(self.rule_try(request.into_inner()).await?))
+        let caller = allow(&request, &MANAGERS)?.clone();
+        let mut told = self.rule_try(request.into_inner()).await?;
+        self.hide_restricted(&caller, &mut told.changes).await?;
+        Ok(Response::new(told))
     }
 
     async fn list_rule_versions(
@@ -435,8 +476,9 @@ impl RoutingService for Service {
         &self,
         request: Request<proto::ExplainRoutingRequest>,
     ) -> Result<Response<proto::ExplainRoutingResponse>, Status> {
-        allow(&request, &READERS)?;
-        let ticket = parse::id("ticket_id", &request.into_inner().ticket_id)?;
+        let caller = allow(&request, &READERS)?;
+        let ticket = parse::id("ticket_id", &request.get_ref().ticket_id)?;
+        self.check_sight(caller, ticket).await?;
         let decisions = self.explain(ticket).await?;
         Ok(Response::new(proto::ExplainRoutingResponse { decisions }))
     }

@@ -27,6 +27,7 @@ impl Service {
         let rule = rule.ok_or_else(|| ApiError::invalid("rule", "is missing"))?;
         let (spec, condition) = parse::rule(&rule)?;
         self.check_texts(&spec, &condition)?;
+        self.check_fields(&condition).await?;
         let id = RuleId::generate(self.clock.as_ref(), self.rng.as_ref());
         self.rule_store(id, spec, None).await
     }
@@ -40,6 +41,7 @@ impl Service {
         let id: RuleId = parse::id("rule.id", &rule.id)?;
         let (spec, condition) = parse::rule(&rule)?;
         self.check_texts(&spec, &condition)?;
+        self.check_fields(&condition).await?;
         self.rule_store(id, spec, Some(rule.version)).await
     }
 

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use solmu_conditions::Condition;
 use solmu_db::{SqlTimestamp, ToSqlx};
 use solmu_domain::{
@@ -200,6 +200,7 @@ struct TeamRow {
     take_back: String,
     take_back_after_s: i32,
     rebalance_s: Option<i32>,
+    follow_sun: bool,
     gone: bool,
 }
 solmu_db::from_row!(TeamRow {
@@ -214,6 +215,7 @@ solmu_db::from_row!(TeamRow {
     take_back,
     take_back_after_s,
     rebalance_s,
+    follow_sun,
     gone
 });
 
@@ -235,7 +237,7 @@ impl TeamRow {
 pub(crate) async fn teams_load(tx: &mut PgConnection) -> Result<HashMap<TeamId, Team>, RoundError> {
     let rows: Vec<TeamRow> = sqlx::query_as(
         "SELECT id, display_name, strategy, overflow_after_s, overflow_to, mode, offer_s, decline_s, take_back,
-            take_back_after_s, rebalance_s, archived_at IS NOT NULL AS gone
+            take_back_after_s, rebalance_s, follow_sun, archived_at IS NOT NULL AS gone
          FROM routing.team",
     )
     .fetch_all(tx)
@@ -251,6 +253,7 @@ pub(crate) async fn teams_load(tx: &mut PgConnection) -> Result<HashMap<TeamId, 
                 overflow_to: row.overflow_to.into_iter().map(TeamId::from_uuid).collect(),
                 strategy: row.strategy.as_deref().and_then(Strategy::from_name),
                 pull: care.mode == Mode::Pull,
+                follow_sun: row.follow_sun,
             },
         };
         (TeamId::from_uuid(row.id), team)
@@ -272,6 +275,7 @@ struct RuleRow {
     hold_s: i32,
     goes_on: bool,
     position: i32,
+    zone: String,
 }
 solmu_db::from_row!(RuleRow {
     id,
@@ -286,14 +290,15 @@ solmu_db::from_row!(RuleRow {
     vip,
     hold_s,
     goes_on,
-    position
+    position,
+    zone
 });
 
 /// Enabled rules in order, compiled. One that no longer fits the fields is left out, loudly: the others still hold.
 pub(crate) async fn rules_load(tx: &mut PgConnection, stamp: Stamp) -> Result<RuleSet, RoundError> {
     let rows: Vec<RuleRow> = sqlx::query_as(
         "SELECT id, display_name, tree, team_id, set_priority, add_tags, version, agent_id, skills, vip, hold_s, goes_on,
-            position
+            position, zone
          FROM routing.rule WHERE enabled ORDER BY position, id",
     )
     .fetch_all(&mut *tx)
@@ -330,7 +335,10 @@ pub(crate) async fn rules_load(tx: &mut PgConnection, stamp: Stamp) -> Result<Ru
                 goes_on: row.goes_on,
             },
         );
-        rules.push(rule.at(row.position));
+        // Checked when it was saved; a zone that this machine does not know counts as not given.
+        let zone = Some(&row.zone).filter(|zone| !zone.is_empty());
+        let zone = zone.and_then(|zone| TimeZone::get(zone).ok());
+        rules.push(rule.at(row.position).in_zone(zone));
     }
     let default = default.map(TeamId::from_uuid);
     Ok(RuleSet::new(stamp.rules, rules, default))

@@ -310,3 +310,32 @@ pub(crate) async fn pull_give_up(db: impl PgExecutor<'_>, pull: Uuid) -> Result<
         .rows_affected();
     Ok(given_up == 1)
 }
+
+/// Removes up to `limit` offers that ended before; how many there were. Decisions name them still.
+pub(crate) async fn offers_prune(
+    db: impl PgExecutor<'_>,
+    ended_before: Timestamp,
+    limit: u64,
+) -> Result<u64, DbError> {
+    let removed = sqlx::query(
+        "DELETE FROM routing.offer WHERE id IN (
+            SELECT id FROM routing.offer WHERE ended_at < $1 ORDER BY ended_at LIMIT $2)",
+    )
+    .bind(ended_before.to_sqlx())
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .execute(db)
+    .await?;
+    Ok(removed.rows_affected())
+}
+
+/// Removes questions for the next ticket whose askers are gone.
+pub(crate) async fn pulls_prune(
+    db: impl PgExecutor<'_>,
+    asked_before: Timestamp,
+) -> Result<(), DbError> {
+    sqlx::query("DELETE FROM routing.pull WHERE asked_at < $1")
+        .bind(asked_before.to_sqlx())
+        .execute(db)
+        .await?;
+    Ok(())
+}

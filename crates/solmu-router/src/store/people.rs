@@ -29,6 +29,7 @@ pub(crate) struct TeamRow {
     pub(crate) take_back: String,
     pub(crate) take_back_after_s: i32,
     pub(crate) rebalance_s: Option<i32>,
+    pub(crate) follow_sun: bool,
     pub(crate) archived_at: Option<SqlTimestamp>,
 }
 solmu_db::from_row!(TeamRow {
@@ -44,6 +45,7 @@ solmu_db::from_row!(TeamRow {
     take_back,
     take_back_after_s,
     rebalance_s,
+    follow_sun,
     archived_at
 });
 
@@ -56,6 +58,8 @@ pub(crate) struct TeamProfile {
     /// Seconds; absent: never.
     pub(crate) overflow_after_s: Option<i32>,
     pub(crate) overflow_to: Vec<TeamId>,
+    /// They may help at once while nobody of it is inside their hours.
+    pub(crate) follow_sun: bool,
     pub(crate) care: Care,
 }
 
@@ -162,8 +166,8 @@ pub(crate) async fn team_insert(
     }
     sqlx::query(
         "INSERT INTO routing.team (id, display_name, is_default, strategy, overflow_after_s, overflow_to, mode, offer_s,
-            decline_s, take_back, take_back_after_s, rebalance_s, created_at)
-         VALUES ($1, $2, $13, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            decline_s, take_back, take_back_after_s, rebalance_s, created_at, follow_sun)
+         VALUES ($1, $2, $13, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $14)",
     )
     .bind(id.as_uuid())
     .bind(&profile.display_name)
@@ -178,6 +182,7 @@ pub(crate) async fn team_insert(
     .bind(profile.care.rebalance_s.map(signed))
     .bind(now.to_sqlx())
     .bind(default)
+    .bind(profile.follow_sun)
     .execute(&mut *tx)
     .await?;
     if default {
@@ -194,7 +199,8 @@ pub(crate) async fn team_update(
 ) -> Result<bool, DbError> {
     let found = sqlx::query(
         "UPDATE routing.team SET display_name = $2, strategy = $3, overflow_after_s = $4, overflow_to = $5, mode = $6,
-            offer_s = $7, decline_s = $8, take_back = $9, take_back_after_s = $10, rebalance_s = $11
+            offer_s = $7, decline_s = $8, take_back = $9, take_back_after_s = $10, rebalance_s = $11,
+            follow_sun = $12
          WHERE id = $1 AND archived_at IS NULL",
     )
     .bind(id.as_uuid())
@@ -208,6 +214,7 @@ pub(crate) async fn team_update(
     .bind(profile.care.take_back.name())
     .bind(signed(profile.care.take_back_after_s))
     .bind(profile.care.rebalance_s.map(signed))
+    .bind(profile.follow_sun)
     .execute(&mut *tx)
     .await?
     .rows_affected()
@@ -234,7 +241,7 @@ pub(crate) async fn teams_list(
 ) -> Result<Vec<TeamRow>, DbError> {
     Ok(sqlx::query_as(
         "SELECT id, display_name, is_default, strategy, overflow_after_s, overflow_to, mode, offer_s, decline_s,
-            take_back, take_back_after_s, rebalance_s, archived_at
+            take_back, take_back_after_s, rebalance_s, follow_sun, archived_at
          FROM routing.team WHERE $1 OR archived_at IS NULL ORDER BY lower(display_name), id",
     )
     .bind(archived)

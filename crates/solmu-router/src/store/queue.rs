@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use solmu_db::{DbError, SqlTimestamp};
-use solmu_domain::ids::{TeamId, TicketId};
+use solmu_domain::ids::{AgentId, TeamId, TicketId};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -49,6 +49,22 @@ pub(crate) async fn queue_of(pool: &PgPool, id: TicketId) -> Result<Vec<Ticket>,
         RoundError::Db(error) => error,
         other => DbError::Sqlx(sqlx::Error::Decode(Box::new(other))),
     })
+}
+
+/// Team and owner of a ticket, as the ticket service has them.
+pub(crate) async fn owner_of(
+    pool: &PgPool,
+    id: TicketId,
+) -> Result<Option<(Option<TeamId>, Option<AgentId>)>, DbError> {
+    let row: Option<(Option<Uuid>, Option<Uuid>)> =
+        sqlx::query_as("SELECT team_id, assignee_id FROM routing.ticket WHERE ticket_id = $1")
+            .bind(id.as_uuid())
+            .fetch_optional(pool)
+            .await?;
+    let typed = |(team, agent): (Option<Uuid>, Option<Uuid>)| {
+        (team.map(TeamId::from_uuid), agent.map(AgentId::from_uuid))
+    };
+    Ok(row.map(typed))
 }
 
 /// When teams (or the one) took their last tickets, oldest first.

@@ -1,6 +1,6 @@
 //! Rules, as people set them up.
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
 use solmu_conditions::Condition;
 use solmu_db::{DbError, SqlTimestamp, ToSqlx as _};
@@ -30,6 +30,9 @@ pub(crate) struct RuleRow {
     pub(crate) vip: bool,
     pub(crate) hold_s: i32,
     pub(crate) goes_on: bool,
+    /// Versions that were kept before there were zones have none.
+    #[serde(default)]
+    pub(crate) zone: String,
 }
 solmu_db::from_row!(RuleRow {
     id,
@@ -45,7 +48,8 @@ solmu_db::from_row!(RuleRow {
     skills,
     vip,
     hold_s,
-    goes_on
+    goes_on,
+    zone
 });
 
 /// A rule that was checked.
@@ -58,6 +62,16 @@ pub(crate) struct RuleSpec {
     pub(crate) tree: Condition,
     pub(crate) actions: Actions,
     pub(crate) enabled: bool,
+    /// Name of a zone; empty: the configured one.
+    pub(crate) zone: String,
+}
+
+impl RuleSpec {
+    /// Its zone, if it has one of its own.
+    pub(crate) fn time_zone(&self) -> Option<TimeZone> {
+        let zone = Some(&self.zone).filter(|zone| !zone.is_empty())?;
+        TimeZone::get(zone).ok()
+    }
 }
 
 /// Says that waiting tickets have to be routed anew.
@@ -78,13 +92,14 @@ pub(crate) async fn rule_save(
     let actions = &spec.actions;
     sqlx::query(
         "INSERT INTO routing.rule AS rule (id, display_name, position, condition, tree, team_id, set_priority,
-            add_tags, enabled, version, updated_at, agent_id, skills, vip, hold_s, goes_on)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12, $13, $14, $15)
+            add_tags, enabled, version, updated_at, agent_id, skills, vip, hold_s, goes_on, zone)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12, $13, $14, $15, $16)
          ON CONFLICT (id) DO UPDATE SET display_name = excluded.display_name, position = excluded.position,
             condition = excluded.condition, tree = excluded.tree, team_id = excluded.team_id,
             set_priority = excluded.set_priority, add_tags = excluded.add_tags, enabled = excluded.enabled,
             version = rule.version + 1, updated_at = excluded.updated_at, agent_id = excluded.agent_id,
-            skills = excluded.skills, vip = excluded.vip, hold_s = excluded.hold_s, goes_on = excluded.goes_on",
+            skills = excluded.skills, vip = excluded.vip, hold_s = excluded.hold_s, goes_on = excluded.goes_on,
+            zone = excluded.zone",
     )
     .bind(id.as_uuid())
     .bind(&spec.display_name)
@@ -101,6 +116,7 @@ pub(crate) async fn rule_save(
     .bind(actions.vip)
     .bind(i32::try_from(actions.hold_s).unwrap_or(i32::MAX))
     .bind(actions.goes_on)
+    .bind(&spec.zone)
     .execute(&mut *tx)
     .await?;
     version_keep(tx, id, false, now).await?;
@@ -184,7 +200,7 @@ pub(crate) async fn rules_fetch(
 ) -> Result<Vec<RuleRow>, DbError> {
     Ok(sqlx::query_as(
         "SELECT id, display_name, position, condition, team_id, set_priority, add_tags, enabled, version,
-            agent_id, skills, vip, hold_s, goes_on
+            agent_id, skills, vip, hold_s, goes_on, zone
          FROM routing.rule WHERE $1::uuid IS NULL OR id = $1 ORDER BY position, id",
     )
     .bind(only.map(RuleId::as_uuid))

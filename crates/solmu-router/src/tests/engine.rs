@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use solmu_bus::Held;
-use solmu_db::DbError;
+use solmu_db::{DbError, lease};
 use solmu_domain::ids::{AgentId, DecisionId, EventId, TicketId};
 use solmu_proto::routing::v1::routing_service_server::RoutingService as _;
 use solmu_testkit::{Harness, wait_for};
@@ -148,6 +148,22 @@ async fn a_leader_that_was_paused_finds_its_lease_gone() {
     bench.take_over(3).await;
     old.round(vec![bench.opened(3)], &held(3)).await.unwrap();
     assert_eq!(bench.decisions(3).await.len(), 1);
+    assert_eq!(bench.load().await.0, 1);
+}
+
+#[tokio::test]
+async fn who_stands_still_in_a_transaction_loses_their_hold_on_the_lease() {
+    let bench = Bench::new(1).await;
+    let mut stopped = bench.harness.db.pool().begin().await.unwrap();
+    lease::fence(&mut stopped, LEASE, &held(1)).await.unwrap();
+    // Nothing more is heard of it. Taking the lease waits for its end, which the server brings about.
+    bench.take_over(2).await;
+    let late = sqlx::query("UPDATE routing.agent SET load = 9")
+        .execute(&mut *stopped)
+        .await;
+    assert!(DbError::from(late.unwrap_err()).is_unavailable());
+    let new = bench.engine("b");
+    new.round(vec![bench.opened(1)], &held(2)).await.unwrap();
     assert_eq!(bench.load().await.0, 1);
 }
 

@@ -19,8 +19,8 @@ use solmu_domain::{
 use solmu_proto::{
     routing::v1::{self as routing, AssignmentDecided},
     ticket::v1::{
-        AssignmentRejected, TicketAssigned, TicketChanged, TicketOpened, TicketState,
-        assignment_rejected::Cause,
+        AssignmentRejected, FieldDefinition, TicketAssigned, TicketChanged, TicketOpened,
+        TicketState, assignment_rejected::Cause,
     },
     types::v1::{Channel, Priority, TicketStatus},
 };
@@ -36,7 +36,7 @@ use tonic::Request;
 use crate::{
     Config, RoutingTexts, TextsError,
     service::Service,
-    texts::{self, FetchTexts},
+    texts::{self, FetchFields, FetchTexts},
 };
 
 /// Ends a replica as a signal does.
@@ -96,6 +96,8 @@ pub(super) fn agent_request(
 #[derive(Default)]
 pub(super) struct FakeTexts {
     pub(super) words: Mutex<Option<HashMap<TicketId, String>>>,
+    /// Custom fields; not known until somebody says so.
+    pub(super) definitions: Mutex<Option<Vec<FieldDefinition>>>,
 }
 
 impl RoutingTexts for FakeTexts {
@@ -114,6 +116,12 @@ impl RoutingTexts for FakeTexts {
             };
             Ok(tickets.iter().map(text).collect())
         })
+    }
+
+    fn fields(&self) -> FetchFields<'_> {
+        let known = self.definitions.lock().unwrap().clone();
+        let away = || TextsError::Refused(Box::new(tonic::Status::unavailable("away")));
+        Box::pin(std::future::ready(known.ok_or_else(away)))
     }
 
     fn is_configured(&self) -> bool {

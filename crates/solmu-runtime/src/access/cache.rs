@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AccessConfig, Caller, Role, Visibility, expiry,
+    AccessConfig, Caller, Role, Scope, Visibility, expiry,
     oidc::Oidc,
     roster::Roster,
     store::{self, Known},
@@ -57,7 +57,7 @@ impl std::fmt::Debug for Access {
 }
 
 impl Access {
-    /// Starts to check tokens and to listen for revocations, with the defaults: no identity provider, all see all.
+    /// Starts to check tokens and to listen for revocations, with the defaults: no identity provider, every team seen by all.
     #[must_use]
     pub fn start(runtime: &Runtime) -> Self {
         Self::start_with(runtime, &AccessConfig::default())
@@ -72,7 +72,8 @@ impl Access {
             rng: Arc::clone(&runtime.rng),
             team_scoped: config.team_scoped,
             roster: Arc::new(Roster::new(config)),
-            oidc: Oidc::new(&config.oidc, Arc::clone(&runtime.clock)).map(Arc::new),
+            oidc: Oidc::new(&config.oidc, Arc::clone(&runtime.clock), &runtime.metrics)
+                .map(Arc::new),
             cache: Arc::default(),
         };
         expiry::watch(runtime);
@@ -94,11 +95,23 @@ impl Access {
 
     /// Says which tickets the caller sees.
     async fn with_sight(&self, mut caller: Caller) -> Result<Caller, ApiError> {
-        let bound = self.team_scoped && caller.role == Role::Agent && !caller.all_teams;
-        if bound && let Some(agent) = caller.agent_id {
-            let teams = self.roster.teams(agent).await?;
-            caller.visibility = Visibility::Teams { agent, teams };
-        }
+        caller.visibility = match (caller.role, caller.agent_id) {
+            (Role::Agent, Some(agent)) if self.team_scoped && !caller.all_teams => {
+                let teams = self.roster.teams(agent).await?;
+                Visibility::Teams { agent, teams }
+            }
+            (Role::Agent, Some(agent)) => Visibility::AllTeams {
+                agent: Some(agent),
+                teams: self.roster.known_teams(agent).await,
+            },
+            (Role::Admin | Role::Service, _) if caller.scopes.allow(Scope::RestrictedAdmin) => {
+                Visibility::Everything
+            }
+            _ => Visibility::AllTeams {
+                agent: None,
+                teams: [].into(),
+            },
+        };
         Ok(caller)
     }
 

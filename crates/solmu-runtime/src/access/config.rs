@@ -14,7 +14,8 @@ pub struct AccessConfig {
     /// tokens with `all_teams` see every ticket.
     pub team_scoped: bool,
     /// Where the router's API is asked for agents and their teams, e.g. `http://solmu-router:7310`. Empty: beside us, if
-    /// this process runs the router. Needed for `team_scoped` and to find the agents of people who sign in.
+    /// this process runs the router. Needed for `team_scoped`, for tickets that are restricted to teams, and to find the
+    /// agents of people who sign in.
     pub roster_endpoint: String,
     /// A token of role service with scope `routing.read` for it.
     pub roster_token: Secret,

@@ -21,6 +21,12 @@ pub(super) fn watch(runtime: &Runtime) {
         Unit::Count,
         [],
     );
+    let next = runtime.metrics.gauge(
+        "solmu_access_token_next_expiry_seconds",
+        "time until the next token that works now expires; not told if none does",
+        Unit::Seconds,
+        [],
+    );
     let (db, clock) = (runtime.db.clone(), runtime.clock.clone());
     let stop = runtime.shutdown.stop.clone();
     runtime.spawn_background("access.expiry", async move {
@@ -32,6 +38,14 @@ pub(super) fn watch(runtime: &Runtime) {
                 Err(error) => tracing::debug!(
                     error = &error as &dyn std::error::Error,
                     "cannot count the tokens that expire"
+                ),
+            }
+            match store::token_next_expiry(db.pool(), now).await {
+                Ok(Some(at)) => next.set([], at.duration_since(now).as_secs_f64()),
+                Ok(None) => next.remove([]),
+                Err(error) => tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot look for the token that expires next"
                 ),
             }
             tokio::select! {

@@ -10,6 +10,10 @@ use jsonwebtoken::{
     jwk::{Jwk, PublicKeyUse},
 };
 use serde_json::Value;
+use solmu_telemetry::{
+    Metrics,
+    metrics::{Counter, Unit},
+};
 use tokio::time::Instant;
 
 use super::oidc::{OidcConfig, is_safe};
@@ -63,6 +67,7 @@ pub(super) struct Keys {
     pause: Duration,
     known: Mutex<Arc<Known>>,
     asking: tokio::sync::Mutex<()>,
+    fetches: Counter<1>,
 }
 
 impl std::fmt::Debug for Keys {
@@ -74,8 +79,15 @@ impl std::fmt::Debug for Keys {
 }
 
 impl Keys {
-    pub(super) fn new(config: &OidcConfig) -> Self {
+    pub(super) fn new(config: &OidcConfig, metrics: &Metrics) -> Self {
+        let fetches = metrics.counter(
+            "solmu_access_key_fetches_total",
+            "how often the keys of the identity provider were asked for, by what came of it",
+            Unit::Count,
+            ["outcome"],
+        );
         Self {
+            fetches,
             issuer: config.issuer.clone(),
             url: config.jwks_url.clone(),
             fresh: Duration::from_secs(config.keys_seconds),
@@ -129,6 +141,7 @@ impl Keys {
         let asked = Instant::now();
         match self.fetch().await {
             Ok(keys) => {
+                self.fetches.inc(["ok"]);
                 tracing::info!(keys = keys.len(), "keys of the identity provider read");
                 self.put(Known {
                     keys,
@@ -138,6 +151,7 @@ impl Keys {
                 Ok(())
             }
             Err(error) => {
+                self.fetches.inc(["failed"]);
                 self.put(Known {
                     keys: known.keys.iter().map(OneKey::copy).collect(),
                     read: known.read,

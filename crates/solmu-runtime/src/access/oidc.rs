@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use solmu_domain::{clock::SharedClock, ids::AgentId};
+use solmu_telemetry::Metrics;
 
 use super::{Caller, Role, jwks::Keys, roster::Roster};
 use crate::api_error::ApiError;
@@ -215,10 +216,10 @@ pub(super) struct Oidc {
 
 impl Oidc {
     /// `None` when no provider is configured.
-    pub(super) fn new(config: &OidcConfig, clock: SharedClock) -> Option<Self> {
+    pub(super) fn new(config: &OidcConfig, clock: SharedClock, metrics: &Metrics) -> Option<Self> {
         (!config.issuer.is_empty()).then(|| Self {
             config: config.clone(),
-            keys: Keys::new(config),
+            keys: Keys::new(config, metrics),
             clock,
         })
     }

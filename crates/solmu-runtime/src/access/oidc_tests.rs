@@ -206,14 +206,17 @@ async fn people_sign_in_as_what_their_claim_says() {
         .unwrap();
     assert_eq!((agent.role, agent.agent_id), (Role::Agent, Some(agent_id)));
     let team = TEAM.parse().unwrap();
-    assert!(agent.visibility().includes(Some(team), None));
-    assert!(!agent.visibility().includes(None, None));
+    assert!(agent.visibility().sees(Some(team), None, None));
+    assert!(!agent.visibility().sees(None, None, None));
     let manager = access
         .authenticate(&sign(&ec, json!(["solmu-manager"])))
         .await
         .unwrap();
     assert_eq!(manager.agent_id, Some(agent_id));
-    assert_eq!(manager.visibility(), &Visibility::Everything);
+    assert!(matches!(
+        manager.visibility(),
+        Visibility::AllTeams { agent: Some(_), teams } if teams.contains(&team)
+    ));
     let service = access
         .authenticate(&sign(&ec, json!("solmu-service")))
         .await;
@@ -393,7 +396,7 @@ async fn our_own_tokens_work_beside_and_are_bound_to_teams() {
     let own = own.await.unwrap();
     let caller = access.authenticate(own.token.expose()).await.unwrap();
     let team = TEAM.parse().unwrap();
-    assert!(caller.visibility().includes(Some(team), None));
+    assert!(caller.visibility().sees(Some(team), None, None));
     assert_ne!(caller.visibility(), &Visibility::Everything);
 
     let alone = provider.access(|config| {

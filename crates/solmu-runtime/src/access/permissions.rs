@@ -96,6 +96,17 @@ pub const TABLE: &[ServiceRows] = &[
         ],
     },
     ServiceRows {
+        service: "solmu.ticket.v1.CatalogueService",
+        rows: &[
+            row("CreateCatalogueItem", PEOPLE, Scope::TicketsWrite),
+            row("GetCatalogueItem", ALL, Scope::TicketsRead),
+            row("UpdateCatalogueItem", PEOPLE, Scope::TicketsWrite),
+            row("DeleteCatalogueItem", PEOPLE, Scope::TicketsWrite),
+            row("ListCatalogueItems", ALL, Scope::TicketsRead),
+            row("OrderCatalogueItem", ALL, Scope::TicketsWrite),
+        ],
+    },
+    ServiceRows {
         service: "solmu.ticket.v1.DeskService",
         rows: DESK,
     },
@@ -110,8 +121,37 @@ pub const TABLE: &[ServiceRows] = &[
         ],
     },
     ServiceRows {
+        service: "solmu.ticket.v1.LinkService",
+        rows: &[
+            row("CreateTicketLink", ALL, Scope::TicketsWrite),
+            row("ListTicketLinks", ALL, Scope::TicketsRead),
+            row("RevokeTicketLink", ALL, Scope::TicketsWrite),
+        ],
+    },
+    ServiceRows {
+        service: "solmu.ticket.v1.MatterService",
+        rows: &[
+            row("ListMatterProposals", ALL, Scope::TicketsRead),
+            row("AcceptMatter", PEOPLE, Scope::TicketsWrite),
+            row("DismissMatter", PEOPLE, Scope::TicketsWrite),
+        ],
+    },
+    ServiceRows {
+        service: "solmu.ticket.v1.SubstatusService",
+        rows: &[
+            row("CreateSubstatus", ADMIN, Scope::TicketsAdmin),
+            row("ListSubstatuses", ALL, Scope::TicketsRead),
+            row("UpdateSubstatus", ADMIN, Scope::TicketsAdmin),
+            row("RetireSubstatus", ADMIN, Scope::TicketsAdmin),
+        ],
+    },
+    ServiceRows {
         service: "solmu.ticket.v1.TicketService",
         rows: TICKETS,
+    },
+    ServiceRows {
+        service: "solmu.ticket.v1.TimeService",
+        rows: TIME,
     },
     ServiceRows {
         service: "solmu.ticket.v1.WorkService",
@@ -182,6 +222,8 @@ const SLA: &[Row] = &[
     row("ImportHolidays", ADMIN, Scope::SlaAdmin),
     row("SetTeamCalendar", ADMIN, Scope::SlaAdmin),
     row("ListTeamCalendars", ALL, Scope::SlaRead),
+    row("SetTeamContacts", ADMIN, Scope::SlaAdmin),
+    row("ListTeamContacts", ALL, Scope::SlaRead),
     row("CreatePolicy", ADMIN, Scope::SlaAdmin),
     row("GetPolicy", ALL, Scope::SlaRead),
     row("ListPolicies", ALL, Scope::SlaRead),
@@ -239,6 +281,21 @@ const TICKETS: &[Row] = &[
     row("SplitMessage", PEOPLE, Scope::TicketsWrite),
     row("UnblockSender", PEOPLE, Scope::TicketsWrite),
     row("ListBlockedSenders", ALL, Scope::TicketsRead),
+    row("RestrictTicket", ALL, Scope::TicketsWrite),
+    row("UnrestrictTicket", ALL, Scope::TicketsWrite),
+];
+
+const TIME: &[Row] = &[
+    row("StartTimer", PEOPLE, Scope::TicketsWrite),
+    row("StopTimer", PEOPLE, Scope::TicketsWrite),
+    row("DiscardTimer", PEOPLE, Scope::TicketsWrite),
+    row("GetTimer", PEOPLE, Scope::TicketsRead),
+    row("CreateTimeEntry", PEOPLE, Scope::TicketsWrite),
+    row("UpdateTimeEntry", PEOPLE, Scope::TicketsWrite),
+    row("DeleteTimeEntry", PEOPLE, Scope::TicketsWrite),
+    row("ListTimeEntries", ALL, Scope::TicketsRead),
+    row("GetTimeTotals", ALL, Scope::TicketsRead),
+    row("ExportTime", MANAGERS, Scope::TicketsAdmin),
 ];
 
 const WORK: &[Row] = &[

@@ -75,6 +75,8 @@ pub(super) struct Roster {
     client: Option<(RoutingServiceClient<Channel>, String)>,
     fresh: Duration,
     known: Mutex<Option<(Instant, Arc<Agents>)>>,
+    /// When the router last gave no answer.
+    failed: Mutex<Option<Instant>>,
     /// One question at a time.
     asking: tokio::sync::Mutex<()>,
 }
@@ -96,6 +98,7 @@ impl Roster {
             client,
             fresh: Duration::from_secs(config.roster_seconds),
             known: Mutex::new(None),
+            failed: Mutex::new(None),
             asking: tokio::sync::Mutex::new(()),
         }
     }
@@ -104,6 +107,20 @@ impl Roster {
     pub(super) async fn teams(&self, agent: AgentId) -> Result<Arc<[TeamId]>, ApiError> {
         let agents = self.agents().await?;
         Ok(agents.teams.get(&agent).cloned().unwrap_or_default())
+    }
+
+    /// The teams of an agent, as far as anybody can say: for callers who need no team to be let in. A router that is
+    /// away is not asked again by each of them.
+    pub(super) async fn known_teams(&self, agent: AgentId) -> Arc<[TeamId]> {
+        let failed = *self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let away = failed.is_some_and(|at| at.elapsed() < self.fresh);
+        let agents = if self.client.is_none() || away {
+            self.younger_than(STALE)
+        } else {
+            self.agents().await.ok()
+        };
+        let teams = agents.and_then(|agents| agents.teams.get(&agent).cloned());
+        teams.unwrap_or_default()
     }
 
     /// Whether there is such an agent.
@@ -138,6 +155,7 @@ impl Roster {
                 Ok(agents)
             }
             Err(error) => {
+                *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "cannot ask for the teams of agents"

@@ -57,6 +57,8 @@ scopes! {
     SlaRead = "sla.read", 0;
     /// Sets up calendars and policies.
     SlaAdmin = "sla.admin", 2;
+    /// Sees and changes restricted tickets, whomever they name. For services; agents have to be named.
+    RestrictedAdmin = "restricted.admin", 2;
     /// Makes and revokes tokens.
     AccessAdmin = "access.admin", 2;
 }

@@ -143,6 +143,20 @@ pub(super) async fn token_count_expiring(
         .await?)
 }
 
+/// When the next of the tokens that work now expires.
+pub(super) async fn token_next_expiry(
+    pool: &PgPool,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, DbError> {
+    let next: Option<SqlTimestamp> = sqlx::query_scalar(
+        "SELECT min(expire_time) FROM access.token WHERE revoke_time IS NULL AND expire_time > $1",
+    )
+    .bind(now.to_sqlx())
+    .fetch_one(pool)
+    .await?;
+    Ok(next.map(SqlTimestamp::to_jiff))
+}
+
 /// Stores a new token.
 pub(super) async fn token_insert(
     tx: &mut PgConnection,

@@ -31,6 +31,7 @@ impl SlaServer {
         &self,
         request: proto::CreateCalendarRequest,
     ) -> Result<proto::Calendar, ApiError> {
+        let dry = request.validate_only;
         let wanted = WantedCalendar::parse(request.calendar)?;
         let row = CalendarRow {
             id: CalendarId::generate(self.maker.clock.as_ref(), self.maker.rng.as_ref()),
@@ -39,6 +40,9 @@ impl SlaServer {
             definition: wanted.definition,
             deleted: false,
         };
+        if dry {
+            return calendar_to_proto(&row);
+        }
         let now = self.maker.clock.now();
         self.db
             .tx("sla.create_calendar", |tx| {
@@ -82,6 +86,7 @@ impl SlaServer {
         let given = request.calendar.as_ref();
         let id: CalendarId = id_in("calendar.id", given.map_or("", |it| it.id.as_str()))?;
         let etag = given.map(|it| it.etag.clone()).unwrap_or_default();
+        let dry = request.validate_only;
         let wanted = WantedCalendar::parse(request.calendar)?;
         let row = CalendarRow {
             id,
@@ -95,10 +100,17 @@ impl SlaServer {
             .db
             .tx("sla.update_calendar", |tx| {
                 let (row, etag) = (row.clone(), etag.clone());
-                Box::pin(async move { calendar_update(tx, row, &etag, now).await })
+                Box::pin(async move {
+                    if dry {
+                        return calendar_next(tx, row, &etag).await;
+                    }
+                    calendar_update(tx, row, &etag, now).await
+                })
             })
             .await?;
-        tracing::info!(calendar.id = %row.id, version = row.version, "calendar updated");
+        if !dry {
+            tracing::info!(calendar.id = %row.id, version = row.version, "calendar updated");
+        }
         calendar_to_proto(&row)
     }
 
@@ -244,16 +256,26 @@ async fn calendar_current(tx: &mut PgConnection, id: CalendarId) -> Result<Calen
     row.ok_or_else(|| ApiError::not_found("calendar", &id))
 }
 
-async fn calendar_update(
+/// The row as the next version of its calendar.
+async fn calendar_next(
     tx: &mut PgConnection,
     mut row: CalendarRow,
+    given: &str,
+) -> Result<CalendarRow, ApiError> {
+    let before = calendar_current(tx, row.id).await?;
+    check_etag(given, &etag(before.version))?;
+    row.version = before.version + 1;
+    Ok(row)
+}
+
+async fn calendar_update(
+    tx: &mut PgConnection,
+    row: CalendarRow,
     given: &str,
     now: Timestamp,
 ) -> Result<CalendarRow, ApiError> {
     store::revise(tx).await?;
-    let before = calendar_current(tx, row.id).await?;
-    check_etag(given, &etag(before.version))?;
-    row.version = before.version + 1;
+    let row = calendar_next(tx, row, given).await?;
     store::calendar_insert(tx, &row, now).await?;
     let policies = store::policy_list(tx).await?;
     let teams = store::team_calendar_list(tx).await?;

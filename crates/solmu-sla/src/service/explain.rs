@@ -13,7 +13,10 @@ use solmu_domain::{
     },
 };
 use solmu_proto::sla::v1 as proto;
-use solmu_runtime::ApiError;
+use solmu_runtime::{
+    ApiError,
+    access::{Caller, Visibility},
+};
 
 use super::SlaServer;
 use crate::{
@@ -29,6 +32,28 @@ use crate::{
 const STEPS_MAX: usize = 500;
 
 impl SlaServer {
+    /// NOT_FOUND unless the caller sees the ticket. Who has it is not known here: who is bound to teams sees the clocks
+    /// of their teams' tickets.
+    pub(super) async fn check_sight(
+        &self,
+        caller: &Caller,
+        request: &proto::ExplainTicketRequest,
+    ) -> Result<(), ApiError> {
+        if caller.visibility() == &Visibility::Everything {
+            return Ok(());
+        }
+        let ticket: TicketId = id_in("ticket_id", &request.ticket_id)?;
+        let hidden = || ApiError::not_found("ticket", &ticket);
+        let mut connection = self.connection().await?;
+        let tracked = clocks::clock_fetch(&mut connection, ticket).await?;
+        drop(connection);
+        let team = tracked.ok_or_else(hidden)?.team();
+        let (pool, id) = (self.db.pool(), ticket.as_uuid());
+        let visibility = caller.visibility();
+        let seen = visibility.sees_ticket(pool, id, team, None).await?;
+        seen.then_some(()).ok_or_else(hidden)
+    }
+
     pub(super) async fn explain_ticket(
         &self,
         request: proto::ExplainTicketRequest,

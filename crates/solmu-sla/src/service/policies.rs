@@ -21,6 +21,7 @@ impl SlaServer {
         &self,
         request: proto::CreatePolicyRequest,
     ) -> Result<proto::Policy, ApiError> {
+        let dry = request.validate_only;
         let wanted = WantedPolicy::parse(request.policy)?;
         let id = PolicyId::generate(self.maker.clock.as_ref(), self.maker.rng.as_ref());
         let row = row_of(PolicyKey { id, version: 1 }, wanted);
@@ -29,13 +30,18 @@ impl SlaServer {
             .tx("sla.create_policy", |tx| {
                 let row = row.clone();
                 Box::pin(async move {
+                    if dry {
+                        return check_calendar(tx, &row).await;
+                    }
                     policy_write(tx, &row, now).await?;
                     // It may be the first that holds for tickets that are open already.
                     edit_begin(tx, &row, now).await
                 })
             })
             .await?;
-        tracing::info!(policy.id = %row.key.id, "policy created");
+        if !dry {
+            tracing::info!(policy.id = %row.key.id, "policy created");
+        }
         Ok(policy_to_proto(&row))
     }
 
@@ -67,6 +73,7 @@ impl SlaServer {
         let given = request.policy.as_ref();
         let id: PolicyId = id_in("policy.id", given.map_or("", |it| it.id.as_str()))?;
         let etag = given.map(|it| it.etag.clone()).unwrap_or_default();
+        let dry = request.validate_only;
         let wanted = WantedPolicy::parse(request.policy)?;
         let row = row_of(PolicyKey { id, version: 0 }, wanted);
         let now = self.maker.clock.now();
@@ -74,10 +81,12 @@ impl SlaServer {
             .db
             .tx("sla.update_policy", |tx| {
                 let (row, etag) = (row.clone(), etag.clone());
-                Box::pin(async move { policy_update(tx, row, &etag, now).await })
+                Box::pin(async move { policy_update(tx, row, &etag, dry, now).await })
             })
             .await?;
-        tracing::info!(policy.id = %row.key.id, version = row.key.version, "policy updated");
+        if !dry {
+            tracing::info!(policy.id = %row.key.id, version = row.key.version, "policy updated");
+        }
         Ok(policy_to_proto(&row))
     }
 
@@ -122,23 +131,33 @@ async fn policy_write(
     now: Timestamp,
 ) -> Result<(), ApiError> {
     store::revise(tx).await?;
+    check_calendar(tx, row).await?;
+    Ok(store::policy_insert(tx, row, now).await?)
+}
+
+async fn check_calendar(tx: &mut PgConnection, row: &PolicyRow) -> Result<(), ApiError> {
     if store::calendar_fetch(tx, row.calendar).await?.is_none() {
         let message = format!("there is no calendar '{}'", row.calendar);
         return Err(ApiError::invalid("policy.calendar_id", message));
     }
-    Ok(store::policy_insert(tx, row, now).await?)
+    Ok(())
 }
 
 async fn policy_update(
     tx: &mut PgConnection,
     mut row: PolicyRow,
     given: &str,
+    dry: bool,
     now: Timestamp,
 ) -> Result<PolicyRow, ApiError> {
     store::lock(tx).await?;
     let before = policy_current(tx, row.key.id).await?;
     check_etag(given, &etag(before.key.version))?;
     row.key.version = before.key.version + 1;
+    if dry {
+        check_calendar(tx, &row).await?;
+        return Ok(row);
+    }
     store::policy_retire(tx, row.key.id).await?;
     policy_write(tx, &row, now).await?;
     edit_begin(tx, &row, now).await?;

@@ -8,6 +8,7 @@ use solmu_domain::{
     ids::{PolicyId, TicketId},
     sla::{ClockEvent, DueTimes, TicketClocks, TicketStart},
 };
+use solmu_telemetry::TraceContext;
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
@@ -21,7 +22,7 @@ macro_rules! columns {
     () => {
         "ticket_id, ticket_version, policy_id, policy_version, policies, opening, state, announced, channel, \
          first_response_due, next_response_due, resolution_due, periodic_update_due, agent_work_due, \
-         ownership_due, breached, unpromised"
+         ownership_due, breached, unpromised, first_trace"
     };
 }
 
@@ -43,6 +44,7 @@ struct ClockRow {
     ownership_due: Option<SqlTimestamp>,
     breached: bool,
     unpromised: Option<Json<Unpromised>>,
+    first_trace: String,
 }
 solmu_db::from_row!(ClockRow {
     ticket_id,
@@ -61,7 +63,8 @@ solmu_db::from_row!(ClockRow {
     agent_work_due,
     ownership_due,
     breached,
-    unpromised
+    unpromised,
+    first_trace
 });
 
 impl From<ClockRow> for Tracked {
@@ -104,6 +107,7 @@ impl From<ClockRow> for Tracked {
                 },
                 breached: row.breached,
             },
+            trace: TraceContext::stored(&row.first_trace),
         }
     }
 }
@@ -213,18 +217,18 @@ pub(crate) async fn clock_upsert(
         "INSERT INTO sla.ticket_clock
             (ticket_id, ticket_version, policy_id, policy_version, policies, opening, state, announced,
              first_response_due, next_response_due, resolution_due, periodic_update_due, agent_work_due, ownership_due,
-             breached, wake_at, open, channel, unpromised, updated_at)
+             breached, wake_at, open, channel, unpromised, first_trace, updated_at)
          SELECT ticket_id, ticket_version, policy_id, policy_version,
                 CASE WHEN policies = '' THEN '{}' ELSE string_to_array(policies, '+') END, opening, state, announced,
                 first_response_due, next_response_due, resolution_due, periodic_update_due, agent_work_due,
-                ownership_due, breached, wake_at, open, channel, unpromised, $19
+                ownership_due, breached, wake_at, open, channel, unpromised, first_trace, $19
          FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::integer[], $5::text[], $6::jsonb[], $7::jsonb[],
              $8::jsonb[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
              $13::timestamptz[], $14::timestamptz[], $15::boolean[], $16::timestamptz[], $17::boolean[], $18::text[],
-             $20::jsonb[])
+             $20::jsonb[], $21::text[])
              AS row (ticket_id, ticket_version, policy_id, policy_version, policies, opening, state, announced,
                 first_response_due, next_response_due, resolution_due, periodic_update_due, agent_work_due,
-                ownership_due, breached, wake_at, open, channel, unpromised)
+                ownership_due, breached, wake_at, open, channel, unpromised, first_trace)
          ON CONFLICT (ticket_id) DO UPDATE SET
             ticket_version = excluded.ticket_version, policy_id = excluded.policy_id,
             policy_version = excluded.policy_version, policies = excluded.policies, opening = excluded.opening,
@@ -255,6 +259,7 @@ pub(crate) async fn clock_upsert(
     .bind(tracked().map(|it| it.channel.as_str()).collect::<Vec<_>>())
     .bind(now.to_sqlx())
     .bind(tracked().map(|it| Some(Json(it.unpromised.as_ref()?))).collect::<Vec<_>>())
+    .bind(tracked().map(|it| it.trace.traceparent.as_str()).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())

@@ -150,6 +150,7 @@ fn step(index: usize, step: &proto::Step, violations: &mut Violations) -> Option
         at: at?,
         action: action?,
         target: step.target.clone(),
+        event_only: step.event_only,
     })
 }
 
@@ -329,6 +330,7 @@ fn step_to_proto(step: &Step) -> proto::Step {
         metric: step.metric.map_or(0, |metric| proto_metric(metric).into()),
         action: proto_action(step.action).into(),
         target: step.target.clone(),
+        event_only: step.event_only,
         at: Some(match step.at {
             StepAt::BeforeS(seconds) => At::BeforeSeconds(narrow(seconds)),
             StepAt::UsedPercent(percent) => At::UsedPercent(i32::from(percent)),

@@ -124,8 +124,9 @@ fn what_was_sent_comes_back() {
         steps: vec![proto::Step {
             metric: proto::Metric::NextResponse.into(),
             at: Some(At::AfterSeconds(0)),
-            action: proto::ActionKind::Reassign.into(),
+            action: proto::ActionKind::Notify.into(),
             target: format!("team:{TEAM}"),
+            event_only: true,
         }],
         next_response_from: "any".to_owned(),
         on_priority: "keep".to_owned(),

@@ -27,6 +27,7 @@ fn calendar(definition: &str) -> CreateCalendarRequest {
             definition_json: definition.to_owned(),
             ..Calendar::default()
         }),
+        validate_only: false,
     }
 }
 
@@ -45,6 +46,7 @@ fn policy(calendar_id: String, condition: &str) -> CreatePolicyRequest {
             pause_on: vec!["waiting_on_customer".to_owned()],
             ..Policy::default()
         }),
+        validate_only: false,
     }
 }
 

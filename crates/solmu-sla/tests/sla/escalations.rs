@@ -33,7 +33,10 @@ async fn chain(node: &Node, definition: &str, quiet: bool) {
         ..Calendar::default()
     });
     let calendar = admin
-        .create_calendar(CreateCalendarRequest { calendar })
+        .create_calendar(CreateCalendarRequest {
+            calendar,
+            validate_only: false,
+        })
         .await;
     let policy = Some(Policy {
         display_name: "Chain".to_owned(),
@@ -52,7 +55,12 @@ async fn chain(node: &Node, definition: &str, quiet: bool) {
         quiet,
         ..Policy::default()
     });
-    let made = admin.create_policy(CreatePolicyRequest { policy }).await;
+    let made = admin
+        .create_policy(CreatePolicyRequest {
+            policy,
+            validate_only: false,
+        })
+        .await;
     made.expect("it is valid");
 }
 

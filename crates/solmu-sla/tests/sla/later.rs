@@ -146,7 +146,12 @@ async fn a_policy_that_is_made_or_edited_reaches_tickets_without_one_if_it_says_
         ..made.clone()
     });
     let mut admin = world.node.client(Role::Admin);
-    let updated = admin.update_policy(UpdatePolicyRequest { policy }).await;
+    let updated = admin
+        .update_policy(UpdatePolicyRequest {
+            policy,
+            validate_only: false,
+        })
+        .await;
     assert_eq!(updated.unwrap().into_inner().version, 2);
     due_first(harness, &ticket, hours(4)).await;
     assert!(

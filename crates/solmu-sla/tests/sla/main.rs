@@ -2,6 +2,7 @@
 
 mod api;
 mod clocks;
+mod contacts;
 mod escalations;
 mod later;
 mod load;

@@ -28,6 +28,7 @@ fn office() -> CreateCalendarRequest {
             definition_json: OFFICE.to_owned(),
             ..Calendar::default()
         }),
+        validate_only: false,
     }
 }
 
@@ -44,6 +45,7 @@ async fn a_calendar_has_versions_and_is_kept_while_it_is_used() {
     };
     let update = |calendar: &Calendar| UpdateCalendarRequest {
         calendar: Some(calendar.clone()),
+        validate_only: false,
     };
     let second = admin.update_calendar(update(&changed)).await.unwrap();
     let second = second.into_inner();
@@ -103,6 +105,7 @@ async fn a_policy_has_versions_and_can_go() {
     };
     let update = || UpdatePolicyRequest {
         policy: Some(policy.clone()),
+        validate_only: false,
     };
     let second = admin.update_policy(update()).await.unwrap().into_inner();
     assert_eq!(

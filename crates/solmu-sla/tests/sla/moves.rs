@@ -26,7 +26,10 @@ pub(crate) async fn calendar(node: &Node, definition: &str) -> Calendar {
     });
     let mut admin = node.client(Role::Admin);
     let made = admin
-        .create_calendar(CreateCalendarRequest { calendar })
+        .create_calendar(CreateCalendarRequest {
+            calendar,
+            validate_only: false,
+        })
         .await;
     made.expect("it is valid").into_inner()
 }
@@ -46,7 +49,12 @@ pub(crate) async fn create(node: &Node, policy: Policy) -> Policy {
         display_name: "Policy".to_owned(),
         ..policy
     });
-    let made = admin.create_policy(CreatePolicyRequest { policy }).await;
+    let made = admin
+        .create_policy(CreatePolicyRequest {
+            policy,
+            validate_only: false,
+        })
+        .await;
     made.expect("it is valid").into_inner()
 }
 
@@ -202,7 +210,10 @@ async fn an_edit_reaches_open_tickets_as_the_policy_says() {
             targets: target(first, resolution),
             ..before
         });
-        let request = UpdatePolicyRequest { policy };
+        let request = UpdatePolicyRequest {
+            policy,
+            validate_only: false,
+        };
         admin.update_policy(request).await.unwrap().into_inner()
     };
     harness.clock.set(minutes(&harness, 60));
@@ -237,7 +248,10 @@ async fn an_edit_reaches_open_tickets_as_the_policy_says() {
     });
     let mut admin = node.client(Role::Admin);
     let edited = admin
-        .update_calendar(UpdateCalendarRequest { calendar })
+        .update_calendar(UpdateCalendarRequest {
+            calendar,
+            validate_only: false,
+        })
         .await;
     assert_eq!(edited.unwrap().into_inner().version, 2);
     due_first(&harness, &tickets[1], hours(9)).await;

@@ -181,6 +181,7 @@ impl Ticket {
             ticket: Some(self.state.clone()),
             message: Some(message(actor::Kind::Customer, at)),
             previous_ticket_id: String::new(),
+            ..TicketOpened::default()
         };
         self.event(at, &body)
     }
@@ -199,6 +200,7 @@ impl Ticket {
             ticket: Some(self.state.clone()),
             message: Some(message(author, at)),
             previous_status,
+            ..TicketMessageAdded::default()
         };
         self.event(at, &body)
     }

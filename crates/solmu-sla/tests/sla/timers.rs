@@ -171,7 +171,10 @@ async fn no_timer_is_early_by_the_real_clock() {
     };
     let calendar = Some(calendar);
     let calendar = admin
-        .create_calendar(CreateCalendarRequest { calendar })
+        .create_calendar(CreateCalendarRequest {
+            calendar,
+            validate_only: false,
+        })
         .await;
     let policy = Policy {
         display_name: "Quick".to_owned(),
@@ -186,7 +189,10 @@ async fn no_timer_is_early_by_the_real_clock() {
     };
     let policy = Some(policy);
     admin
-        .create_policy(CreatePolicyRequest { policy })
+        .create_policy(CreatePolicyRequest {
+            policy,
+            validate_only: false,
+        })
         .await
         .unwrap();
     harness.clock.set(SystemClock.now());

@@ -14,10 +14,11 @@ use crate::model::status_from_proto;
 
 /// Fields whose values are ids, states or words of the desk's own lists. Of all others, only the name is kept: a subject
 /// or a field of the desk's own making may hold a person's data.
-const KEPT: [&str; 16] = [
+const KEPT: [&str; 18] = [
     "status",
     "state",
-    "sub_status",
+    "substatus",
+    "same_matter",
     "priority",
     "tags",
     "category",
@@ -31,6 +32,7 @@ const KEPT: [&str; 16] = [
     "snooze_until",
     "delivery_state",
     "language",
+    "time_entries",
 ];
 
 /// An entry that has no place yet.
@@ -100,11 +102,28 @@ fn status(status: TicketStatus) -> String {
     status_from_proto(status).map_or_else(String::new, |status| status.name().to_owned())
 }
 
+/// Why a message is thought to be about a ticket.
+fn grounds(same: &proto::SameMatter, what: &str) -> String {
+    let proof = if same.proven {
+        "proven requester"
+    } else {
+        "requester not proven"
+    };
+    format!(
+        "{what}: same {}, {} of 100, {proof}",
+        same.ground, same.score
+    )
+}
+
 fn opened(body: proto::TicketOpened) -> Told {
     let message = body.message.unwrap_or_default();
     let state = body.ticket.unwrap_or_default();
+    let same = body.same_matter;
+    let reason = same.as_ref().map(|it| grounds(it, "perhaps one matter"));
+    let proposed = same.map(|it| change("same_matter", "", &it.ticket_id));
+    let stands = change("status", "", &status(state.status()));
     let entry = Activity {
-        changes: vec![change("status", "", &status(state.status()))],
+        changes: std::iter::once(stands).chain(proposed).collect(),
         message_id: message.message_id,
         other_ticket_id: body.previous_ticket_id,
         ..entry(Kind::Opened, message.author)
@@ -112,7 +131,7 @@ fn opened(body: proto::TicketOpened) -> Told {
     Told {
         ticket: Some(state),
         entry,
-        ..Told::default()
+        reason: reason.unwrap_or_default(),
     }
 }
 
@@ -122,6 +141,7 @@ fn message_added(body: proto::TicketMessageAdded) -> Told {
     let state = body.ticket.unwrap_or_default();
     let after = status(state.status());
     let moved = (before != after).then(|| change("status", &before, &after));
+    let joined = body.same_matter.map(|it| grounds(&it, "one matter"));
     let entry = Activity {
         changes: moved.into_iter().collect(),
         message_id: message.message_id,
@@ -130,7 +150,7 @@ fn message_added(body: proto::TicketMessageAdded) -> Told {
     Told {
         ticket: Some(state),
         entry,
-        ..Told::default()
+        reason: joined.unwrap_or(message.reason),
     }
 }
 

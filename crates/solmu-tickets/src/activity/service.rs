@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use solmu_proto::ticket::v1::{self as proto, activity_service_server::ActivityService};
-use solmu_runtime::{ApiError, access::caller, page};
+use solmu_runtime::{ApiError, page};
 use tonic::{Request, Response, Status};
 
 use super::read;
 use crate::{
     api::{
-        sight::{self, Named},
+        sight,
         tickets::{PEOPLE, ticket_id},
     },
     context::Context,
@@ -29,14 +29,7 @@ impl ActivityService for Activities {
         &self,
         request: Request<proto::ListActivitiesRequest>,
     ) -> Result<Response<proto::ListActivitiesResponse>, Status> {
-        caller(&request)?.require(PEOPLE)?;
-        sight::check(
-            self.context.db.pool(),
-            caller(&request)?,
-            [Named::Ticket(&request.get_ref().ticket_id)],
-        )
-        .await?;
-        let request = request.into_inner();
+        let request = sight::call(&self.context, request, PEOPLE).await?.request;
         let ticket = ticket_id(&self.context, &request.ticket_id).await?;
         let size = page::size(request.page_size, PAGE, self.context.config.max_page_size)?;
         let query = ticket.to_string();
@@ -59,14 +52,7 @@ impl ActivityService for Activities {
         &self,
         request: Request<proto::VerifyActivityRequest>,
     ) -> Result<Response<proto::VerifyActivityResponse>, Status> {
-        caller(&request)?.require(PEOPLE)?;
-        sight::check(
-            self.context.db.pool(),
-            caller(&request)?,
-            [Named::Ticket(&request.get_ref().ticket_id)],
-        )
-        .await?;
-        let request = request.into_inner();
+        let request = sight::call(&self.context, request, PEOPLE).await?.request;
         let ticket = ticket_id(&self.context, &request.ticket_id).await?;
         let noted = match request.noted_sequence {
             0 => None,

@@ -81,6 +81,7 @@ pub(crate) async fn file(
         ticket: Some(ticket.state()),
         message: Some(stored.facts(ticket, now).to_proto()),
         previous_status: status_to_proto(status_before).into(),
+        ..proto::TicketMessageAdded::default()
     };
     work.events.add(&body, work.trace.clone());
     drop(stored);

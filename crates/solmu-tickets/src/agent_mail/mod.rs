@@ -5,6 +5,7 @@
 //! anybody's mail and says so to its readers.
 
 pub(crate) mod answer;
+pub(crate) mod escalation;
 pub(crate) mod forwarded;
 pub(crate) mod notify;
 pub(crate) mod roster;
@@ -12,14 +13,18 @@ pub(crate) mod start;
 
 use std::collections::{HashMap, HashSet};
 
+use jiff::Timestamp;
+use solmu_bus::envelope::to_proto_time;
+use solmu_domain::ids::new_uuid;
 use solmu_proto::{
     inbound::v1::{MessageReceived, authenticity::Verdict},
-    types::v1::{Assurance, Channel, IdentityKind},
+    outbound::v1::{MessageQueued, Purpose},
+    types::v1::{Assurance, Channel, Identity, IdentityKind},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::error::TicketError;
+use crate::{context::Context, error::TicketError, model::Ticket};
 
 /// An agent as mail knows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +54,42 @@ pub(crate) async fn among(
         (agent.address.clone(), agent)
     });
     Ok(agents.collect())
+}
+
+/// The beginning of a mail to an agent about a ticket. It is automatic and no message of the ticket: nobody's responder
+/// answers it, and a report about it changes nothing.
+pub(crate) fn envelope(
+    context: &Context,
+    ticket: &Ticket,
+    agent: &Agent,
+    now: Timestamp,
+) -> MessageQueued {
+    let by_mail = ticket.channel == Channel::Email;
+    let own = |text: &String| if by_mail { text.clone() } else { String::new() };
+    let id = new_uuid(context.clock.as_ref(), context.rng.as_ref());
+    MessageQueued {
+        message_id: id.to_string(),
+        ticket_id: ticket.id.to_string(),
+        ticket_number: ticket.number,
+        channel: Channel::Email.into(),
+        account: own(&ticket.account),
+        // Not the ticket's: a mailbox of an agent that does not answer must not hold up the customer's mail.
+        conversation_key: format!("agent:{}", agent.id),
+        recipient: Some(Identity {
+            kind: IdentityKind::Email.into(),
+            value: agent.address.clone(),
+            raw: agent.address.clone(),
+            assurance: Assurance::Claimed.into(),
+            ..Identity::default()
+        }),
+        recipient_name: agent.name.clone(),
+        from_address: own(&ticket.recipient),
+        automatic: true,
+        create_time: Some(to_proto_time(now)),
+        purpose: Purpose::Notification.into(),
+        language: ticket.language.clone(),
+        ..MessageQueued::default()
+    }
 }
 
 /// The address that a mail proves to be its sender's.

@@ -8,16 +8,11 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
-use solmu_bus::envelope::to_proto_time;
-use solmu_domain::ids::new_uuid;
-use solmu_proto::{
-    outbound::v1::{MessageQueued, Purpose},
-    types::v1::{Assurance, Channel, Identity, IdentityKind},
-};
+use solmu_proto::outbound::v1::MessageQueued;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Agent;
+use super::{Agent, envelope};
 use crate::{
     context::Context,
     error::TicketError,
@@ -26,7 +21,7 @@ use crate::{
         budget::{Budgets, Kind},
         visible,
     },
-    model::class_from_proto,
+    model::{Ticket, class_from_proto},
 };
 
 /// Longest text of a customer that is repeated, in characters.
@@ -51,15 +46,21 @@ pub(crate) async fn about(
     if agents.is_empty() {
         return Ok(Vec::new());
     }
-    let addresses: HashSet<String> = agents.values().map(|agent| agent.address.clone()).collect();
+    let addresses: HashSet<String> = agents
+        .values()
+        .map(|(agent, _)| agent.address.clone())
+        .collect();
     let tickets = told.iter().map(|(filed, _)| filed.ticket.id);
     let mut budgets = Budgets::load(tx, &addresses, tickets).await?;
     let loops = &context.config.loops;
     let mut queued = Vec::new();
     for (filed, owner) in told {
-        let Some(agent) = agents.get(&owner) else {
+        let Some((agent, teams)) = agents.get(&owner) else {
             continue;
         };
+        if !is_named(&filed.ticket, owner, teams) {
+            continue;
+        }
         let own = filed.author.address == agent.address;
         let ticket = filed.ticket.id;
         if !own && budgets.spend(Kind::Notification, &agent.address, ticket, loops, plan.now) {
@@ -73,22 +74,32 @@ pub(crate) async fn about(
     Ok(queued)
 }
 
+/// Whether an owner sees the ticket: of a restricted one only those who are named, or whose team is.
+fn is_named(ticket: &Ticket, owner: Uuid, teams: &[Uuid]) -> bool {
+    let Some(names) = &ticket.restricted_to else {
+        return true;
+    };
+    names.contains(&owner) || teams.iter().any(|team| names.contains(team))
+}
+
+/// Owners with their teams.
 async fn owners(
     tx: &mut PgConnection,
     ids: impl Iterator<Item = Uuid>,
-) -> Result<HashMap<Uuid, Agent>, TicketError> {
+) -> Result<HashMap<Uuid, (Agent, Vec<Uuid>)>, TicketError> {
     let ids: Vec<Uuid> = ids.collect();
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows: Vec<(Uuid, String, String)> =
-        sqlx::query_as("SELECT id, display_name, address FROM tickets.agent WHERE id = ANY($1)")
-            .bind(ids)
-            .fetch_all(tx)
-            .await?;
+    let rows: Vec<(Uuid, String, String, Vec<Uuid>)> = sqlx::query_as(
+        "SELECT id, display_name, address, team_ids FROM tickets.agent WHERE id = ANY($1)",
+    )
+    .bind(ids)
+    .fetch_all(tx)
+    .await?;
     let agents = rows
         .into_iter()
-        .map(|(id, name, address)| (id, Agent { id, name, address }));
+        .map(|(id, name, address, teams)| (id, (Agent { id, name, address }, teams)));
     Ok(agents.collect())
 }
 
@@ -99,8 +110,6 @@ fn notification(
     now: Timestamp,
 ) -> MessageQueued {
     let (ticket, message) = (&filed.ticket, filed.message);
-    let by_mail = ticket.channel == Channel::Email;
-    let own = |text: &String| if by_mail { text.clone() } else { String::new() };
     let sender = message.sender.as_ref();
     let name = sender.map_or("", |sender| sender.display_name.trim());
     let name = if name.is_empty() {
@@ -109,34 +118,13 @@ fn notification(
         name
     };
     let text: String = visible(message).chars().take(MAX_TEXT).collect();
-    let id = new_uuid(context.clock.as_ref(), context.rng.as_ref());
     MessageQueued {
-        message_id: id.to_string(),
-        ticket_id: ticket.id.to_string(),
-        ticket_number: ticket.number,
-        channel: Channel::Email.into(),
-        account: own(&ticket.account),
-        // Not the ticket's: a mailbox of an agent that does not answer must not hold up the customer's mail.
-        conversation_key: format!("agent:{}", agent.id),
-        recipient: Some(Identity {
-            kind: IdentityKind::Email.into(),
-            value: agent.address.clone(),
-            raw: agent.address.clone(),
-            assurance: Assurance::Claimed.into(),
-            ..Identity::default()
-        }),
-        recipient_name: agent.name.clone(),
         subject: format!("[#{}] {}", ticket.number, ticket.subject),
         text: format!(
             "{name} wrote on ticket #{}. Answer this mail to answer them: what you write goes to the customer, what is \
              quoted does not.\n\n{text}\n",
             ticket.number
         ),
-        from_address: own(&ticket.recipient),
-        automatic: true,
-        create_time: Some(to_proto_time(now)),
-        purpose: Purpose::Notification.into(),
-        language: ticket.language.clone(),
-        ..MessageQueued::default()
+        ..envelope(context, ticket, agent, now)
     }
 }

@@ -84,60 +84,77 @@ async fn refresh(context: &Context, config: &AgentMail) -> Result<(), RosterErro
     Ok(())
 }
 
+/// The ids of an agent's teams in one text, as PostgreSQL reads an array: arrays of arrays must not differ in length.
+fn teams_of(agent: &Agent) -> String {
+    let ids = agent.team_ids.iter();
+    let ids = ids.filter_map(|it| it.parse::<Uuid>().ok());
+    let ids: Vec<String> = ids.map(|id| id.to_string()).collect();
+    format!("{{{}}}", ids.join(","))
+}
+
 /// Makes the copy say what `agents` say, in one transaction. Two that claim one address leave it to neither.
 pub(crate) async fn store(context: &Context, agents: &[Agent]) -> Result<(), TicketError> {
     let usable = agents.iter().filter_map(|agent| {
         let id = Uuid::parse_str(&agent.id).ok()?;
         let address = EmailAddress::parse(&agent.email).ok()?;
-        Some((id, agent.display_name.replace('\0', ""), address))
+        Some((
+            id,
+            agent.display_name.replace('\0', ""),
+            address,
+            teams_of(agent),
+        ))
     });
     let usable: Vec<_> = usable.collect();
     let mut claims: HashMap<&str, usize> = HashMap::new();
-    for (_, _, address) in &usable {
+    for (_, _, address, _) in &usable {
         *claims.entry(address.as_str()).or_default() += 1;
     }
     let known: Vec<_> = usable
         .iter()
-        .filter(|(_, _, address)| claims.get(address.as_str()) == Some(&1))
+        .filter(|(_, _, address, _)| claims.get(address.as_str()) == Some(&1))
         .collect();
     let columns = Arc::new((
-        known.iter().map(|(id, _, _)| *id).collect::<Vec<_>>(),
+        known.iter().map(|it| it.0).collect::<Vec<_>>(),
+        known.iter().map(|it| it.1.clone()).collect::<Vec<_>>(),
         known
             .iter()
-            .map(|(_, name, _)| name.clone())
+            .map(|it| it.2.as_str().to_owned())
             .collect::<Vec<_>>(),
-        known
-            .iter()
-            .map(|(_, _, address)| address.as_str().to_owned())
-            .collect::<Vec<_>>(),
+        known.iter().map(|it| it.3.clone()).collect::<Vec<_>>(),
     ));
     context
         .db
         .tx("ticket.store_roster", |tx| {
             let columns = columns.clone();
             Box::pin(async move {
-                let (ids, names, addresses) = columns.as_ref();
+                let (ids, names, addresses, teams) = columns.as_ref();
                 // One at a time: an address may have moved from one agent to another.
                 sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('tickets.agent', 0))")
                     .execute(&mut *tx)
                     .await?;
                 sqlx::query(
                     "DELETE FROM tickets.agent AS known WHERE NOT EXISTS (
-                        SELECT 1 FROM unnest($1::uuid[], $2::text[], $3::text[]) AS new (id, display_name, address)
-                        WHERE new.id = known.id AND new.address = known.address AND new.display_name = known.display_name)",
+                        SELECT 1 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
+                            AS new (id, display_name, address, teams)
+                        WHERE new.id = known.id AND new.address = known.address
+                            AND new.display_name = known.display_name AND new.teams::uuid[] = known.team_ids)",
                 )
                 .bind(ids)
                 .bind(names)
                 .bind(addresses)
+                .bind(teams)
                 .execute(&mut *tx)
                 .await?;
                 sqlx::query(
-                    "INSERT INTO tickets.agent (id, display_name, address)
-                     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[]) ON CONFLICT DO NOTHING",
+                    "INSERT INTO tickets.agent (id, display_name, address, team_ids)
+                     SELECT id, display_name, address, teams::uuid[]
+                     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
+                        AS new (id, display_name, address, teams) ON CONFLICT DO NOTHING",
                 )
                 .bind(ids)
                 .bind(names)
                 .bind(addresses)
+                .bind(teams)
                 .execute(tx)
                 .await?;
                 Ok::<_, TicketError>(())
@@ -186,6 +203,17 @@ mod tests {
         assert_eq!(known().await, wanted, "an address of two is nobody's");
         store(&context, &all).await.unwrap();
         assert_eq!(known().await, wanted);
+        let teams = || async {
+            sqlx::query_scalar::<_, i64>("SELECT sum(cardinality(team_ids)) FROM tickets.agent")
+                .fetch_one(context.db.pool())
+                .await
+                .unwrap()
+        };
+        assert_eq!(teams().await, 0);
+        let mut moved = all.clone();
+        moved[0].team_ids = vec![Uuid::nil().to_string(), Uuid::max().to_string()];
+        store(&context, &moved).await.unwrap();
+        assert_eq!((known().await.len(), teams().await), (2, 2));
         // One left, and another one took over the address.
         store(&context, &[agent(2, "a@x.example")]).await.unwrap();
         assert_eq!(known().await, ["Agent 2 a@x.example"]);

@@ -1,9 +1,9 @@
 //! Blocked senders: what callers say is checked here, [`crate::blocks`] does the rest.
 
 use solmu_proto::ticket::v1 as proto;
-use solmu_runtime::ApiError;
+use solmu_runtime::{ApiError, access::Caller};
 
-use super::page;
+use super::{page, quarantine::check_keeper, tickets::actor_of};
 use crate::{
     blocks::{self, Block, MAX_REASON, Pattern},
     context::Context,
@@ -12,12 +12,13 @@ use crate::{
 /// What page tokens of this list are for.
 const LIST: &str = "blocked senders";
 
-/// Blocks a sender for `by`.
+/// Blocks a sender.
 pub(crate) async fn block(
     context: &Context,
+    caller: &Caller,
     request: &proto::BlockSenderRequest,
-    by: &str,
 ) -> Result<proto::BlockedSender, ApiError> {
+    check_keeper(context, caller)?;
     let pattern = pattern(&request.pattern)?;
     if request.reason.len() > MAX_REASON {
         return Err(ApiError::invalid(
@@ -25,16 +26,18 @@ pub(crate) async fn block(
             format!("longer than {MAX_REASON} bytes"),
         ));
     }
-    let now = context.clock.now();
-    let block = blocks::block(&context.db, &pattern, &request.reason, by, now).await?;
+    let (now, by) = (context.clock.now(), actor_of(caller).id);
+    let block = blocks::block(&context.db, &pattern, &request.reason, &by, now).await?;
     Ok(block.into())
 }
 
 /// Ends a block.
 pub(crate) async fn unblock(
     context: &Context,
+    caller: &Caller,
     request: &proto::UnblockSenderRequest,
 ) -> Result<proto::UnblockSenderResponse, ApiError> {
+    check_keeper(context, caller)?;
     let pattern = pattern(&request.pattern)?;
     if blocks::unblock(&context.db, &pattern).await? {
         Ok(proto::UnblockSenderResponse {})
@@ -46,8 +49,10 @@ pub(crate) async fn unblock(
 /// A page of blocked senders by pattern.
 pub(crate) async fn list(
     context: &Context,
+    caller: &Caller,
     request: &proto::ListBlockedSendersRequest,
 ) -> Result<proto::ListBlockedSendersResponse, ApiError> {
+    check_keeper(context, caller)?;
     let size = page::size(request.page_size, 50, context.config.max_page_size)?;
     let after: String = page::decode(LIST, &request.page_token)?.unwrap_or_default();
     if after.contains('\0') {

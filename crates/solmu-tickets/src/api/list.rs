@@ -1,12 +1,14 @@
 //! Reading tickets and messages: by urgency, by filter, by page.
 
+use std::collections::{HashMap, HashSet};
+
 use solmu_db::{SqlTimestamp, ToSqlx as _};
 use solmu_proto::{
     ticket::v1 as proto,
     types::v1::{Actor, actor::Kind},
 };
 use solmu_runtime::{ApiError, access::Caller};
-use sqlx::{PgPool, Postgres, QueryBuilder};
+use sqlx::{FromRow, PgPool, Postgres, QueryBuilder, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
 use super::page;
@@ -83,16 +85,43 @@ pub(crate) async fn tickets(
     let after: Option<Position> = page::decode(&asked, &request.page_token)?;
     let selection = Selection::read(context, written).await?;
     let pool = context.db.pool();
-    let mut tickets = selected(pool, &selection, order, after, size + 1).await?;
+    let mut tickets: Vec<Named> = page_of(pool, NAMED, &selection, order, after, size + 1).await?;
     let more = page::cut(&mut tickets, size);
     let next_page_token = match tickets.last().filter(|_| more) {
-        Some(last) => page::encode(&asked, order.position(last)),
+        Some(last) => page::encode(&asked, order.position(&last.ticket)),
         None => String::new(),
     };
     Ok(proto::ListTicketsResponse {
-        tickets: shown(pool, tickets).await?,
+        tickets: tickets.into_iter().map(Named::view).collect(),
         next_page_token,
     })
+}
+
+/// A ticket, and what its contact is called.
+struct Named {
+    ticket: Ticket,
+    contact_name: String,
+}
+
+/// Behind the columns of a ticket: one statement in place of two.
+const NAMED: &str = ", (SELECT display_name FROM tickets.contact WHERE contact.id = ticket.contact_id) AS contact_name";
+
+impl FromRow<'_, PgRow> for Named {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let ticket = Ticket::try_from(Row::from_row(row)?);
+        Ok(Self {
+            ticket: ticket.map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+            contact_name: row
+                .try_get::<Option<String>, _>("contact_name")?
+                .unwrap_or_default(),
+        })
+    }
+}
+
+impl Named {
+    fn view(self) -> proto::Ticket {
+        self.ticket.view(self.contact_name)
+    }
 }
 
 /// The first `limit` tickets of a selection, after a position. For every list of tickets, and for bulk changes.
@@ -103,30 +132,45 @@ pub(crate) async fn selected(
     after: Option<Position>,
     limit: i64,
 ) -> Result<Vec<Ticket>, ApiError> {
-    let mut query = page_query("", selection, order, after, limit)?;
-    // Not kept prepared: filters are many, and which index fits is seen by their values.
-    let rows: Vec<Row> = query
-        .build_query_as()
-        .persistent(false)
-        .fetch_all(pool)
-        .await
-        .map_err(solmu_db::DbError::from)?;
+    let rows: Vec<Row> = page_of(pool, "", selection, order, after, limit).await?;
     Ok(rows
         .into_iter()
         .map(Ticket::try_from)
         .collect::<Result<Vec<_>, _>>()?)
 }
 
-/// The query of [`selected`]; `before` is for `EXPLAIN`.
+async fn page_of<T>(
+    pool: &PgPool,
+    more: &'static str,
+    selection: &Selection,
+    order: Order,
+    after: Option<Position>,
+    limit: i64,
+) -> Result<Vec<T>, ApiError>
+where
+    T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+{
+    let mut query = page_query(["", more], selection, order, after, limit)?;
+    // Not kept prepared: filters are many, and which index fits is seen by their values.
+    query
+        .build_query_as()
+        .persistent(false)
+        .fetch_all(pool)
+        .await
+        .map_err(|error| solmu_db::DbError::from(error).into())
+}
+
+/// The query of [`selected`]. `around`: before it, for `EXPLAIN`, and more columns.
 pub(crate) fn page_query(
-    before: &str,
+    around: [&str; 2],
     selection: &Selection,
     order: Order,
     after: Option<Position>,
     limit: i64,
 ) -> Result<QueryBuilder<Postgres>, ApiError> {
+    let [before, more] = around;
     let mut query: QueryBuilder<Postgres> = QueryBuilder::new(format!(
-        "{before}SELECT {COLUMNS} FROM tickets.ticket WHERE "
+        "{before}SELECT {COLUMNS}{more} FROM tickets.ticket WHERE "
     ));
     selection.push(&mut query)?;
     let (direction, sign) = match order {
@@ -155,6 +199,50 @@ pub(crate) fn page_query(
     Ok(query)
 }
 
+/// Which of `ids` are in a selection.
+pub(crate) async fn selected_of(
+    pool: &PgPool,
+    selection: &Selection,
+    ids: &[Uuid],
+) -> Result<HashSet<Uuid>, ApiError> {
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let mut query: QueryBuilder<Postgres> =
+        QueryBuilder::new("SELECT id FROM tickets.ticket WHERE id = ANY(");
+    query.push_bind(ids).push(") AND ");
+    selection.push(&mut query)?;
+    let found: Vec<Uuid> = query
+        .build_query_scalar()
+        .persistent(selection.is_every_team())
+        .fetch_all(pool)
+        .await
+        .map_err(solmu_db::DbError::from)?;
+    Ok(found.into_iter().collect())
+}
+
+/// Tickets that stand for themselves, by id.
+pub(crate) async fn by_id(
+    pool: &PgPool,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, proto::Ticket>, ApiError> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sql = format!(
+        "SELECT {COLUMNS}{NAMED} FROM tickets.ticket WHERE id = ANY($1) AND merged_into IS NULL"
+    );
+    let found: Vec<Named> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(ids)
+        .fetch_all(pool)
+        .await
+        .map_err(solmu_db::DbError::from)?;
+    Ok(found
+        .into_iter()
+        .map(|it| (it.ticket.id, it.view()))
+        .collect())
+}
+
 /// Those of `ids` that are in a selection.
 pub(crate) async fn among(
     pool: &PgPool,
@@ -168,7 +256,7 @@ pub(crate) async fn among(
     selection.push(&mut query)?;
     let rows: Vec<Row> = query
         .build_query_as()
-        .persistent(selection.is_everything())
+        .persistent(selection.is_every_team())
         .fetch_all(pool)
         .await
         .map_err(solmu_db::DbError::from)?;
@@ -185,41 +273,59 @@ pub(crate) async fn ticket(pool: &PgPool, id: &str) -> Result<proto::Ticket, Api
             .parse::<i64>()
             .map_err(|_| ApiError::invalid("id", format!("'{id}' is not a ticket number")))
     });
-    let mut query: QueryBuilder<Postgres> =
-        QueryBuilder::new(format!("SELECT {COLUMNS} FROM tickets.ticket WHERE "));
+    let mut query: QueryBuilder<Postgres> = QueryBuilder::new(format!(
+        "SELECT {COLUMNS}{NAMED} FROM tickets.ticket WHERE "
+    ));
     match by_number.transpose()? {
         Some(number) => query.push("number = ").push_bind(number),
         None => query.push("id = ").push_bind(super::uuid("id", id)?),
     };
-    let row: Option<Row> = query
+    let found: Option<Named> = query
         .build_query_as()
         .fetch_optional(pool)
         .await
         .map_err(solmu_db::DbError::from)?;
-    let ticket = Ticket::try_from(row.ok_or_else(|| ApiError::not_found("ticket", id))?)?;
-    shown(pool, vec![ticket])
-        .await?
-        .pop()
+    found
+        .map(Named::view)
         .ok_or_else(|| ApiError::not_found("ticket", id))
 }
 
-/// Tickets with the names of their contacts.
-pub(crate) async fn shown(
-    pool: &PgPool,
-    tickets: Vec<Ticket>,
-) -> Result<Vec<proto::Ticket>, ApiError> {
-    let contacts: Vec<Uuid> = tickets.iter().map(|ticket| ticket.contact_id).collect();
-    let names: Vec<(Uuid, String)> =
-        sqlx::query_as("SELECT id, display_name FROM tickets.contact WHERE id = ANY($1)")
-            .bind(&contacts)
-            .fetch_all(pool)
-            .await
-            .map_err(solmu_db::DbError::from)?;
-    let names: std::collections::HashMap<_, _> = names.into_iter().collect();
-    Ok(tickets
-        .iter()
-        .map(|ticket| ticket.view(names.get(&ticket.contact_id).cloned().unwrap_or_default()))
-        .collect())
+/// What a ticket has beside itself. Most have nothing of it: one look in place of three.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four answers of one statement"
+)]
+pub(crate) struct Kin {
+    pub(crate) linked: bool,
+    pub(crate) followed: bool,
+    has_children: bool,
+    /// Others became part of it, whose sub-tickets are its own.
+    merged: bool,
+}
+solmu_db::from_row!(Kin {
+    linked,
+    followed,
+    has_children,
+    merged
+});
+
+impl Kin {
+    pub(crate) async fn of(pool: &PgPool, ticket: Uuid) -> Result<Self, ApiError> {
+        let found = sqlx::query_as(
+            "SELECT EXISTS (SELECT 1 FROM tickets.ticket_link WHERE ticket_id = $1)
+                    OR EXISTS (SELECT 1 FROM tickets.ticket_link WHERE other_id = $1) AS linked,
+                EXISTS (SELECT 1 FROM tickets.follower WHERE ticket_id = $1) AS followed,
+                EXISTS (SELECT 1 FROM tickets.ticket WHERE parent_id = $1) AS has_children,
+                EXISTS (SELECT 1 FROM tickets.ticket WHERE merged_into = $1) AS merged",
+        );
+        let found = found.bind(ticket).fetch_one(pool).await;
+        found.map_err(|error| solmu_db::DbError::from(error).into())
+    }
+
+    /// Whether it may have sub-tickets.
+    pub(crate) const fn may_be_parent(&self) -> bool {
+        self.has_children || self.merged
+    }
 }
 
 struct MessageRow {
@@ -244,6 +350,7 @@ struct MessageRow {
     quote_offset: Option<i32>,
     signature_offset: Option<i32>,
     side_conversation_id: Option<Uuid>,
+    mentions: Vec<Uuid>,
 }
 solmu_db::from_row!(MessageRow {
     id,
@@ -266,7 +373,8 @@ solmu_db::from_row!(MessageRow {
     notices,
     quote_offset,
     signature_offset,
-    side_conversation_id
+    side_conversation_id,
+    mentions
 });
 
 impl From<MessageRow> for proto::Message {
@@ -301,13 +409,14 @@ impl From<MessageRow> for proto::Message {
                 .side_conversation_id
                 .map(|id| id.to_string())
                 .unwrap_or_default(),
+            mentioned_agent_ids: row.mentions.iter().map(Uuid::to_string).collect(),
         }
     }
 }
 
 const MESSAGE_COLUMNS: &str = "id, ticket_id, sequence, channel, author_kind, author_id, author_name, public, \
     body_text, body_html, attachments, created_at, automatic_class, delivery_state, delivery_error, sender_verified, \
-    external_id, notices, quote_offset, signature_offset, side_conversation_id";
+    external_id, notices, quote_offset, signature_offset, side_conversation_id, mentions";
 
 /// A page of a ticket's messages, oldest first.
 pub(crate) async fn messages(

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use solmu_proto::{ticket::v1 as proto, types::v1::Actor};
 use solmu_runtime::ApiError;
-use uuid::Uuid;
 
-use super::{list, sight::Named, uuid};
+use super::{list, tickets::ticket_id, uuid};
 use crate::{
     context::Context,
     merge::{Order, merge, split, unmerge},
@@ -16,14 +15,6 @@ use crate::{
 const MAX_SOURCES: usize = 50;
 /// Longest reason, in bytes.
 const MAX_REASON: usize = 1000;
-
-/// The tickets that a merge is about.
-pub(crate) fn named(
-    request: &proto::MergeTicketsRequest,
-) -> impl Iterator<Item = Named<'_>> + Send {
-    let tickets = request.source_ids.iter().chain([&request.target_id]);
-    tickets.map(|id| Named::Ticket(id))
-}
 
 pub(crate) async fn merge_tickets(
     context: &Arc<Context>,
@@ -37,9 +28,9 @@ pub(crate) async fn merge_tickets(
     }
     let mut sources = Vec::with_capacity(count);
     for source in &request.source_ids {
-        sources.push(ticket_id(context, "source_ids", source).await?);
+        sources.push(ticket_id(context, source).await?);
     }
-    let target = ticket_id(context, "target_id", &request.target_id).await?;
+    let target = ticket_id(context, &request.target_id).await?;
     let order = order(&request.reason, &request.etag, by)?;
     merge(context, sources, target, order).await?;
     list::ticket(context.db.pool(), &target.to_string()).await
@@ -50,7 +41,7 @@ pub(crate) async fn unmerge_ticket(
     request: &proto::UnmergeTicketRequest,
     by: Actor,
 ) -> Result<proto::Ticket, ApiError> {
-    let ticket = ticket_id(context, "ticket_id", &request.ticket_id).await?;
+    let ticket = ticket_id(context, &request.ticket_id).await?;
     let order = order(&request.reason, &request.etag, by)?;
     unmerge(context, ticket, order).await?;
     list::ticket(context.db.pool(), &ticket.to_string()).await
@@ -80,13 +71,4 @@ fn order(reason: &str, etag: &str, by: Actor) -> Result<Order, ApiError> {
         etag: etag.to_owned(),
         by,
     })
-}
-
-/// The id of a ticket that is named by id or by `#number`.
-async fn ticket_id(context: &Context, field: &str, text: &str) -> Result<Uuid, ApiError> {
-    if text.starts_with('#') {
-        let ticket = list::ticket(context.db.pool(), text).await?;
-        return uuid(field, &ticket.id);
-    }
-    uuid(field, text)
 }

@@ -1,5 +1,6 @@
 //! The gRPC services of the ticket service. They check the caller and the request, and call commands and queries.
 
+mod answer;
 pub(crate) mod blocks;
 mod experts;
 pub(crate) mod fields;
@@ -7,6 +8,7 @@ pub(crate) mod links;
 pub(crate) mod list;
 pub(crate) mod merge;
 pub(crate) mod quarantine;
+mod restrict;
 pub(crate) mod sight;
 pub(crate) mod tickets;
 pub(crate) mod update;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use prost::Message as _;
 use solmu_db::{SqlTimestamp, ToSqlx as _};
 use solmu_proto::{inbound::v1::MessageReceived, ticket::v1 as proto};
-use solmu_runtime::ApiError;
+use solmu_runtime::{ApiError, access::Caller};
 use solmu_telemetry::TraceContext;
 use uuid::Uuid;
 
-use super::page;
+use super::{page, tickets::actor_of, uuid};
 use crate::{
     activity,
     context::Context,
@@ -69,12 +69,41 @@ impl Waiting {
     }
 }
 
+/// Whether the quarantine is none of the caller's business: it is its team's, if agents are bound to their teams.
+fn is_hidden(context: &Context, caller: &Caller) -> bool {
+    let team = context.config.quarantine.team_id.parse().ok();
+    caller.visibility().excludes_team(team)
+}
+
+/// PERMISSION_DENIED for who may not look after the quarantine: what they block would wait there.
+pub(super) fn check_keeper(context: &Context, caller: &Caller) -> Result<(), ApiError> {
+    if is_hidden(context, caller) {
+        return Err(ApiError::PermissionDenied {
+            reason: "QUARANTINE_TEAM",
+            message: "only the team that looks after the quarantine may do this".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// The message that a caller names, unless they do not see what waits.
+fn named(context: &Context, caller: &Caller, message: &str) -> Result<Uuid, ApiError> {
+    if is_hidden(context, caller) {
+        return Err(ApiError::not_found("quarantined message", message));
+    }
+    uuid("message_id", message)
+}
+
 /// A page of what waits, or of what was rejected, oldest first.
 pub(crate) async fn list(
     context: &Context,
+    caller: &Caller,
     request: &proto::ListQuarantineRequest,
 ) -> Result<proto::ListQuarantineResponse, ApiError> {
     let size = page::size(request.page_size, 50, context.config.max_page_size)?;
+    if is_hidden(context, caller) {
+        return Ok(proto::ListQuarantineResponse::default());
+    }
     let (kind, rejected) = if request.rejected {
         ("rejected", "rejected_at IS NOT NULL")
     } else {
@@ -117,17 +146,17 @@ pub(crate) async fn list(
 /// Rejects a waiting message; returns what is known of it.
 pub(crate) async fn reject(
     context: &Context,
+    caller: &Caller,
     request: &proto::RejectQuarantinedRequest,
-    by: &str,
 ) -> Result<proto::QuarantinedMessage, ApiError> {
-    let id = super::uuid("message_id", &request.message_id)?;
+    let id = named(context, caller, &request.message_id)?;
     if request.reason.len() > MAX_REASON {
         return Err(ApiError::invalid(
             "reason",
             format!("longer than {MAX_REASON} bytes"),
         ));
     }
-    quarantine::reject(context, id, &request.reason, by).await?;
+    quarantine::reject(context, id, &request.reason, &actor_of(caller).id).await?;
     let sql = format!("SELECT {COLUMNS} FROM tickets.quarantine WHERE message_id = $1");
     let row: Option<Waiting> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
         .bind(id)
@@ -136,6 +165,16 @@ pub(crate) async fn reject(
         .map_err(solmu_db::DbError::from)?;
     row.map(|row| row.view(&context.config.quarantine.team_id))
         .ok_or_else(|| ApiError::not_found("quarantined message", &id))
+}
+
+/// Files a waiting message that a caller names; returns the ticket's id.
+pub(crate) async fn release_by(
+    context: &Arc<Context>,
+    caller: &Caller,
+    message: &str,
+) -> Result<Uuid, ApiError> {
+    let message = named(context, caller, message)?;
+    Ok(release(context, message).await?)
 }
 
 /// Files a waiting message as a ticket after all, also one that was rejected; returns the ticket's id. Once.

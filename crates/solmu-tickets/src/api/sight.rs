@@ -3,14 +3,16 @@
 //! Lists, searches and streams select by [`Visibility`] in their SQL; this is for calls that name a ticket. It is asked
 //! before the work and not in its transaction: a ticket that moves to another team in between was seen a moment ago.
 
+use solmu_proto::{ticket::v1 as proto, types::v1::Actor};
 use solmu_runtime::{
     ApiError,
-    access::{Caller, Visibility},
+    access::{Caller, Role, SightBinds, Visibility, caller},
 };
 use sqlx::{AssertSqlSafe, PgPool};
+use tonic::{Request, Status};
 use uuid::Uuid;
 
-use super::uuid;
+use super::{tickets::actor_of, uuid};
 use crate::context::Context;
 
 /// What names a ticket.
@@ -24,16 +26,92 @@ pub(crate) enum Named<'a> {
     Task(&'a str),
 }
 
+/// A request that names tickets.
+pub(crate) trait About {
+    /// Every ticket that the caller has to see.
+    fn named(&self) -> Vec<Named<'_>>;
+}
+
+macro_rules! about {
+    ($($request:ident: $it:ident => $named:expr;)*) => {
+        $(impl About for proto::$request {
+            fn named(&self) -> Vec<Named<'_>> {
+                let $it = self;
+                $named
+            }
+        })*
+    };
+}
+
+/// The tickets of requests that name one as `ticket_id`.
+macro_rules! about_ticket {
+    ($($request:ident)*) => {
+        about! { $($request: it => vec![Named::Ticket(&it.ticket_id)];)* }
+    };
+}
+
+about_ticket! {
+    ListMessagesRequest ReplyToTicketRequest AddNoteRequest SetStatusRequest SetPriorityRequest AssignTicketRequest
+    ForwardToExpertRequest UnmergeTicketRequest RestrictTicketRequest UnrestrictTicketRequest ListTasksRequest
+    AddFollowerRequest RemoveFollowerRequest SnoozeTicketRequest WakeTicketRequest
+    BroadcastReplyRequest ListActivitiesRequest VerifyActivityRequest
+}
+
+about! {
+    GetTicketRequest: it => vec![Named::Ticket(&it.id)];
+    UpdateTicketRequest: it => {
+        let ticket = it.ticket.iter();
+        let parent = it.ticket.iter().filter(|ticket| !ticket.parent_id.is_empty());
+        let named = ticket.map(|ticket| &ticket.id).chain(parent.map(|ticket| &ticket.parent_id));
+        named.map(|id| Named::Ticket(id)).collect()
+    };
+    MergeTicketsRequest: it => {
+        let tickets = it.source_ids.iter().chain([&it.target_id]);
+        tickets.map(|id| Named::Ticket(id)).collect()
+    };
+    SplitMessageRequest: it => vec![Named::Message(&it.message_id)];
+    CreateTaskRequest: it => it.task.iter().map(|task| Named::Ticket(&task.ticket_id)).collect();
+    UpdateTaskRequest: it => it.task.iter().map(|task| Named::Task(&task.id)).collect();
+    DeleteTaskRequest: it => vec![Named::Task(&it.id)];
+    LinkTicketsRequest: it => vec![Named::Ticket(&it.ticket_id), Named::Ticket(&it.other_ticket_id)];
+    UnlinkTicketsRequest: it => vec![Named::Ticket(&it.ticket_id), Named::Ticket(&it.other_ticket_id)];
+}
+
+/// A call about tickets that the caller sees.
+#[derive(Debug)]
+pub(crate) struct Call<T> {
+    pub(crate) caller: Caller,
+    /// The caller, as others are told of them.
+    pub(crate) by: Actor,
+    pub(crate) request: T,
+}
+
+/// The call, if it is for one of `roles` and the caller sees every ticket that it names.
+pub(crate) async fn call<T: About + Send + Sync>(
+    context: &Context,
+    request: Request<T>,
+    roles: &[Role],
+) -> Result<Call<T>, Status> {
+    let caller = caller(&request)?.clone();
+    caller.require(roles)?;
+    let request = request.into_inner();
+    check(context.db.pool(), &caller, request.named()).await?;
+    Ok(Call {
+        by: actor_of(&caller),
+        caller,
+        request,
+    })
+}
+
 /// NOT_FOUND unless the caller sees the tickets. What is no name is left to the handler, which says what is wrong.
-pub(crate) async fn check<'a>(
+pub(crate) async fn check(
     pool: &PgPool,
     caller: &Caller,
-    named: impl IntoIterator<Item = Named<'a>> + Send,
+    named: Vec<Named<'_>>,
 ) -> Result<(), ApiError> {
     if caller.visibility() == &Visibility::Everything {
         return Ok(());
     }
-    let named: Vec<Named<'a>> = named.into_iter().collect();
     for one in named {
         one.check(pool, caller.visibility()).await?;
     }
@@ -46,20 +124,39 @@ pub(crate) async fn seen_ticket(
     caller: &Caller,
     text: &str,
 ) -> Result<Uuid, ApiError> {
-    check(context.db.pool(), caller, [Named::Ticket(text)]).await?;
+    check(context.db.pool(), caller, vec![Named::Ticket(text)]).await?;
     super::tickets::ticket_id(context, text).await
+}
+
+/// Those of `tickets` that the caller sees.
+pub(crate) async fn among(
+    pool: &PgPool,
+    caller: &Caller,
+    tickets: &[Uuid],
+) -> Result<Vec<Uuid>, ApiError> {
+    let mut query = sqlx::QueryBuilder::new("SELECT ticket.id FROM tickets.ticket WHERE id = ANY(");
+    query.push_bind(tickets).push(")");
+    caller.visibility().push(&mut query);
+    let seen = query.build_query_scalar().fetch_all(pool).await;
+    Ok(seen.map_err(solmu_db::DbError::from)?)
 }
 
 impl Named<'_> {
     async fn check(self, pool: &PgPool, visibility: &Visibility) -> Result<(), ApiError> {
-        const SEEN: &str = "SELECT t.team_id = ANY($2) OR t.assignee_id = $3 FROM tickets.ticket t";
+        const SEEN: &str = "SELECT CASE WHEN t.restricted_to IS NOT NULL THEN t.restricted_to && $2
+            ELSE $3::uuid[] IS NULL OR coalesce(t.team_id = ANY($3), false) OR coalesce(t.assignee_id = $4, false) END
+            FROM tickets.ticket t";
         let (resource, text) = match self {
             Self::Ticket(text) => ("ticket", text),
             Self::Message(text) => ("message", text),
             Self::Task(text) => ("task", text),
         };
-        let (teams, agent) = visibility.binds();
-        let seen: Option<Option<bool>> = if let (Self::Ticket(_), Some(number)) =
+        let SightBinds {
+            names,
+            teams,
+            agent,
+        } = visibility.sight_binds();
+        let seen: Option<bool> = if let (Self::Ticket(_), Some(number)) =
             (self, text.strip_prefix('#'))
         {
             let Ok(number) = number.parse::<i64>() else {
@@ -67,6 +164,7 @@ impl Named<'_> {
             };
             sqlx::query_scalar(AssertSqlSafe(format!("{SEEN} WHERE t.number = $1")))
                 .bind(number)
+                .bind(names)
                 .bind(teams)
                 .bind(agent)
                 .fetch_optional(pool)
@@ -82,13 +180,14 @@ impl Named<'_> {
             };
             sqlx::query_scalar(AssertSqlSafe(format!("{SEEN} {place}")))
                 .bind(id)
+                .bind(names)
                 .bind(teams)
                 .bind(agent)
                 .fetch_optional(pool)
                 .await
         }
         .map_err(solmu_db::DbError::from)?;
-        if seen.flatten() == Some(true) {
+        if seen == Some(true) {
             return Ok(());
         }
         Err(ApiError::not_found(resource, text))

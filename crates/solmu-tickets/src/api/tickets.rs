@@ -16,12 +16,11 @@ use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use super::{
-    blocks, experts, links, list, merge, optional_uuid, quarantine,
-    sight::{self, Named},
-    update, uuid, watch,
+    answer, blocks, experts, list, merge, optional_uuid, quarantine, restrict, sight, update, uuid,
+    watch,
 };
 use crate::{
-    command::{self, Change, Writing},
+    command::{self, Change, Content, Writing},
     context::Context,
     events::actor,
     experts::ask::ask,
@@ -29,7 +28,9 @@ use crate::{
 };
 
 /// Who may read and work on tickets.
-pub(crate) const PEOPLE: &[Role] = &[Role::Admin, Role::Agent, Role::Service];
+pub const PEOPLE: &[Role] = &[Role::Admin, Role::Agent, Role::Service];
+/// People alone: what a program should not decide.
+pub(crate) const STAFF: &[Role] = &[Role::Admin, Role::Agent];
 /// Longest text of an answer or a note, in bytes.
 pub(super) const MAX_TEXT: usize = 256 * 1024;
 /// Longest request id, in bytes.
@@ -49,18 +50,10 @@ impl TicketService for Tickets {
         Pin<Box<dyn Stream<Item = Result<proto::WatchTicketsResponse, Status>> + Send>>;
 
     async fn get_ticket(&self, request: Request<proto::GetTicketRequest>) -> Answer<proto::Ticket> {
-        caller(&request)?.require(PEOPLE)?;
-        sight::check(
-            self.context.db.pool(),
-            caller(&request)?,
-            [Named::Ticket(&request.get_ref().id)],
-        )
-        .await?;
+        let it = sight::call(&self.context, request, PEOPLE).await?;
         let pool = self.context.db.pool();
-        let mut ticket = list::ticket(pool, &request.get_ref().id).await?;
-        let id = uuid("id", &ticket.id)?;
-        ticket.links = links::of(pool, id).await?;
-        update::complete(pool, id, &mut ticket).await?;
+        let mut ticket = list::ticket(pool, &it.request.id).await?;
+        update::complete(pool, &it.caller, &mut ticket).await?;
         Ok(Response::new(ticket))
     }
 
@@ -68,18 +61,8 @@ impl TicketService for Tickets {
         &self,
         request: Request<proto::UpdateTicketRequest>,
     ) -> Answer<proto::Ticket> {
-        let by = actor_of(caller(&request)?);
-        sight::check(
-            self.context.db.pool(),
-            caller(&request)?,
-            request
-                .get_ref()
-                .ticket
-                .iter()
-                .map(|it| Named::Ticket(&it.id)),
-        )
-        .await?;
-        let ticket = update::ticket(&self.context, request.into_inner(), by).await?;
+        let it = sight::call(&self.context, request, PEOPLE).await?;
+        let ticket = update::ticket(&self.context, it.request, it.by).await?;
         Ok(Response::new(ticket))
     }
 
@@ -98,16 +81,10 @@ impl TicketService for Tickets {
         &self,
         request: Request<proto::ListMessagesRequest>,
     ) -> Answer<proto::ListMessagesResponse> {
-        caller(&request)?.require(PEOPLE)?;
-        sight::check(
-            self.context.db.pool(),
-            caller(&request)?,
-            [Named::Ticket(&request.get_ref().ticket_id)],
-        )
-        .await?;
+        let it = sight::call(&self.context, request, PEOPLE).await?;
         let max = self.context.config.max_page_size;
         Ok(Response::new(
-            list::messages(self.context.db.pool(), request.get_ref(), max).await?,
+            list::messages(self.context.db.pool(), &it.request, max).await?,
         ))
     }
 
@@ -115,24 +92,21 @@ impl TicketService for Tickets {
         &self,
         request: Request<proto::ReplyToTicketRequest>,
     ) -> Answer<proto::Message> {
-        let author = actor_of(caller(&request)?);
-        sight::check(
-            self.context.db.pool(),
-            caller(&request)?,
-            [Named::Ticket(&request.get_ref().ticket_id)],
-        )
-        .await?;
-        let request = request.into_inner();
+        let it = sight::call(&self.context, request, PEOPLE).await?;
+        let mut request = it.request;
         let status = match request.set_status {
             0 => TicketStatus::WaitingOnCustomer,
             _ => status_from_proto(request.set_status())
                 .ok_or_else(|| ApiError::invalid("set_status", "there is no such status"))?,
         };
+        let ticket = self.ticket_id(&request.ticket_id).await?;
+        let (text, content) = answer::content(&self.context, &mut request).await?;
         let writing = Writing {
-            ticket: self.ticket_id(&request.ticket_id).await?,
-            text: request.text,
+            ticket,
+            text,
+            content,
             request_id: Some(request.request_id),
-            author,
+            author: it.by,
             answer: Some(status),
             forced: request.force,
             seen: seen(request.last_seen_sequence)?,
@@ -141,39 +115,29 @@ impl TicketService for Tickets {
     }
 
     async fn add_note(&self, request: Request<proto::AddNoteRequest>) -> Answer<proto::Message> {
-        let author = actor_of(caller(&request)?);
-        sight::check(
-            self.context.db.pool(),
-            caller(&request)?,
-            [Named::Ticket(&request.get_ref().ticket_id)],
-        )
-        .await?;
-        let request = request.into_inner();
+        let it = sight::call(&self.context, request, PEOPLE).await?;
+        let request = it.request;
         let writing = Writing {
             ticket: self.ticket_id(&request.ticket_id).await?,
             text: request.text,
             request_id: Some(request.request_id),
-            author,
+            author: it.by,
             answer: None,
-            forced: false,
+            forced: request.allow_unknown_mentions,
             seen: None,
+            content: Content::default(),
         };
         self.write(writing).await
     }
 
     async fn set_status(&self, request: Request<proto::SetStatusRequest>) -> Answer<proto::Ticket> {
-        let by = actor_of(caller(&request)?);
-        sight::check(
-            self.context.db.pool(),
-            caller(&request)?,
-            [Named::Ticket(&request.get_ref().ticket_id)],
-        )
-        .await?;
-        let request = request.into_inner();
+        let it = sight::call(&self.context, request, PEOPLE).await?;
+        let request = it.request;
         let status = status_from_proto(request.status()).ok_or_else(|| {
             ApiError::invalid("status", "say which status the ticket should have")
         })?;
-        self.alter(&request.ticket_id, Change::Status(status), request.etag, by)
+        let change = Change::Status(status);
+        self.alter(&request.ticket_id, change, request.etag, it.by)
             .await
     }
 
@@ -181,44 +145,44 @@ impl TicketService for Tickets {
         &self,
         request: Request<proto::SetPriorityRequest>,
     ) -> Answer<proto::Ticket> {
-        let by = actor_of(caller(&request)?);
-        sight::check(
-            self.context.db.pool(),
-            caller(&request)?,
-            [Named::Ticket(&request.get_ref().ticket_id)],
-        )
-        .await?;
-        let request = request.into_inner();
+        let it = sight::call(&self.context, request, PEOPLE).await?;
+        let request = it.request;
         let priority = priority_from_proto(request.priority()).ok_or_else(|| {
             ApiError::invalid("priority", "say which priority the ticket should have")
         })?;
-        self.alter(
-            &request.ticket_id,
-            Change::Priority(priority),
-            request.etag,
-            by,
-        )
-        .await
+        let change = Change::Priority(priority);
+        self.alter(&request.ticket_id, change, request.etag, it.by)
+            .await
     }
 
     async fn assign_ticket(
         &self,
         request: Request<proto::AssignTicketRequest>,
     ) -> Answer<proto::Ticket> {
-        let by = actor_of(caller(&request)?);
-        sight::check(
-            self.context.db.pool(),
-            caller(&request)?,
-            [Named::Ticket(&request.get_ref().ticket_id)],
-        )
-        .await?;
-        let request = request.into_inner();
+        let it = sight::call(&self.context, request, PEOPLE).await?;
+        let request = it.request;
         let change = Change::Owner {
             agent: optional_uuid("agent_id", &request.agent_id)?,
             team: optional_uuid("team_id", &request.team_id)?,
         };
-        self.alter(&request.ticket_id, change, request.etag, by)
+        self.alter(&request.ticket_id, change, request.etag, it.by)
             .await
+    }
+
+    async fn restrict_ticket(
+        &self,
+        request: Request<proto::RestrictTicketRequest>,
+    ) -> Answer<proto::Ticket> {
+        let it = sight::call(&self.context, request, PEOPLE).await?;
+        Ok(Response::new(restrict::ticket(&self.context, it).await?))
+    }
+
+    async fn unrestrict_ticket(
+        &self,
+        request: Request<proto::UnrestrictTicketRequest>,
+    ) -> Answer<proto::Ticket> {
+        let it = sight::call(&self.context, request, PEOPLE).await?;
+        Ok(Response::new(restrict::end(&self.context, it).await?))
     }
 
     async fn watch_tickets(
@@ -248,14 +212,13 @@ impl TicketService for Tickets {
         &self,
         request: Request<proto::BatchGetRoutingTextsRequest>,
     ) -> Answer<proto::BatchGetRoutingTextsResponse> {
-        caller(&request)?.require(&[Role::Service, Role::Admin])?;
-        let ids: Result<Vec<_>, _> = request
-            .get_ref()
-            .ticket_ids
-            .iter()
-            .map(|id| uuid("ticket_ids", id))
-            .collect();
-        let texts = list::routing_texts(self.context.db.pool(), &ids?).await?;
+        let caller = caller(&request)?;
+        caller.require(&[Role::Service, Role::Admin])?;
+        let ids = request.get_ref().ticket_ids.iter();
+        let ids: Result<Vec<_>, _> = ids.map(|id| uuid("ticket_ids", id)).collect();
+        let pool = self.context.db.pool();
+        let seen = sight::among(pool, caller, &ids?).await?;
+        let texts = list::routing_texts(pool, &seen).await?;
         Ok(Response::new(proto::BatchGetRoutingTextsResponse { texts }))
     }
 
@@ -263,9 +226,10 @@ impl TicketService for Tickets {
         &self,
         request: Request<proto::ListQuarantineRequest>,
     ) -> Answer<proto::ListQuarantineResponse> {
-        caller(&request)?.require(PEOPLE)?;
+        let caller = caller(&request)?;
+        caller.require(PEOPLE)?;
         Ok(Response::new(
-            quarantine::list(&self.context, request.get_ref()).await?,
+            quarantine::list(&self.context, caller, request.get_ref()).await?,
         ))
     }
 
@@ -274,10 +238,9 @@ impl TicketService for Tickets {
         request: Request<proto::RejectQuarantinedRequest>,
     ) -> Answer<proto::QuarantinedMessage> {
         let caller = caller(&request)?;
-        caller.require(&[Role::Admin, Role::Agent])?;
-        let by = actor_of(caller);
+        caller.require(STAFF)?;
         Ok(Response::new(
-            quarantine::reject(&self.context, request.get_ref(), &by.id).await?,
+            quarantine::reject(&self.context, caller, request.get_ref()).await?,
         ))
     }
 
@@ -285,18 +248,9 @@ impl TicketService for Tickets {
         &self,
         request: Request<proto::ForwardToExpertRequest>,
     ) -> Answer<proto::ForwardToExpertResponse> {
-        let caller = caller(&request)?;
-        sight::check(
-            self.context.db.pool(),
-            caller,
-            [Named::Ticket(&request.get_ref().ticket_id)],
-        )
-        .await?;
-        caller.require(&[Role::Admin, Role::Agent])?;
-        let author = actor_of(caller);
-        let request = request.into_inner();
-        let ticket = self.ticket_id(&request.ticket_id).await?;
-        let question = experts::question(&self.context.config, request, ticket, author)?;
+        let it = sight::call(&self.context, request, STAFF).await?;
+        let ticket = self.ticket_id(&it.request.ticket_id).await?;
+        let question = experts::question(&self.context.config, it.request, ticket, it.by)?;
         let side_conversations = ask(&self.context, question).await.map_err(ApiError::from)?;
         Ok(Response::new(proto::ForwardToExpertResponse {
             side_conversations,
@@ -307,11 +261,10 @@ impl TicketService for Tickets {
         &self,
         request: Request<proto::ReleaseQuarantinedRequest>,
     ) -> Answer<proto::Ticket> {
-        caller(&request)?.require(&[Role::Admin, Role::Agent])?;
-        let message = uuid("message_id", &request.get_ref().message_id)?;
-        let ticket = quarantine::release(&self.context, message)
-            .await
-            .map_err(ApiError::from)?;
+        let caller = caller(&request)?;
+        caller.require(STAFF)?;
+        let message = &request.get_ref().message_id;
+        let ticket = quarantine::release_by(&self.context, caller, message).await?;
         Ok(Response::new(
             list::ticket(self.context.db.pool(), &ticket.to_string()).await?,
         ))
@@ -322,10 +275,9 @@ impl TicketService for Tickets {
         request: Request<proto::BlockSenderRequest>,
     ) -> Answer<proto::BlockedSender> {
         let caller = caller(&request)?;
-        caller.require(&[Role::Admin, Role::Agent])?;
-        let by = actor_of(caller);
+        caller.require(STAFF)?;
         Ok(Response::new(
-            blocks::block(&self.context, request.get_ref(), &by.id).await?,
+            blocks::block(&self.context, caller, request.get_ref()).await?,
         ))
     }
 
@@ -333,14 +285,8 @@ impl TicketService for Tickets {
         &self,
         request: Request<proto::MergeTicketsRequest>,
     ) -> Answer<proto::Ticket> {
-        let by = actor_of(caller(&request)?);
-        sight::check(
-            self.context.db.pool(),
-            caller(&request)?,
-            merge::named(request.get_ref()),
-        )
-        .await?;
-        let ticket = merge::merge_tickets(&self.context, request.get_ref(), by).await?;
+        let it = sight::call(&self.context, request, STAFF).await?;
+        let ticket = merge::merge_tickets(&self.context, &it.request, it.by).await?;
         Ok(Response::new(ticket))
     }
 
@@ -348,14 +294,8 @@ impl TicketService for Tickets {
         &self,
         request: Request<proto::UnmergeTicketRequest>,
     ) -> Answer<proto::Ticket> {
-        let by = actor_of(caller(&request)?);
-        sight::check(
-            self.context.db.pool(),
-            caller(&request)?,
-            [Named::Ticket(&request.get_ref().ticket_id)],
-        )
-        .await?;
-        let ticket = merge::unmerge_ticket(&self.context, request.get_ref(), by).await?;
+        let it = sight::call(&self.context, request, STAFF).await?;
+        let ticket = merge::unmerge_ticket(&self.context, &it.request, it.by).await?;
         Ok(Response::new(ticket))
     }
 
@@ -363,14 +303,8 @@ impl TicketService for Tickets {
         &self,
         request: Request<proto::SplitMessageRequest>,
     ) -> Answer<proto::Ticket> {
-        let by = actor_of(caller(&request)?);
-        sight::check(
-            self.context.db.pool(),
-            caller(&request)?,
-            [Named::Message(&request.get_ref().message_id)],
-        )
-        .await?;
-        let ticket = merge::split_message(&self.context, request.get_ref(), by).await?;
+        let it = sight::call(&self.context, request, STAFF).await?;
+        let ticket = merge::split_message(&self.context, &it.request, it.by).await?;
         Ok(Response::new(ticket))
     }
 
@@ -378,9 +312,10 @@ impl TicketService for Tickets {
         &self,
         request: Request<proto::UnblockSenderRequest>,
     ) -> Answer<proto::UnblockSenderResponse> {
-        caller(&request)?.require(&[Role::Admin, Role::Agent])?;
+        let caller = caller(&request)?;
+        caller.require(STAFF)?;
         Ok(Response::new(
-            blocks::unblock(&self.context, request.get_ref()).await?,
+            blocks::unblock(&self.context, caller, request.get_ref()).await?,
         ))
     }
 
@@ -388,9 +323,10 @@ impl TicketService for Tickets {
         &self,
         request: Request<proto::ListBlockedSendersRequest>,
     ) -> Answer<proto::ListBlockedSendersResponse> {
-        caller(&request)?.require(PEOPLE)?;
+        let caller = caller(&request)?;
+        caller.require(PEOPLE)?;
         Ok(Response::new(
-            blocks::list(&self.context, request.get_ref()).await?,
+            blocks::list(&self.context, caller, request.get_ref()).await?,
         ))
     }
 }
@@ -442,7 +378,7 @@ pub(crate) async fn ticket_id(context: &Context, text: &str) -> Result<uuid::Uui
 }
 
 /// A text that somebody wrote, fit to be stored.
-pub(crate) fn checked_text(text: &str) -> Result<String, ApiError> {
+pub fn checked_text(text: &str) -> Result<String, ApiError> {
     let text = text.replace('\0', "");
     if text.trim().is_empty() {
         return Err(ApiError::invalid(
@@ -460,7 +396,7 @@ pub(crate) fn checked_text(text: &str) -> Result<String, ApiError> {
 }
 
 /// The newest message that the author of an answer has seen; `None` if they do not say.
-pub(crate) fn seen(sequence: i64) -> Result<Option<i64>, ApiError> {
+pub fn seen(sequence: i64) -> Result<Option<i64>, ApiError> {
     match sequence {
         0 => Ok(None),
         sequence if sequence > 0 => Ok(Some(sequence)),
@@ -472,7 +408,7 @@ pub(crate) fn seen(sequence: i64) -> Result<Option<i64>, ApiError> {
 }
 
 /// A request id; `None` if there is none.
-pub(crate) fn checked_request_id(request_id: String) -> Result<Option<String>, ApiError> {
+pub fn checked_request_id(request_id: String) -> Result<Option<String>, ApiError> {
     if request_id.len() > MAX_REQUEST_ID || request_id.contains(char::is_control) {
         let wanted = format!("up to {MAX_REQUEST_ID} printable characters, e.g. a UUID");
         return Err(ApiError::invalid("request_id", wanted));
@@ -481,7 +417,7 @@ pub(crate) fn checked_request_id(request_id: String) -> Result<Option<String>, A
 }
 
 /// Who writes: the agent of the token, or the service that it was made for. Who may has been checked.
-pub(crate) fn actor_of(caller: &Caller) -> Actor {
+pub fn actor_of(caller: &Caller) -> Actor {
     match caller.agent_id {
         Some(agent) => actor(Kind::Agent, agent.to_string()),
         None if caller.role == Role::Service => actor(Kind::Service, caller.token_id.clone()),

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use solmu_proto::{ticket::v1 as proto, types::v1::Actor};
-use solmu_runtime::{ApiError, api_error::Violation};
+use solmu_runtime::{ApiError, access::Caller, api_error::Violation};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::{
-    list,
+    links, list, restrict, sight,
     tickets::{checked_request_id, ticket_id},
+    uuid,
 };
 use crate::{
     context::Context,
@@ -21,18 +22,48 @@ use crate::{
     tasks::followers,
 };
 
-/// What only the answer for one ticket says: its sub-tickets and who follows it.
+/// What only the answer for one ticket says: its links and sub-tickets, who follows it and who sees it.
 pub(super) async fn complete(
     pool: &PgPool,
-    id: Uuid,
+    caller: &Caller,
     ticket: &mut proto::Ticket,
 ) -> Result<(), ApiError> {
+    let id = uuid("id", &ticket.id)?;
+    let kin = list::Kin::of(pool, id).await?;
+    if kin.linked {
+        ticket.links = links::of(pool, id, caller.visibility()).await?;
+    }
+    if !(kin.followed || kin.may_be_parent() || ticket.restricted) {
+        return Ok(());
+    }
     let mut connection = pool.acquire().await.map_err(solmu_db::DbError::from)?;
     let children =
         hierarchy::children(&mut connection, &[id], true, hierarchy::MAX_CHILDREN).await?;
-    ticket.children = children.into_iter().map(Into::into).collect();
+    if ticket.restricted {
+        restrict::show(&mut connection, id, ticket).await?;
+    }
     let followers = followers::of(&mut connection, id).await?;
     ticket.follower_ids = followers.iter().map(Uuid::to_string).collect();
+    // Given back first: who holds one connection and waits for a second stops everybody once all are held.
+    drop(connection);
+    if children.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = children.iter().map(|child| child.id).collect();
+    let seen = sight::among(pool, caller, &ids).await?;
+    let shown = children.into_iter().map(|child| {
+        let seen = seen.contains(&child.id);
+        let child = proto::SubTicket::from(child);
+        if seen {
+            return child;
+        }
+        proto::SubTicket {
+            status: child.status,
+            restricted: true,
+            ..proto::SubTicket::default()
+        }
+    });
+    ticket.children = shown.collect();
     Ok(())
 }
 
@@ -85,6 +116,7 @@ fn set_paths(ticket: &proto::Ticket) -> Vec<String> {
     let set = [
         ("subject", !ticket.subject.is_empty()),
         ("status", ticket.status != 0),
+        ("substatus", !ticket.substatus.is_empty()),
         ("priority", ticket.priority != 0),
         ("category", !ticket.category.is_empty()),
         ("tags", !ticket.tags.is_empty()),
@@ -103,7 +135,7 @@ fn set_paths(ticket: &proto::Ticket) -> Vec<String> {
 
 /// The edit, and what the ticket becomes a part of as the caller named it.
 #[expect(clippy::option_option, reason = "left as it is, emptied, or set")]
-fn edit_of(
+pub(crate) fn edit_of(
     ticket: &proto::Ticket,
     mask: &[String],
 ) -> Result<(Edit, Option<Option<String>>), ApiError> {
@@ -135,6 +167,7 @@ fn take(
                 .ok_or_else(|| Violation::new("ticket.status", "there is no such status"))?;
             edit.status = Some(status);
         }
+        "substatus" => edit.substatus = Some(ticket.substatus.clone()),
         "priority" => {
             let priority = priority_from_proto(ticket.priority())
                 .ok_or_else(|| Violation::new("ticket.priority", "there is no such priority"))?;

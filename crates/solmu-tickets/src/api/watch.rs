@@ -19,7 +19,7 @@ use solmu_runtime::{ApiError, access::Caller};
 use tonic::Status;
 use uuid::Uuid;
 
-use super::list;
+use super::{list, sight};
 use crate::{
     context::Context,
     search::{Selection, Written},
@@ -32,34 +32,49 @@ const KNOWN_AT_MOST: usize = 20_000;
 
 /// What a watcher wants to hear of.
 struct Wanted {
+    caller: Caller,
     selection: Selection,
     /// Tickets that the watcher may show: it is told when one of them leaves the selection.
     known: Mutex<HashSet<Uuid>>,
 }
 
 impl Wanted {
-    async fn new(context: &Context, selection: Selection) -> Result<Self, ApiError> {
+    async fn new(
+        context: &Context,
+        selection: Selection,
+        caller: Caller,
+    ) -> Result<Self, ApiError> {
         let order = list::Order::Urgency;
-        let first = if selection.is_everything() {
+        let first = if selection.is_every_team() {
             Vec::new()
         } else {
             list::selected(context.db.pool(), &selection, order, None, KNOWN_AT_FIRST).await?
         };
         Ok(Self {
+            caller,
             selection,
             known: Mutex::new(first.into_iter().map(|ticket| ticket.id).collect()),
         })
     }
 
-    /// Whether a change of the ticket is told, and if so, whether it has left.
-    async fn asks(&self, context: &Context, ticket: Uuid) -> Result<Option<bool>, ApiError> {
-        if self.selection.is_everything() {
+    /// Whether a change of the ticket is told, and if so, whether it has left: for who sees every team's tickets also by
+    /// becoming `restricted_now`.
+    async fn asks(
+        &self,
+        context: &Context,
+        ticket: &proto::Ticket,
+        restricted_now: bool,
+    ) -> Result<Option<bool>, ApiError> {
+        let every = self.selection.is_every_team();
+        if every && (!ticket.restricted || self.selection.sees_everything()) {
             return Ok(Some(false));
         }
+        let ticket = super::uuid("id", &ticket.id)?;
         let found = list::among(context.db.pool(), &self.selection, &[ticket]).await?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if found.is_empty() {
-            return Ok(known.remove(&ticket).then_some(true));
+            let left = known.remove(&ticket) || (every && restricted_now);
+            return Ok(left.then_some(true));
         }
         if known.len() < KNOWN_AT_MOST {
             known.insert(ticket);
@@ -94,7 +109,7 @@ pub(crate) async fn watch(
             TailError::Bus(error) => ApiError::unavailable(error),
         })?;
     // Once the events flow, so that none between both is missed.
-    let wanted = Arc::new(Wanted::new(&context, selection).await?);
+    let wanted = Arc::new(Wanted::new(&context, selection, caller).await?);
     let only = super::optional_uuid("ticket_id", &request.ticket_id)?
         .map(|id| id.to_string())
         .unwrap_or_default();
@@ -138,15 +153,18 @@ async fn response(
     };
     let left = match &ticket {
         Some(ticket) => {
-            wanted
-                .asks(&context, super::uuid("id", &ticket.id)?)
-                .await?
+            let restricted_now = is_restriction(&event);
+            wanted.asks(&context, ticket, restricted_now).await?
         }
-        None => wanted.selection.is_everything().then_some(false),
+        None => wanted.selection.is_every_team().then_some(false),
     };
     let Some(left) = left else { return Ok(None) };
     // Who no longer sees a ticket is told that, and nothing of what it is now.
-    let hidden = left && !wanted.selection.sees_everything();
+    let hidden = left && {
+        let id = super::uuid("id", &event.subject)?;
+        let seen = sight::among(context.db.pool(), &wanted.caller, &[id]).await?;
+        seen.is_empty()
+    };
     let ticket = ticket.map(|ticket| {
         if hidden {
             proto::Ticket {
@@ -170,6 +188,16 @@ async fn response(
         ticket,
         left,
     }))
+}
+
+/// Whether the event tells that a ticket which was not restricted is so now.
+fn is_restriction(event: &ReceivedEvent) -> bool {
+    let read = || event.decode::<proto::TicketChanged>().ok();
+    event.event_type == proto::TicketChanged::TYPE
+        && read().is_some_and(|body| {
+            let mut all = body.changes.iter();
+            all.any(|it| it.field == "restricted" && it.from.is_empty())
+        })
 }
 
 /// One line for people.

@@ -7,21 +7,17 @@ use solmu_proto::{
     ticket::v1::{self as proto, LinkKind, work_service_server::WorkService},
     types::v1::{Actor, TicketStatus as WireStatus},
 };
-use solmu_runtime::{
-    ApiError,
-    access::{Role, caller},
-};
+use solmu_runtime::{ApiError, access::Caller};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::{
-    links, list,
-    sight::{self, Named},
-    tickets::{PEOPLE, actor_of, checked_request_id, checked_text, ticket_id},
+    list, sight,
+    tickets::{PEOPLE, STAFF, checked_request_id, checked_text, ticket_id},
     update, uuid,
 };
 use crate::{
-    command::Writing,
+    command::{Content, Writing},
     context::Context,
     hierarchy::{broadcast::broadcast, links as linking},
     model::status_from_proto,
@@ -38,38 +34,20 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl WorkService for Work {
     async fn create_task(&self, request: Request<proto::CreateTaskRequest>) -> Answer<proto::Task> {
-        let by = actor_of(caller(&request)?);
-        sight::check(
-            self.context.db.pool(),
-            caller(&request)?,
-            request
-                .get_ref()
-                .task
-                .iter()
-                .map(|it| Named::Ticket(&it.ticket_id)),
-        )
-        .await?;
-        let request = request.into_inner();
-        let task = request.task.unwrap_or_default();
+        let it = sight::call(&self.context, request, PEOPLE).await?;
+        let task = it.request.task.unwrap_or_default();
         let ticket = ticket_id(&self.context, &task.ticket_id).await?;
         let wanted = tasks::Wanted::of(&task, true).map_err(ApiError::from)?;
-        let id = checked_request_id(request.request_id)?;
-        let task = tasks::create(&self.context, ticket, wanted, id, by).await;
+        let id = checked_request_id(it.request.request_id)?;
+        let task = tasks::create(&self.context, ticket, wanted, id, it.by).await;
         Ok(Response::new(task.map_err(ApiError::from)?))
     }
 
     async fn update_task(&self, request: Request<proto::UpdateTaskRequest>) -> Answer<proto::Task> {
-        let by = actor_of(caller(&request)?);
-        sight::check(
-            self.context.db.pool(),
-            caller(&request)?,
-            request.get_ref().task.iter().map(|it| Named::Task(&it.id)),
-        )
-        .await?;
-        let request = request.into_inner();
-        let mask = request.update_mask.unwrap_or_default().paths;
-        let task = request.task.unwrap_or_default();
-        let task = tasks::update(&self.context, task, mask, by).await;
+        let it = sight::call(&self.context, request, PEOPLE).await?;
+        let mask = it.request.update_mask.unwrap_or_default().paths;
+        let task = it.request.task.unwrap_or_default();
+        let task = tasks::update(&self.context, task, mask, it.by).await;
         Ok(Response::new(task.map_err(ApiError::from)?))
     }
 
@@ -77,15 +55,9 @@ impl WorkService for Work {
         &self,
         request: Request<proto::DeleteTaskRequest>,
     ) -> Answer<proto::DeleteTaskResponse> {
-        let by = actor_of(caller(&request)?);
-        sight::check(
-            self.context.db.pool(),
-            caller(&request)?,
-            [Named::Task(&request.get_ref().id)],
-        )
-        .await?;
-        let id = uuid("id", &request.get_ref().id)?;
-        let gone = tasks::delete(&self.context, id, by).await;
+        let it = sight::call(&self.context, request, PEOPLE).await?;
+        let id = uuid("id", &it.request.id)?;
+        let gone = tasks::delete(&self.context, id, it.by).await;
         gone.map_err(ApiError::from)?;
         Ok(Response::new(proto::DeleteTaskResponse {}))
     }
@@ -94,15 +66,8 @@ impl WorkService for Work {
         &self,
         request: Request<proto::ListTasksRequest>,
     ) -> Answer<proto::ListTasksResponse> {
-        caller(&request)?.require(PEOPLE)?;
-        sight::check(
-            self.context.db.pool(),
-            caller(&request)?,
-            [Named::Ticket(&request.get_ref().ticket_id)],
-        )
-        .await?;
-        let visibility = caller(&request)?.visibility().clone();
-        let request = request.get_ref();
+        let it = sight::call(&self.context, request, PEOPLE).await?;
+        let (request, visibility) = (&it.request, it.caller.visibility());
         let ticket = match request.ticket_id.as_str() {
             "" if request.assignee_id.is_empty() => {
                 let why = "say whose tasks: of a ticket, of an agent, or both";
@@ -113,7 +78,7 @@ impl WorkService for Work {
         };
         let (pool, max) = (self.context.db.pool(), self.context.config.max_page_size);
         Ok(Response::new(
-            tasks::list::list(pool, ticket, request, &visibility, max).await?,
+            tasks::list::list(pool, ticket, request, visibility, max).await?,
         ))
     }
 
@@ -121,119 +86,71 @@ impl WorkService for Work {
         &self,
         request: Request<proto::AddFollowerRequest>,
     ) -> Answer<proto::Ticket> {
-        let by = actor_of(caller(&request)?);
-        sight::check(
-            self.context.db.pool(),
-            caller(&request)?,
-            [Named::Ticket(&request.get_ref().ticket_id)],
-        )
-        .await?;
-        let request = request.get_ref();
-        self.follow(&request.ticket_id, &request.agent_id, true, by)
-            .await
+        let it = sight::call(&self.context, request, PEOPLE).await?;
+        let (ticket, agent) = (&it.request.ticket_id, &it.request.agent_id);
+        self.follow(&it.caller, (ticket, agent), true, it.by).await
     }
 
     async fn remove_follower(
         &self,
         request: Request<proto::RemoveFollowerRequest>,
     ) -> Answer<proto::Ticket> {
-        let by = actor_of(caller(&request)?);
-        sight::check(
-            self.context.db.pool(),
-            caller(&request)?,
-            [Named::Ticket(&request.get_ref().ticket_id)],
-        )
-        .await?;
-        let request = request.get_ref();
-        self.follow(&request.ticket_id, &request.agent_id, false, by)
-            .await
+        let it = sight::call(&self.context, request, PEOPLE).await?;
+        let (ticket, agent) = (&it.request.ticket_id, &it.request.agent_id);
+        self.follow(&it.caller, (ticket, agent), false, it.by).await
     }
 
     async fn snooze_ticket(
         &self,
         request: Request<proto::SnoozeTicketRequest>,
     ) -> Answer<proto::Ticket> {
-        let by = actor_of(caller(&request)?);
-        sight::check(
-            self.context.db.pool(),
-            caller(&request)?,
-            [Named::Ticket(&request.get_ref().ticket_id)],
-        )
-        .await?;
-        let request = request.into_inner();
+        let it = sight::call(&self.context, request, PEOPLE).await?;
+        let request = it.request;
         let status = match request.set_status() {
             WireStatus::Unspecified => None,
             status => status_from_proto(status),
         };
         let until = request.until_time.as_ref().map(stored_time);
         let wish = snooze::Wish::Sleep(until, status, request.etag);
-        self.snooze(&request.ticket_id, wish, by).await
+        self.snooze(&it.caller, &request.ticket_id, wish, it.by)
+            .await
     }
 
     async fn wake_ticket(
         &self,
         request: Request<proto::WakeTicketRequest>,
     ) -> Answer<proto::Ticket> {
-        let by = actor_of(caller(&request)?);
-        sight::check(
-            self.context.db.pool(),
-            caller(&request)?,
-            [Named::Ticket(&request.get_ref().ticket_id)],
-        )
-        .await?;
-        self.snooze(&request.get_ref().ticket_id, snooze::Wish::Wake, by)
-            .await
+        let it = sight::call(&self.context, request, PEOPLE).await?;
+        let (ticket, wish) = (&it.request.ticket_id, snooze::Wish::Wake);
+        self.snooze(&it.caller, ticket, wish, it.by).await
     }
 
     async fn link_tickets(
         &self,
         request: Request<proto::LinkTicketsRequest>,
     ) -> Answer<proto::Ticket> {
-        let by = actor_of(caller(&request)?);
-        sight::check(
-            self.context.db.pool(),
-            caller(&request)?,
-            [
-                Named::Ticket(&request.get_ref().ticket_id),
-                Named::Ticket(&request.get_ref().other_ticket_id),
-            ],
-        )
-        .await?;
-        let it = request.get_ref();
-        self.link(&it.ticket_id, &it.other_ticket_id, it.kind(), true, by)
-            .await
+        let it = sight::call(&self.context, request, PEOPLE).await?;
+        let (asked, kind) = (&it.request, it.request.kind());
+        let pair = (asked.ticket_id.as_str(), asked.other_ticket_id.as_str());
+        self.link(&it.caller, pair, kind, true, it.by).await
     }
 
     async fn unlink_tickets(
         &self,
         request: Request<proto::UnlinkTicketsRequest>,
     ) -> Answer<proto::Ticket> {
-        let by = actor_of(caller(&request)?);
-        sight::check(
-            self.context.db.pool(),
-            caller(&request)?,
-            [Named::Ticket(&request.get_ref().ticket_id)],
-        )
-        .await?;
-        let it = request.get_ref();
-        self.link(&it.ticket_id, &it.other_ticket_id, it.kind(), false, by)
-            .await
+        let it = sight::call(&self.context, request, PEOPLE).await?;
+        let (asked, kind) = (&it.request, it.request.kind());
+        let pair = (asked.ticket_id.as_str(), asked.other_ticket_id.as_str());
+        self.link(&it.caller, pair, kind, false, it.by).await
     }
 
     async fn broadcast_reply(
         &self,
         request: Request<proto::BroadcastReplyRequest>,
     ) -> Answer<proto::BroadcastReplyResponse> {
-        let caller = caller(&request)?;
-        sight::check(
-            self.context.db.pool(),
-            caller,
-            [Named::Ticket(&request.get_ref().ticket_id)],
-        )
-        .await?;
-        caller.require(&[Role::Admin, Role::Agent])?;
-        let author = actor_of(caller);
-        let request = request.into_inner();
+        let it = sight::call(&self.context, request, STAFF).await?;
+        let request = it.request;
         let answer = match request.set_status {
             0 => TicketStatus::WaitingOnCustomer,
             _ => status_from_proto(request.set_status())
@@ -245,30 +162,31 @@ impl WorkService for Work {
             ticket: ticket_id(&self.context, &request.ticket_id).await?,
             text: checked_text(&request.text)?,
             request_id: Some(request_id),
-            author,
+            author: it.by,
             answer: Some(answer),
             forced: false,
             seen: None,
+            content: Content::default(),
         };
-        let sent = broadcast(&self.context, writing).await;
-        Ok(Response::new(sent.map_err(ApiError::from)?))
+        Ok(Response::new(
+            broadcast(&self.context, writing, &it.caller).await?,
+        ))
     }
 }
 
 impl Work {
     /// The ticket with everything that one answer shows of it.
-    async fn shown(&self, id: Uuid) -> Answer<proto::Ticket> {
+    async fn shown(&self, caller: &Caller, id: Uuid) -> Answer<proto::Ticket> {
         let pool = self.context.db.pool();
         let mut ticket = list::ticket(pool, &id.to_string()).await?;
-        ticket.links = links::of(pool, id).await?;
-        update::complete(pool, id, &mut ticket).await?;
+        update::complete(pool, caller, &mut ticket).await?;
         Ok(Response::new(ticket))
     }
 
     async fn follow(
         &self,
-        ticket: &str,
-        agent: &str,
+        caller: &Caller,
+        (ticket, agent): (&str, &str),
         follows: bool,
         by: Actor,
     ) -> Answer<proto::Ticket> {
@@ -278,20 +196,26 @@ impl Work {
         );
         let done = followers::set(&self.context, ticket, agent, follows, by).await;
         done.map_err(ApiError::from)?;
-        self.shown(ticket).await
+        self.shown(caller, ticket).await
     }
 
-    async fn snooze(&self, ticket: &str, wish: snooze::Wish, by: Actor) -> Answer<proto::Ticket> {
+    async fn snooze(
+        &self,
+        caller: &Caller,
+        ticket: &str,
+        wish: snooze::Wish,
+        by: Actor,
+    ) -> Answer<proto::Ticket> {
         let ticket = ticket_id(&self.context, ticket).await?;
         let done = snooze::set(&self.context, ticket, wish, by).await;
         done.map_err(ApiError::from)?;
-        self.shown(ticket).await
+        self.shown(caller, ticket).await
     }
 
     async fn link(
         &self,
-        ticket: &str,
-        other: &str,
+        caller: &Caller,
+        (ticket, other): (&str, &str),
         kind: LinkKind,
         linked: bool,
         by: Actor,
@@ -306,6 +230,6 @@ impl Work {
         };
         let done = linking::set(&self.context, wanted).await;
         done.map_err(ApiError::from)?;
-        self.shown(ticket).await
+        self.shown(caller, ticket).await
     }
 }

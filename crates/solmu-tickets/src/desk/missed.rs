@@ -79,6 +79,7 @@ pub(crate) async fn check(
         create_time: Some(to_proto_time(row.created_at.to_jiff())),
         sequence: row.sequence,
         channel: row.channel.into(),
+        ..MessageFact::default()
     });
     Err(TicketError::NewerMessages(Box::new(MissedMessages {
         messages: messages.collect(),

@@ -146,6 +146,7 @@ async fn ask_in(
             ticket: Some(ticket.state()),
             message: Some(message.facts(&ticket, now).to_proto()),
             previous_status: status_to_proto(previous_status).into(),
+            ..proto::TicketMessageAdded::default()
         };
         events.add(&body, trace.clone());
         begun.push((id, side));

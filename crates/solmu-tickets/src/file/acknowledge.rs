@@ -323,6 +323,7 @@ pub(crate) fn collect_events(
             ticket: Some(it.ticket.state()),
             message: Some(facts.to_proto()),
             previous_status: status_to_proto(it.ticket.status).into(),
+            ..proto::TicketMessageAdded::default()
         };
         events.add(&body, it.trace.clone());
     }

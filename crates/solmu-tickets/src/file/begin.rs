@@ -86,7 +86,7 @@ async fn written(
         conversation_key: String::new(),
         ..work.message.clone()
     };
-    let loaded = load::load(tx, std::iter::once(&message), &context.config).await?;
+    let loaded = load::load(tx, std::iter::once(&message), context, now).await?;
     let mut plan = Plan::new(loaded, context, now);
     let ticket_id = plan.begin(&message);
     if let Some(key) = own_key(&message)
@@ -116,6 +116,7 @@ async fn written(
         ticket: Some(ticket.state()),
         message: Some(stored.facts(ticket, now).to_proto()),
         previous_ticket_id: String::new(),
+        ..proto::TicketOpened::default()
     };
     work.events.add(&opened, work.trace.clone());
     model::update(tx, &[ticket]).await?;
@@ -154,7 +155,7 @@ async fn told(
         notices: vec![notice::FORWARDED.to_owned()],
         ..work.message.clone()
     };
-    let loaded = load::load(tx, std::iter::once(&message), &context.config).await?;
+    let loaded = load::load(tx, std::iter::once(&message), context, now).await?;
     let mut plan = Plan::new(loaded, context, now);
     // By an agent's wish: whatever the sender is, and without an automatic answer.
     plan.released = true;
@@ -173,6 +174,7 @@ async fn told(
         ticket: Some(ticket.state()),
         message: Some(note.facts(ticket, now).to_proto()),
         previous_status: status_to_proto(ticket.status).into(),
+        ..proto::TicketMessageAdded::default()
     };
     work.events.add(&added, work.trace.clone());
     model::update(tx, &[ticket]).await?;

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use jiff::Timestamp;
 use prost::Message as _;
 use solmu_contacts::filing::{self, Identities};
 use solmu_db::SqlTimestamp;
@@ -22,8 +23,9 @@ use super::{
 use crate::{
     agent_mail::{self, Agent},
     blocks,
-    config::Config,
+    context::Context,
     error::TicketError,
+    matters::{self, Finding},
     model::class_from_proto,
 };
 
@@ -39,6 +41,8 @@ pub(crate) struct Loaded {
     pub(crate) blocked: HashSet<String>,
     /// Senders of this batch whose address is an agent's.
     pub(crate) agents: HashMap<String, Agent>,
+    /// What messages are about, by their ids.
+    pub(crate) matters: HashMap<String, Finding>,
 }
 
 impl Loaded {
@@ -53,14 +57,18 @@ impl Loaded {
 pub(crate) async fn load<'a>(
     tx: &mut PgConnection,
     messages: impl Iterator<Item = &'a MessageReceived> + Clone,
-    config: &Config,
+    context: &Context,
+    now: Timestamp,
 ) -> Result<Loaded, TicketError> {
+    let config = &context.config;
     let filed = load_filed(tx, messages.clone()).await?;
     let keys = messages
         .clone()
         .flat_map(|message| filing::keys_of(&sender_of(message)).collect::<Vec<_>>());
     let identities = filing::load(tx, keys).await?;
-    let threads = load_threads(tx, messages.clone(), config).await?;
+    let matters = matters::find(tx, context, messages.clone(), &identities, now).await?;
+    let joined = matters.values().filter(|it| it.joins).map(|it| it.ticket);
+    let threads = load_threads(tx, messages.clone(), joined.collect(), config).await?;
     let blocked = blocks::among(tx, &messages.clone().map(sender_address).collect()).await?;
     let mails = messages.filter(|message| message.channel() == Channel::Email);
     let addresses: HashSet<String> = mails.clone().map(sender_address).collect();
@@ -79,6 +87,7 @@ pub(crate) async fn load<'a>(
         budgets,
         blocked,
         agents,
+        matters,
     })
 }
 

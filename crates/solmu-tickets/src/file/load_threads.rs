@@ -15,11 +15,12 @@ use super::{
 };
 use crate::{config::Config, error::TicketError, model};
 
-/// Reads keys, locks the tickets that they lead to, and reads claims under those locks: who adds a claim has locked
+/// Reads keys, locks the tickets that they lead to and those that messages have `joined` by what they say, and reads claims under those locks: who adds a claim has locked
 /// the ticket that the key leads to first, so that two replicas see each other's claims.
 pub(crate) async fn load_threads<'a>(
     tx: &mut PgConnection,
     messages: impl Iterator<Item = &'a MessageReceived> + Clone,
+    joined: Vec<Uuid>,
     config: &Config,
 ) -> Result<Threads, TicketError> {
     let mut threads = Threads {
@@ -33,6 +34,7 @@ pub(crate) async fn load_threads<'a>(
         .map(|way| way.ticket)
         .chain(threads.numbers.values().copied())
         .chain(messages.clone().flat_map(signed_tickets))
+        .chain(joined)
         .collect();
     lock_chains(tx, &mut threads, found).await?;
     check_named(tx, &threads).await?;

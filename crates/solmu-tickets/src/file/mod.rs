@@ -5,7 +5,7 @@
 //! the batch may touch is read and locked in a few statements, decided in memory in order of arrival, and written in a
 //! few more. When a batch fails, its events are filed one by one to find the culprit.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{collections::BTreeSet, future::Future, pin::Pin, sync::Arc};
 
 use jiff::Timestamp;
 use solmu_bus::{Cause, Delivered, EventBody as _, Handler, Held, OneByOne, Verdict};
@@ -19,7 +19,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    activity, agent_mail::notify, context::Context, error::TicketError, events::EventSink,
+    activity, agent_mail::notify, context::Context, error::TicketError, events::EventSink, matters,
     metrics::Tally,
 };
 
@@ -35,6 +35,7 @@ mod load;
 mod load_threads;
 mod plan;
 mod repeat;
+mod same_matter;
 mod search;
 mod thread;
 mod unite;
@@ -46,7 +47,7 @@ mod write_originals;
 mod write_threads;
 
 pub(crate) use attachments::{attachments_from_json, attachments_to_json};
-pub(crate) use author::{Author, as_recipient};
+pub(crate) use author::{Author, as_recipient, sender_of};
 pub(crate) use clean::folded;
 pub(crate) use divert::Work;
 pub(crate) use plan::Plan;
@@ -290,6 +291,8 @@ async fn file_all(
     events: &mut EventSink<'_>,
     now: Timestamp,
 ) -> Result<(Tally, Vec<thread::ThreadKey>), TicketError> {
+    // Before any ticket is locked.
+    let cuts = matters::cuts(tx, context, messages).await?;
     let diverted = divert::find(tx, messages, &context.config).await?;
     let (mut tally, mut keys) = (Tally::default(), Vec::new());
     let mut begin = 0;
@@ -297,8 +300,10 @@ async fn file_all(
         let Some(diversion) = diverted.get(&index) else {
             continue;
         };
-        let before = &messages[begin..index];
-        file_customers(tx, context, before, events, now, &mut tally, &mut keys).await?;
+        for part in parts(begin, index, &cuts) {
+            let before = &messages[part];
+            file_customers(tx, context, before, events, now, &mut tally, &mut keys).await?;
+        }
         begin = index + 1;
         let mut work = Work {
             context,
@@ -315,9 +320,22 @@ async fn file_all(
             begin = index;
         }
     }
-    let rest = &messages[begin..];
-    file_customers(tx, context, rest, events, now, &mut tally, &mut keys).await?;
+    for part in parts(begin, messages.len(), &cuts) {
+        let rest = &messages[part];
+        file_customers(tx, context, rest, events, now, &mut tally, &mut keys).await?;
+    }
     Ok((tally, keys))
+}
+
+/// What is filed together from `begin` to `end`: as much as lies between two cuts.
+fn parts(begin: usize, end: usize, cuts: &BTreeSet<usize>) -> Vec<std::ops::Range<usize>> {
+    let inner = cuts
+        .iter()
+        .copied()
+        .filter(|cut| (begin + 1..end).contains(cut));
+    let ends: Vec<usize> = inner.chain([end]).collect();
+    let begins = std::iter::once(begin).chain(ends.iter().copied());
+    begins.zip(&ends).map(|(begin, end)| begin..*end).collect()
 }
 
 /// Files messages of customers.
@@ -334,7 +352,7 @@ async fn file_customers(
         return Ok(());
     }
     let inbound = messages.iter().map(|(message, _)| *message);
-    let loaded = load::load(tx, inbound, &context.config).await?;
+    let loaded = load::load(tx, inbound, context, now).await?;
     let mut plan = Plan::new(loaded, context, now);
     for (message, trace) in messages {
         plan.file(message, (*trace).clone())?;
@@ -373,7 +391,7 @@ pub(crate) async fn release_message(
         }
     }
     let mut plan = Plan::new(
-        load::load(tx, std::iter::once(message), &context.config).await?,
+        load::load(tx, std::iter::once(message), context, now).await?,
         context,
         now,
     );

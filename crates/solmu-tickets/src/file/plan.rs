@@ -30,6 +30,9 @@ use crate::{
     model::{Ticket, class_from_proto},
 };
 
+/// Team and assignee.
+type Owner = (Option<Uuid>, Option<Uuid>);
+
 /// The work of a batch.
 pub(crate) struct Plan<'a> {
     pub(super) loaded: Loaded,
@@ -110,6 +113,8 @@ impl<'a> Plan<'a> {
             message,
             author,
             notices: Vec::new(),
+            same: None,
+            sighting: None,
             trace,
         };
         if incoming.author.failed() {
@@ -125,7 +130,11 @@ impl<'a> Plan<'a> {
             .loaded
             .threads
             .place(message, &incoming.author, self.config());
-        let waits = !class.opens_ticket() && !self.released;
+        let waits = !self.released && (!class.opens_ticket() || message.opens_no_ticket);
+        incoming.same = self.same_matter(message, place, waits);
+        if let Some(finding) = incoming.same.clone().filter(|it| it.joins) {
+            return self.join_matter(incoming, &finding, place, class);
+        }
         match place {
             Place::Nowhere | Place::NamedBy(_) if waits => {
                 let awaits = place == Place::Nowhere && !incoming.author.failed();
@@ -148,7 +157,12 @@ impl<'a> Plan<'a> {
     }
 
     /// Whether this is one automatic message too many. What is not there yet has a full bucket.
-    fn is_loop(&mut self, incoming: &Incoming<'_>, ticket: Uuid, class: AutomaticClass) -> bool {
+    pub(super) fn is_loop(
+        &mut self,
+        incoming: &Incoming<'_>,
+        ticket: Uuid,
+        class: AutomaticClass,
+    ) -> bool {
         let counts = incoming.message.channel() == Channel::Email && !class.is_human();
         if !counts || self.released {
             return false;
@@ -159,7 +173,7 @@ impl<'a> Plan<'a> {
         !budgets.spend_automatic(address, ticket, loops, now)
     }
 
-    fn quarantine(&mut self, incoming: Incoming<'a>, cause: &'static str, awaits: bool) {
+    pub(super) fn quarantine(&mut self, incoming: Incoming<'a>, cause: &'static str, awaits: bool) {
         self.quarantined.push(Quarantined {
             id: incoming.names.id,
             message: incoming.message,
@@ -170,7 +184,7 @@ impl<'a> Plan<'a> {
         });
     }
 
-    fn join(
+    pub(super) fn join(
         &mut self,
         mut incoming: Incoming<'a>,
         ticket_id: Uuid,
@@ -184,7 +198,7 @@ impl<'a> Plan<'a> {
         if status.customer_replied(class.is_human()) == ReplyEffect::OpenLinked {
             // Who has got our mail from somebody else may add to it, but takes nothing over.
             let before = if stranger {
-                Before::Unproven(ticket_id)
+                Before::Overheard(ticket_id)
             } else {
                 Before::Closed(ticket_id)
             };
@@ -231,6 +245,7 @@ impl<'a> Plan<'a> {
         let contact_id = self.resolve(&mut incoming);
         let now = self.now;
         let mut recipient = message.delivered_to.first().cloned().unwrap_or_default();
+        let restricted = self.restriction_before(before);
         if let Before::Closed(closed_id) = before
             && let Some(closed) = self.ticket_mut(closed_id)
         {
@@ -245,7 +260,13 @@ impl<'a> Plan<'a> {
         }
         self.link(&mut incoming, ticket_id, before);
         let previous = before.previous();
+        // What follows a restricted ticket stays among the same people, with the same owner.
+        let (restricted_to, owner) = restricted.unzip();
+        let (team_id, assignee_id) = owner.unwrap_or_default();
         let ticket = Ticket {
+            restricted_to,
+            team_id,
+            assignee_id,
             contact_id,
             recipient,
             language: message.language.clone(),
@@ -257,10 +278,20 @@ impl<'a> Plan<'a> {
         self.add(incoming, ticket_id, contact_id, Effect::Opened { previous })
     }
 
+    /// Whom a restricted ticket names, and its team and owner, if the new one may quote it.
+    fn restriction_before(&self, before: Before) -> Option<(Vec<Uuid>, Owner)> {
+        let (Before::Closed(id) | Before::Overheard(id)) = before else {
+            return None;
+        };
+        let closed = self.ticket(id)?;
+        let names = closed.restricted_to.clone()?;
+        Some((names, (closed.team_id, closed.assignee_id)))
+    }
+
     /// Notes why the new ticket has to do with another one.
     fn link(&mut self, incoming: &mut Incoming<'_>, opened: Uuid, before: Before) {
         let (ticket, other) = match before {
-            Before::Unproven(other) => {
+            Before::Unproven(other) | Before::Overheard(other) => {
                 let number = self.ticket(other).map_or(0, |ticket| ticket.number);
                 incoming.notices.push(notice::unproven(number));
                 (opened, other)
@@ -285,6 +316,7 @@ impl<'a> Plan<'a> {
         let message = incoming.message;
         self.add_participant(&incoming, ticket_id, effect);
         self.add_keys(&incoming, ticket_id);
+        let same = self.found(&incoming, ticket_id, contact_id, effect);
         let ticket = self
             .ticket_mut(ticket_id)
             .ok_or(TicketError::BadEvent("ticket"))?;
@@ -297,6 +329,8 @@ impl<'a> Plan<'a> {
             .map_or(self.now, from_proto_time);
         self.filed.push(Filed {
             verified: incoming.author.standing == Standing::Verified,
+            same,
+            sighting: incoming.sighting,
             names: incoming.names,
             ticket,
             message,
@@ -333,6 +367,7 @@ impl<'a> Plan<'a> {
         if resolved.less_proven && message.channel() == Channel::Email {
             incoming.notices.push(notice::LESS_PROVEN.to_owned());
         }
+        incoming.sighting = resolved.sighting;
         self.identities.extend(resolved.writes);
         resolved.contact_id
     }

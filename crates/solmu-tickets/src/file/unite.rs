@@ -86,12 +86,13 @@ impl Plan<'_> {
             && (one.channel, &one.account) == (other.channel, &other.account)
     }
 
-    /// Whether nobody has worked on it, and nothing leads to it but mails.
+    /// Whether nobody has worked on it, nothing leads to it but mails, and whoever sees the other one may see it.
     fn is_movable(&self, id: Uuid) -> bool {
         self.ticket(id).is_some_and(|ticket| {
             // What follows a closed ticket is where its customer's answers go.
             let follows = self.follows_closed(ticket);
-            !ticket.touched && ticket.status == Status::New && !follows
+            let open_to_all = ticket.restricted_to.is_none();
+            !ticket.touched && ticket.status == Status::New && open_to_all && !follows
         })
     }
 
@@ -198,6 +199,8 @@ impl<'a> Plan<'a> {
             sequence: ticket.message_count,
             ticket: ticket.clone(),
             effect: Effect::Joined { status_before },
+            // A pair of which one ticket is gone.
+            same: filed.same.filter(|it| it.opened.is_none()),
             ..filed
         };
         self.filed.push(filed);

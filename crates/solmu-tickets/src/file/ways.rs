@@ -98,6 +98,26 @@ impl Plan<'_> {
         }
     }
 
+    /// Points the conversation of a platform that led to `closed` to a ticket that it goes on with, through whatever the
+    /// two were merged.
+    pub(super) fn lead_conversation(
+        &mut self,
+        message: &MessageReceived,
+        closed: Uuid,
+        ticket: Uuid,
+    ) {
+        if message.channel() == Channel::Email {
+            return;
+        }
+        for key in keys_of(message) {
+            let threads = &self.loaded.threads;
+            let way = threads.keys.get(&key);
+            if way.is_some_and(|way| threads.newest(way.ticket) == closed) {
+                self.move_key(key, ticket);
+            }
+        }
+    }
+
     /// Points a known key to the ticket on which its message is.
     fn move_key(&mut self, key: ThreadKey, ticket: Uuid) {
         let named_by = String::new();

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{author::Author, repeat::Names};
 use crate::{
     events::{MessageFacts, actor},
+    matters::{Finding, Found},
     model::{Ticket, small},
 };
 
@@ -19,6 +20,10 @@ pub(crate) struct Incoming<'a> {
     pub(crate) author: Author,
     /// What the reader is told besides the connector's notices.
     pub(crate) notices: Vec<String>,
+    /// The ticket that it is about, though it does not answer it.
+    pub(crate) same: Option<Finding>,
+    /// What the sender said of themselves.
+    pub(crate) sighting: Option<Uuid>,
     pub(crate) trace: TraceContext,
 }
 
@@ -32,6 +37,8 @@ pub(crate) struct Filed<'a> {
     pub(crate) author: Author,
     pub(crate) notices: Vec<String>,
     pub(crate) verified: bool,
+    pub(crate) same: Option<Found>,
+    pub(crate) sighting: Option<Uuid>,
     pub(crate) at: Timestamp,
     pub(crate) trace: TraceContext,
     pub(crate) effect: Effect,
@@ -53,6 +60,9 @@ pub(crate) enum Before {
     /// A ticket that the sender named without proof: it goes on by itself, so that a stranger who knows a Message-ID
     /// gets neither its messages nor those that follow.
     Unproven(Uuid),
+    /// A closed ticket of others whose mail reached the sender, and which it may quote: as [`Before::Unproven`], but who
+    /// alone saw that one alone sees this one.
+    Overheard(Uuid),
     /// A ticket of others that names this message: a link, and nothing more.
     NamedBy(Uuid),
 }
@@ -61,7 +71,7 @@ impl Before {
     pub(crate) const fn previous(self) -> Option<Uuid> {
         match self {
             Self::Nothing | Self::NamedBy(_) => None,
-            Self::Closed(id) | Self::Unproven(id) => Some(id),
+            Self::Closed(id) | Self::Unproven(id) | Self::Overheard(id) => Some(id),
         }
     }
 }

@@ -23,8 +23,10 @@ use crate::{
     error::TicketError,
     events::EventSink,
     fields::of_contacts,
+    matters::{self, Found},
     merge,
     model::{self, status_to_proto},
+    restrict,
 };
 
 /// Writes the plan and collects its events.
@@ -39,6 +41,8 @@ pub(crate) async fn write(
     add_organizations(tx, plan).await?;
     acknowledge::decide(plan);
     write_tickets(tx, plan).await?;
+    let new = plan.opened.iter().filter_map(|id| plan.ticket(*id));
+    restrict::follow_up(tx, new).await?;
     // What was opened here is inserted in its present state.
     let opened: BTreeSet<Uuid> = plan.opened.iter().copied().collect();
     let changed: Vec<_> = plan
@@ -48,6 +52,12 @@ pub(crate) async fn write(
         .collect();
     model::update(tx, &changed).await?;
     write_messages(tx, &plan.filed, plan.now).await?;
+    let found: Vec<_> = plan
+        .filed
+        .iter()
+        .filter_map(|it| it.same.as_ref())
+        .collect();
+    matters::write(tx, &found, plan.now).await?;
     acknowledge::write(tx, &plan.acknowledged, plan.now).await?;
     let moved = merge::write(tx, &plan.merges, plan.now).await?;
     write_threads(tx, plan).await?;
@@ -178,18 +188,19 @@ async fn write_messages(
     let done = sqlx::query(
         "INSERT INTO tickets.message (id, ticket_id, sequence, channel, account, external_id, author_kind, author_id,
             author_name, address, public, subject, body_text, body_html, attachments, fields, notices,
-            automatic_class, sender_verified, created_at, sent_at, message_id_header, quote_offset, signature_offset)
+            automatic_class, sender_verified, created_at, sent_at, message_id_header, quote_offset, signature_offset,
+            sighting_id)
          SELECT id, ticket_id, sequence, channel, account, external_id, $19, author_id, author_name, address, true,
             subject, body_text, body_html, attachments::jsonb, nullif(fields, '')::jsonb,
             coalesce(string_to_array(nullif(notices, ''), E'\\x1f'), '{}'), automatic_class, sender_verified,
-            created_at, sent_at, message_id_header, quote_offset, signature_offset
+            created_at, sent_at, message_id_header, quote_offset, signature_offset, sighting_id
          FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::smallint[], $5::text[], $6::text[], $7::text[],
             $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
             $16::smallint[], $17::boolean[], $18::timestamptz[], $20::timestamptz[], $21::text[], $22::integer[],
-            $23::integer[])
+            $23::integer[], $24::uuid[])
             AS new (id, ticket_id, sequence, channel, account, external_id, author_id, author_name, address, subject,
             body_text, body_html, attachments, fields, notices, automatic_class, sender_verified, created_at, sent_at,
-            message_id_header, quote_offset, signature_offset)
+            message_id_header, quote_offset, signature_offset, sighting_id)
          ON CONFLICT (id) DO NOTHING",
     )
     .bind(column!(|it| it.names.id))
@@ -215,6 +226,7 @@ async fn write_messages(
     .bind(column!(|it| it.names.message_id_header.as_str()))
     .bind(column!(|it| it.message.quote_offset.and_then(|at| i32::try_from(at).ok())))
     .bind(column!(|it| it.message.signature_offset.and_then(|at| i32::try_from(at).ok())))
+    .bind(column!(|it| it.sighting))
     .execute(tx)
     .await?;
     // Another mail under the same Message-ID came to another replica at the same time.
@@ -292,6 +304,7 @@ pub(super) fn tell_quarantined(
 fn collect_events(plan: &Plan<'_>, events: &mut EventSink<'_>) {
     for filed in &plan.filed {
         let (ticket, message) = (Some(filed.ticket.state()), Some(filed.facts().to_proto()));
+        let same_matter = filed.same.as_ref().map(Found::told);
         match filed.effect {
             Effect::Opened { previous } => {
                 let previous_ticket_id = previous.map(|id| id.to_string()).unwrap_or_default();
@@ -300,6 +313,7 @@ fn collect_events(plan: &Plan<'_>, events: &mut EventSink<'_>) {
                         ticket,
                         message,
                         previous_ticket_id,
+                        same_matter,
                     },
                     filed.trace.clone(),
                 );
@@ -311,6 +325,7 @@ fn collect_events(plan: &Plan<'_>, events: &mut EventSink<'_>) {
                         ticket,
                         message,
                         previous_status,
+                        same_matter,
                     },
                     filed.trace.clone(),
                 );

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
 use solmu_proto::ticket::v1 as proto;
-use solmu_runtime::ApiError;
+use solmu_runtime::{ApiError, access::Caller};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::links::PROBLEM;
 use crate::{
+    api::sight,
     command::{self, Writing},
     context::Context,
     error::TicketError,
@@ -21,12 +22,20 @@ use crate::{
 /// Incidents that are answered at the same time: as many connections of the pool.
 const AT_ONCE: usize = 4;
 
-/// Answers the requester of every incident of `writing.ticket`.
+/// Answers the requester of every incident of `writing.ticket` that the caller sees. The others are counted as failed,
+/// without saying which they are.
 pub(crate) async fn broadcast(
     context: &Arc<Context>,
     writing: Writing,
-) -> Result<proto::BroadcastReplyResponse, TicketError> {
-    let incidents = incidents(context.db.pool(), writing.ticket).await?;
+    caller: &Caller,
+) -> Result<proto::BroadcastReplyResponse, ApiError> {
+    let pool = context.db.pool();
+    let mut incidents = incidents(pool, writing.ticket).await?;
+    let all = incidents.len();
+    let ids: Vec<Uuid> = incidents.iter().map(|(id, _)| *id).collect();
+    let seen = sight::among(pool, caller, &ids).await?;
+    incidents.retain(|(id, _)| seen.contains(id));
+    let hidden = all - incidents.len();
     let request = writing.request_id.clone().unwrap_or_default();
     let request = format!("broadcast:{}:{request}", writing.ticket);
     let answers = incidents.into_iter().map(|(ticket, number)| {
@@ -42,6 +51,11 @@ pub(crate) async fn broadcast(
         .collect()
         .await;
     results.sort_by_key(|it| it.ticket_number);
+    results.extend((0..hidden).map(|_| proto::BroadcastResult {
+        error_reason: "NOT_SEEN".to_owned(),
+        error_message: "an incident that you do not see".to_owned(),
+        ..proto::BroadcastResult::default()
+    }));
     let count = |sent: bool| {
         let of = results
             .iter()

@@ -8,6 +8,8 @@
 pub(crate) mod broadcast;
 pub(crate) mod links;
 
+use std::collections::BTreeMap;
+
 use solmu_domain::ticket::Status;
 use solmu_proto::ticket::v1 as proto;
 use sqlx::PgConnection;
@@ -132,6 +134,25 @@ pub(crate) async fn ancestors(tx: &mut PgConnection, id: Uuid) -> Result<Vec<Uui
     Ok(chain)
 }
 
+/// The ticket that stands for each of `tickets` now; what does not exist is left out.
+pub(crate) async fn heads(
+    tx: &mut PgConnection,
+    tickets: &[Uuid],
+) -> Result<BTreeMap<Uuid, Uuid>, TicketError> {
+    let found: Vec<(Uuid, Uuid)> = sqlx::query_as(
+        "WITH RECURSIVE way AS (
+            SELECT id AS wanted, id, merged_into FROM tickets.ticket WHERE id = ANY($1)
+            UNION ALL
+            SELECT way.wanted, next.id, next.merged_into FROM way
+                JOIN tickets.ticket AS next ON next.id = way.merged_into)
+         SELECT wanted, id FROM way WHERE merged_into IS NULL",
+    )
+    .bind(tickets)
+    .fetch_all(tx)
+    .await?;
+    Ok(found.into_iter().collect())
+}
+
 /// Whether a ticket with what is below it has at most `room` levels.
 async fn fits(tx: &mut PgConnection, id: Uuid, room: usize) -> Result<bool, TicketError> {
     let mut level = vec![id];
@@ -205,6 +226,7 @@ impl From<Child> for proto::SubTicket {
             subject: it.subject,
             status: status.into(),
             assignee_id: it.assignee_id.map(|id| id.to_string()).unwrap_or_default(),
+            restricted: false,
         }
     }
 }

@@ -16,10 +16,12 @@ use super::{Merge, Order, collect_events, join, write};
 use crate::{
     activity,
     context::Context,
+    edit::tell,
     error::TicketError,
     events::{EventSink, change},
     hierarchy,
     model::{self, Ticket},
+    restrict,
 };
 
 /// Makes `sources` part of `target`.
@@ -40,7 +42,8 @@ pub(crate) async fn merge(
     Ok(())
 }
 
-async fn merge_in(
+/// As [`merge`], in the transaction `tx`, before it has locked a ticket.
+pub(crate) async fn merge_in(
     tx: &mut PgConnection,
     context: &Context,
     sources: &BTreeSet<Uuid>,
@@ -76,6 +79,22 @@ async fn merge_in(
         return Ok(());
     }
     let (now, status) = (context.clock.now(), target.status);
+    let mut events = EventSink::new(
+        &context.bus,
+        context.clock.as_ref(),
+        context.rng.as_ref(),
+        now,
+    );
+    let before = target.clone();
+    restrict::join(tx, &tickets, &mut target).await?;
+    tell(
+        &before,
+        &mut target,
+        &order.by,
+        &order.reason,
+        now,
+        &mut events,
+    );
     let mut merges = Vec::with_capacity(tickets.len());
     tickets.sort_by_key(|ticket| ticket.number);
     for source in &mut tickets {
@@ -83,12 +102,6 @@ async fn merge_in(
         merges.push(take_in(tx, context, source, &mut target, order).await?);
     }
     target.touched = true;
-    let mut events = EventSink::new(
-        &context.bus,
-        context.clock.as_ref(),
-        context.rng.as_ref(),
-        now,
-    );
     if target.status != status {
         let body = proto::TicketChanged {
             ticket: Some(target.state()),

@@ -6,6 +6,7 @@
 //! could not be told apart any more.
 
 mod by_hand;
+mod conversation;
 mod split;
 mod undo;
 
@@ -22,9 +23,10 @@ use crate::{
     error::TicketError,
     events::{EventSink, change},
     model::{Ticket, small},
+    restrict,
 };
 
-pub(crate) use by_hand::merge;
+pub(crate) use by_hand::{merge, merge_in};
 pub(crate) use split::split;
 pub(crate) use undo::unmerge;
 
@@ -116,6 +118,7 @@ pub(crate) async fn write(
         .bind(now.to_sqlx())
         .execute(&mut *tx)
         .await?;
+        restrict::follow(tx, merge.source, merge.target).await?;
         let messages = move_messages(tx, merge).await?;
         // The ticket was locked, so nothing can have come or gone.
         if i64::try_from(messages.len()) != Ok(merge.count) {

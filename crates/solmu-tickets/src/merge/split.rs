@@ -1,7 +1,8 @@
 //! Gives a customer's message a ticket of its own.
 //!
 //! The id of the message leads to the new ticket from then on, so answers to it follow. Both tickets count as touched:
-//! a mail that names messages of both links them, and does not bring them together again.
+//! a mail that names messages of both links them, and does not bring them together again. A message of a conversation that
+//! joined from another channel takes the whole of it along ([`super::conversation`]).
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use solmu_telemetry::TraceContext;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::Order;
+use super::{Order, conversation::Moving, undo::channels_of};
 use crate::{
     activity,
     command::lock_one,
@@ -24,23 +25,22 @@ use crate::{
     error::TicketError,
     events::{EventSink, MessageFacts, actor},
     fields::of_contacts,
-    file::folded,
     model::{self, Ticket},
+    restrict,
 };
 
 /// What the new ticket takes from the message.
-struct Part {
+pub(super) struct Part {
     ticket_id: Uuid,
-    channel: i16,
-    account: String,
+    pub(super) channel: i16,
+    pub(super) account: String,
     author_kind: i16,
-    author_id: String,
-    address: String,
+    pub(super) author_id: String,
+    pub(super) address: String,
     public: bool,
     subject: String,
     automatic_class: i16,
     created_at: SqlTimestamp,
-    message_id_header: String,
 }
 solmu_db::from_row!(Part {
     ticket_id,
@@ -52,8 +52,7 @@ solmu_db::from_row!(Part {
     public,
     subject,
     automatic_class,
-    created_at,
-    message_id_header
+    created_at
 });
 
 /// Moves the message to a new ticket; returns that.
@@ -88,22 +87,27 @@ async fn split_in(
         return Err(TicketError::race());
     }
     order.check(&old)?;
-    if i32::from(part.author_kind) != i32::from(Kind::Customer) || !part.public {
+    check(&part, &old)?;
+    let moving = Moving::of(tx, &old, &part, message).await?;
+    if moving.count() >= old.messages() {
         return Err(TicketError::NotSplittable(
-            "only what a customer wrote can be",
+            "its conversation is all that there is on its ticket",
         ));
     }
-    if old.messages() < 2 {
-        return Err(TicketError::NotSplittable(
-            "it is the only one of its ticket",
-        ));
+    let mut new = insert(tx, context, &old, &part, &moving).await?;
+    if old.restricted_to.is_some() {
+        restrict::inherit(tx, &mut new, Some(&old)).await?;
+        model::update(tx, &[&new]).await?;
     }
-    let new = insert(tx, context, &old, &part).await?;
-    old.moved_away += 1;
+    old.moved_away += moving.count();
     old.touched = true;
     old.touch(now, false);
+    moving.write(tx, &new, &old).await?;
+    if moving.count() > 1 {
+        old.channels = channels_of(tx, old.id).await?;
+    }
     model::update(tx, &[&old]).await?;
-    move_message(tx, message, &part, &new, &old, now).await?;
+    link(tx, &part, &new, &old, now).await?;
     let mut events = EventSink::new(
         &context.bus,
         context.clock.as_ref(),
@@ -111,7 +115,7 @@ async fn split_in(
         now,
     );
     let facts = MessageFacts {
-        message_id: message,
+        message_id: moving.first(),
         author: actor(Kind::Customer, part.author_id),
         public: true,
         class: AutomaticClass::try_from(i32::from(part.automatic_class)).unwrap_or_default(),
@@ -123,6 +127,7 @@ async fn split_in(
         ticket: Some(new.state()),
         message: Some(facts.to_proto()),
         previous_ticket_id: String::new(),
+        ..proto::TicketOpened::default()
     };
     events.add(&opened, TraceContext::current());
     let left = proto::MessageSplit {
@@ -133,16 +138,32 @@ async fn split_in(
         actor: Some(order.by.clone()),
         reason: order.reason.clone(),
         split_time: Some(to_proto_time(now)),
+        message_ids: moving.told(),
     };
     events.add(&left, TraceContext::current());
     activity::commit(tx, events.rows(), context.rng.as_ref(), now).await?;
     Ok(new.id)
 }
 
+/// What an agent wrote, and all that there is on a ticket, stays where it is.
+fn check(part: &Part, old: &Ticket) -> Result<(), TicketError> {
+    if i32::from(part.author_kind) != i32::from(Kind::Customer) || !part.public {
+        return Err(TicketError::NotSplittable(
+            "only what a customer wrote can be",
+        ));
+    }
+    if old.messages() < 2 {
+        return Err(TicketError::NotSplittable(
+            "it is the only one of its ticket",
+        ));
+    }
+    Ok(())
+}
+
 async fn read(tx: &mut PgConnection, message: Uuid) -> Result<Part, TicketError> {
     let part: Option<Part> = sqlx::query_as(
         "SELECT ticket_id, channel, account, author_kind, author_id, address, public, subject, automatic_class,
-            created_at, coalesce(nullif(message_id_header, ''), external_id) AS message_id_header
+            created_at
          FROM tickets.message WHERE id = $1",
     )
     .bind(message)
@@ -157,6 +178,7 @@ async fn insert(
     context: &Context,
     old: &Ticket,
     part: &Part,
+    moving: &Moving,
 ) -> Result<Ticket, TicketError> {
     let number: i64 = sqlx::query_scalar("SELECT nextval('tickets.ticket_number')")
         .fetch_one(&mut *tx)
@@ -176,10 +198,10 @@ async fn insert(
         subject: subject.clone(),
         contact_id,
         account: part.account.clone(),
-        recipient: old.recipient.clone(),
-        conversation_key: old.conversation_key.clone(),
+        recipient: moving.recipient(old),
+        conversation_key: moving.conversation_key(old),
         language: old.language.clone(),
-        message_count: 1,
+        message_count: moving.count(),
         channels: 1 << i32::from(part.channel),
         touched: true,
         organization_ids: organizations.remove(&contact_id).unwrap_or_default(),
@@ -189,7 +211,7 @@ async fn insert(
         "INSERT INTO tickets.ticket (id, number, subject, status, priority, contact_id, channel, account, recipient,
             conversation_key, language, created_at, updated_at, message_count, channels, touched,
             organization_ids)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, 1, $13, true, $14)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $15, $13, true, $14)",
     )
     .bind(ticket.id)
     .bind(ticket.number)
@@ -205,52 +227,20 @@ async fn insert(
     .bind(now.to_sqlx())
     .bind(ticket.channels)
     .bind(&ticket.organization_ids)
+    .bind(ticket.message_count)
     .execute(tx)
     .await?;
     Ok(ticket)
 }
 
-/// Moves the message, and what leads to it.
-async fn move_message(
+/// Notes who takes part in the new ticket, and where it came from.
+async fn link(
     tx: &mut PgConnection,
-    message: Uuid,
     part: &Part,
     new: &Ticket,
     old: &Ticket,
     now: jiff::Timestamp,
 ) -> Result<(), TicketError> {
-    sqlx::query("UPDATE tickets.message SET ticket_id = $2, sequence = 1 WHERE id = $1")
-        .bind(message)
-        .bind(new.id)
-        .execute(&mut *tx)
-        .await?;
-    if new.channel == Channel::Email {
-        let key = folded(&part.message_id_header);
-        // Only ways that lead here: another mail may have the same id.
-        for statement in [
-            "WITH RECURSIVE family AS (
-                SELECT $5::uuid AS id UNION
-                SELECT source.id FROM tickets.ticket AS source JOIN family ON source.merged_into = family.id
-             )
-             UPDATE tickets.thread_key SET ticket_id = $4, named_by = ''
-             WHERE channel = $1 AND account = $2 AND key = $3 AND ticket_id IN (SELECT id FROM family)",
-            "WITH RECURSIVE family AS (
-                SELECT $5::uuid AS id UNION
-                SELECT source.id FROM tickets.ticket AS source JOIN family ON source.merged_into = family.id
-             )
-             UPDATE tickets.thread_claim SET ticket_id = $4
-             WHERE channel = $1 AND account = $2 AND key = $3 AND ticket_id IN (SELECT id FROM family)",
-        ] {
-            sqlx::query(statement)
-                .bind(part.channel)
-                .bind(&part.account)
-                .bind(&key)
-                .bind(new.id)
-                .bind(old.id)
-                .execute(&mut *tx)
-                .await?;
-        }
-    }
     sqlx::query("INSERT INTO tickets.participant (ticket_id, address) VALUES ($1, $2) ON CONFLICT DO NOTHING")
         .bind(new.id)
         .bind(&part.address)

@@ -11,12 +11,12 @@ mod windows;
 
 use std::collections::{HashMap, HashSet};
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use solmu_bus::envelope::to_proto_time;
 use solmu_db::{DbError, SqlTimestamp, ToSqlx as _};
 use solmu_proto::ticket::v1 as proto;
 use solmu_runtime::{ApiError, access::Caller, page};
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 pub(crate) use selection::{Selection, Written};
@@ -25,11 +25,12 @@ use crate::{api::list, context::Context};
 
 /// Hits of a page.
 const PAGE: u32 = 50;
-/// Matches that one call looks at. A search without a filter needs a few hundred; one whose filter refuses nearly all of
+/// Matches that one call looks at. A search without a filter needs a hundred; one whose filter refuses nearly all of
 /// them ends here and says so.
 const MATCHES: usize = 4_000;
-/// Matches that are read at once.
-const CHUNK: i64 = 400;
+/// Matches that are read at once, and beside twice a page at first: most searches need no more.
+const CHUNK: usize = 400;
+const FIRST: usize = 20;
 
 /// A match: when, which document, on which ticket, and whether it is a message.
 type Match = (SqlTimestamp, Uuid, Uuid, bool);
@@ -58,9 +59,8 @@ pub(crate) async fn find(
     };
     let selection = Selection::read(context, written).await?;
     let pool = context.db.pool();
-    let index_time = indexed_until(pool, context.clock.now()).await?;
-    let words = terms::tsquery(pool, &terms).await?;
-    if words.is_empty() {
+    let opening = Opening::read(pool, &terms).await?;
+    if opening.words.is_empty() {
         return Err(ApiError::invalid("query", "there is no word in it"));
     }
     let mut search = Search {
@@ -69,10 +69,10 @@ pub(crate) async fn find(
         size,
         seen: 0,
         hits: Vec::new(),
-        tickets: HashMap::new(),
+        on_page: HashSet::new(),
         last: None,
     };
-    let end = search.run(&words, after).await?;
+    let end = search.run(&opening, after).await?;
     let back_to = matches!(end, End::Bound).then_some(search.last).flatten();
     let next = matches!(end, End::Bound | End::Page)
         .then_some(search.last)
@@ -81,19 +81,59 @@ pub(crate) async fn find(
     Ok(proto::SearchTicketsResponse {
         next_page_token: next.map_or_else(String::new, |at| page::encode(&asked, at)),
         searched_back_to: back_to.and_then(|at| time(at).ok()),
-        index_time: Some(to_proto_time(index_time)),
+        index_time: Some(to_proto_time(opening.indexed_until(context.clock.now()))),
         hits: search.shown(&terms).await?,
     })
 }
 
-/// Changes before this are in the index. An entry of the queue is as old as the transaction that made it.
-async fn indexed_until(pool: &PgPool, now: Timestamp) -> Result<Timestamp, ApiError> {
-    let oldest: Option<SqlTimestamp> =
-        sqlx::query_scalar("SELECT queued_at FROM tickets.search_queue ORDER BY id LIMIT 1")
-            .fetch_optional(pool)
+/// What a search begins with, in one look.
+struct Opening {
+    /// The query as PostgreSQL's `tsquery`; empty if nothing is left to look for.
+    words: String,
+    queued: Option<SqlTimestamp>,
+    newest: Option<SqlTimestamp>,
+    oldest: Option<SqlTimestamp>,
+}
+solmu_db::from_row!(Opening {
+    words,
+    queued,
+    newest,
+    oldest
+});
+
+impl Opening {
+    async fn read(pool: &PgPool, terms: &[terms::Term]) -> Result<Self, ApiError> {
+        let mut query: QueryBuilder<Postgres> = QueryBuilder::new("SELECT ");
+        terms::push_tsquery(&mut query, terms);
+        query.push(
+            "::text AS words,
+            (SELECT queued_at FROM tickets.search_queue ORDER BY id LIMIT 1) AS queued,
+            (SELECT max(created_at) FROM tickets.search_document) AS newest,
+            (SELECT min(created_at) FROM tickets.search_document) AS oldest",
+        );
+        query
+            .build_query_as()
+            .fetch_one(pool)
             .await
-            .map_err(DbError::from)?;
-    Ok(oldest.map_or(now, |at| at.to_jiff().min(now)))
+            .map_err(|error| DbError::from(error).into())
+    }
+
+    /// Changes before this are in the index. An entry of the queue is as old as the transaction that made it.
+    fn indexed_until(&self, now: Timestamp) -> Timestamp {
+        self.queued.map_or(now, |at| at.to_jiff().min(now))
+    }
+
+    /// The days of the newest and the oldest document.
+    fn days(&self) -> Option<(Date, Date)> {
+        Some((
+            day_of(self.newest?.to_jiff()),
+            day_of(self.oldest?.to_jiff()),
+        ))
+    }
+}
+
+fn day_of(at: Timestamp) -> Date {
+    at.to_zoned(TimeZone::UTC).date()
 }
 
 /// Why a search stopped.
@@ -120,65 +160,55 @@ struct Search<'a> {
     seen: usize,
     hits: Vec<Hit>,
     /// Tickets of the page.
-    tickets: HashMap<Uuid, crate::model::Ticket>,
+    on_page: HashSet<Uuid>,
     /// The last match that was looked at.
     last: Option<Position>,
 }
 
 impl Search<'_> {
-    async fn run(&mut self, words: &str, after: Option<Position>) -> Result<End, ApiError> {
-        let Some((newest, oldest)) = self.span().await? else {
+    async fn run(&mut self, opening: &Opening, after: Option<Position>) -> Result<End, ApiError> {
+        let Some((newest, oldest)) = opening.days() else {
             return Ok(End::Done);
         };
-        let newest = match after {
-            Some((at, _)) => newest.min(Timestamp::from_microsecond(at).unwrap_or(newest)),
-            None => newest,
-        };
         let mut before = after.unwrap_or((i64::MAX, Uuid::max()));
-        let date = |at: Timestamp| at.to_zoned(TimeZone::UTC).date();
-        for window in windows::windows(date(newest), date(oldest)) {
-            let query = format!("({words}) & ({})", either(&window));
-            loop {
-                let found = self.matches(&query, before).await?;
-                let whole = found.len() < usize::try_from(CHUNK).unwrap_or(usize::MAX);
-                if let Some(end) = self.take(found).await? {
-                    return Ok(end);
-                }
-                if let Some(last) = self.last {
-                    before = last;
-                }
-                if whole {
-                    break;
-                }
+        let mut wanted = self.size * 2 + FIRST;
+        loop {
+            let from = Timestamp::from_microsecond(before.0).map_or(newest, day_of);
+            let windows: Vec<String> = windows::windows(newest.min(from), oldest)
+                .iter()
+                .map(|window| either(window))
+                .collect();
+            let found = self
+                .matches(&opening.words, &windows, before, wanted)
+                .await?;
+            let whole = found.len() < wanted;
+            if let Some(end) = self.take(found).await? {
+                return Ok(end);
             }
+            if whole {
+                return Ok(End::Done);
+            }
+            before = self.last.unwrap_or(before);
+            wanted = CHUNK;
         }
-        Ok(End::Done)
     }
 
-    /// The times between which there are documents.
-    async fn span(&self) -> Result<Option<(Timestamp, Timestamp)>, ApiError> {
-        let (newest, oldest): (Option<SqlTimestamp>, Option<SqlTimestamp>) = sqlx::query_as(
-            "SELECT (SELECT max(created_at) FROM tickets.search_document),
-                (SELECT min(created_at) FROM tickets.search_document)",
-        )
-        .fetch_one(self.pool)
-        .await
-        .map_err(DbError::from)?;
-        Ok(newest
-            .zip(oldest)
-            .map(|(newest, oldest)| (newest.to_jiff(), oldest.to_jiff())))
-    }
-
-    /// A chunk of matches of a window, newest first. The words are looked up before anything is sorted, so that the
-    /// planner cannot read documents by time instead.
-    async fn matches(&self, query: &str, before: Position) -> Result<Vec<Match>, ApiError> {
+    /// The newest matches before a position, newest first.
+    async fn matches(
+        &self,
+        words: &str,
+        windows: &[String],
+        before: Position,
+        wanted: usize,
+    ) -> Result<Vec<Match>, ApiError> {
         let at = Timestamp::from_microsecond(before.0).unwrap_or(Timestamp::MAX);
         let at = at.min(FAR);
         sqlx::query_as(MATCHING)
-            .bind(query)
+            .bind(words)
+            .bind(windows)
             .bind(at.to_sqlx())
             .bind(before.1)
-            .bind(CHUNK)
+            .bind(i64::try_from(wanted).unwrap_or(i64::MAX))
             .fetch_all(self.pool)
             .await
             .map_err(|error| DbError::from(error).into())
@@ -188,24 +218,16 @@ impl Search<'_> {
     async fn take(&mut self, found: Vec<Match>) -> Result<Option<End>, ApiError> {
         let ids: HashSet<Uuid> = found.iter().map(|(_, _, ticket, _)| *ticket).collect();
         let ids: Vec<Uuid> = ids.into_iter().collect();
-        let selected: HashMap<Uuid, crate::model::Ticket> = if ids.is_empty() {
-            HashMap::new()
-        } else {
-            let tickets = list::among(self.pool, &self.selection, &ids).await?;
-            tickets.into_iter().map(|it| (it.id, it)).collect()
-        };
+        let selected = list::selected_of(self.pool, &self.selection, &ids).await?;
         for (at, document, ticket, is_message) in found {
             if self.seen >= MATCHES {
                 return Ok(Some(End::Bound));
             }
-            if let Some(row) = selected
-                .get(&ticket)
-                .filter(|_| !self.tickets.contains_key(&ticket))
-            {
+            if selected.contains(&ticket) && !self.on_page.contains(&ticket) {
                 if self.hits.len() >= self.size {
                     return Ok(Some(End::Page));
                 }
-                self.tickets.insert(ticket, row.clone());
+                self.on_page.insert(ticket);
                 self.hits.push(Hit {
                     ticket,
                     message: is_message.then_some(document),
@@ -218,49 +240,41 @@ impl Search<'_> {
         Ok(None)
     }
 
-    /// The page, with the text around the words.
-    async fn shown(mut self, terms: &[terms::Term]) -> Result<Vec<proto::SearchHit>, ApiError> {
+    /// The page, with the text around the words. A ticket that became part of another one meanwhile is left out.
+    async fn shown(self, terms: &[terms::Term]) -> Result<Vec<proto::SearchHit>, ApiError> {
         let messages: Vec<Uuid> = self.hits.iter().filter_map(|hit| hit.message).collect();
-        let texts: Vec<(Uuid, String)> = sqlx::query_as(
-            "SELECT id, concat_ws(' ', subject, left(body_text, 20000)) FROM tickets.message WHERE id = ANY($1)",
-        )
-        .bind(&messages)
-        .fetch_all(self.pool)
-        .await
-        .map_err(DbError::from)?;
+        let texts: Vec<(Uuid, String)> = sqlx::query_as(TEXTS)
+            .bind(&messages)
+            .fetch_all(self.pool)
+            .await
+            .map_err(DbError::from)?;
         let texts: HashMap<Uuid, String> = texts.into_iter().collect();
-        let tickets: Vec<_> = self
-            .hits
-            .iter()
-            .filter_map(|hit| self.tickets.remove(&hit.ticket))
-            .collect();
-        let shown = list::shown(self.pool, tickets).await?;
-        Ok(self
-            .hits
-            .iter()
-            .zip(shown)
-            .map(|(hit, ticket)| {
-                let text = hit.message.and_then(|id| texts.get(&id));
-                proto::SearchHit {
-                    snippet: snippet::around(text.unwrap_or(&ticket.subject), terms),
-                    ticket: Some(ticket),
-                    message_id: hit.message.map(|id| id.to_string()).unwrap_or_default(),
-                    hit_time: Some(to_proto_time(hit.at.to_jiff())),
-                }
+        let tickets: Vec<Uuid> = self.on_page.into_iter().collect();
+        let mut tickets = list::by_id(self.pool, &tickets).await?;
+        let shown = self.hits.into_iter().filter_map(|hit| {
+            let ticket = tickets.remove(&hit.ticket)?;
+            let text = hit.message.and_then(|id| texts.get(&id));
+            Some(proto::SearchHit {
+                snippet: snippet::around(text.unwrap_or(&ticket.subject), terms),
+                ticket: Some(ticket),
+                message_id: hit.message.map(|id| id.to_string()).unwrap_or_default(),
+                hit_time: Some(to_proto_time(hit.at.to_jiff())),
             })
-            .collect())
+        });
+        Ok(shown.collect())
     }
 }
 
 /// Later than any document, and still a time of PostgreSQL's.
 const FAR: Timestamp = Timestamp::constant(253_000_000_000, 0);
 
-/// See [`Search::matches`].
-pub(crate) const MATCHING: &str = "WITH found AS MATERIALIZED (
-        SELECT document.created_at, document.id, document.ticket_id, document.is_message
-        FROM tickets.search_document AS document WHERE document.words @@ $1::tsquery)
-    SELECT created_at, id, ticket_id, is_message FROM found WHERE (created_at, id) < ($2, $3)
-    ORDER BY created_at DESC, id DESC LIMIT $4";
+/// See [`Search::matches`], and the function for how it stays on its index.
+pub(crate) const MATCHING: &str = "SELECT created_at, id, ticket_id, is_message
+    FROM tickets.search_matches($1::tsquery, $2, $3, $4, $5) ORDER BY created_at DESC, id DESC";
+
+/// What the hits of a page say.
+pub(crate) const TEXTS: &str = "SELECT id, concat_ws(' ', subject, left(body_text, 20000))
+    FROM tickets.message WHERE id = ANY($1)";
 
 /// Any of some lexemes.
 fn either(lexemes: &[String]) -> String {

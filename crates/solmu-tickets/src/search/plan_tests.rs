@@ -1,12 +1,13 @@
 //! What is asked all day is answered by an index: with sequential scans forbidden, a plan that still has one has no index
 //! to use. Costs are not looked at, so that the answer does not depend on how full a table is.
 
+use solmu_db::ToSqlx as _;
 use solmu_domain::ids::AgentId;
 use solmu_runtime::access::{Caller, Role};
 use solmu_testkit::Harness;
-use sqlx::{PgConnection, Postgres, QueryBuilder, pool::PoolConnection};
+use sqlx::{Connection as _, PgConnection, Postgres, QueryBuilder, pool::PoolConnection};
 
-use super::{MATCHING, Selection, Written};
+use super::{MATCHING, Selection, TEXTS, Written};
 use crate::{
     Config,
     api::list::{Order, page_query},
@@ -92,7 +93,7 @@ async fn hot_lists_have_their_indexes() {
             caller: Some(&caller),
         };
         let selection = Selection::read(&context, written).await.unwrap();
-        let query = page_query("EXPLAIN ", &selection, order, after, 51).unwrap();
+        let query = page_query(["EXPLAIN ", ""], &selection, order, after, 51).unwrap();
         let plan = plan(&mut connection, query).await;
         assert!(
             !plan.contains("Seq Scan") && plan.contains(wanted),
@@ -101,29 +102,86 @@ async fn hot_lists_have_their_indexes() {
     }
 }
 
+/// How often a search, of a desk that is large enough for the planner to care, reads its table whole: never, however
+/// common the word is. By PostgreSQL's own count, which also sees what a function does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn searches_have_their_indexes() {
+async fn a_search_never_reads_all_documents() {
+    let harness = Harness::new().await;
+    let mut connection = harness.db.pool().acquire().await.unwrap();
+    sqlx::query(
+        "INSERT INTO tickets.search_document (id, ticket_id, is_message, created_at, words)
+         SELECT gen_random_uuid(), gen_random_uuid(), true, at, to_tsvector('simple', 'kaikki w' || n % 7 || ' r' || n)
+            || array_to_tsvector(ARRAY[to_char(at AT TIME ZONE 'UTC', '\"@d\"YYYYMMDD'),
+                to_char(at AT TIME ZONE 'UTC', '\"@m\"YYYYMM')])
+         FROM generate_series(1, 3000) AS n, LATERAL (SELECT '2026-11-20T00:00:00Z'::timestamptz - n * interval '20 minutes'
+            AS at) AS made",
+    )
+    .execute(&mut *connection)
+    .await
+    .unwrap();
+    sqlx::query("ANALYZE tickets.search_document")
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+    let windows: Vec<String> = ["'@d20261119'", "'@d20261118' | '@d20261117'", "'@m202610'"]
+        .map(str::to_owned)
+        .to_vec();
+    let mut tx = connection.begin().await.unwrap();
+    let before = scans(&mut tx).await;
+    for (asked, wanted, expected) in [
+        ("'kaikki'", 400_i64, 400),
+        ("'kaikki'", 100, 100),
+        ("'w3' & !'r10'", 30, 30),
+        ("'r77'", 50, 1),
+        ("'nothing'", 50, 0),
+    ] {
+        let found: Vec<super::Match> = sqlx::query_as(MATCHING)
+            .bind(asked)
+            .bind(&windows)
+            .bind(super::FAR.to_sqlx())
+            .bind(uuid::Uuid::max())
+            .bind(wanted)
+            .fetch_all(&mut *tx)
+            .await
+            .unwrap();
+        assert_eq!(found.len(), expected, "{asked}");
+        let times: Vec<_> = found.iter().map(|it| it.0.to_jiff()).collect();
+        assert!(times.is_sorted_by(|newer, older| newer >= older), "{asked}");
+    }
+    let after = scans(&mut tx).await;
+    assert_eq!(after.0, before.0, "sequential scans");
+    assert!(after.1 > before.1, "index scans");
+}
+
+/// Sequential scans and index scans of the documents, by this connection.
+async fn scans(connection: &mut PgConnection) -> (i64, i64) {
+    sqlx::query_as(
+        "SELECT seq_scan, idx_scan FROM pg_stat_xact_user_tables
+         WHERE schemaname = 'tickets' AND relname = 'search_document'",
+    )
+    .fetch_one(connection)
+    .await
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_begins_and_ends_at_its_indexes() {
     let harness = Harness::new().await;
     let mut connection = without_scans(&harness).await;
-    for statement in [
-        MATCHING,
-        "SELECT max(created_at) FROM tickets.search_document WHERE created_at IS NOT NULL AND $1::text IS NOT NULL
-            AND $2::timestamptz IS NOT NULL AND $3::uuid IS NOT NULL AND $4::bigint IS NOT NULL",
+    for (statement, index) in [
+        (
+            "SELECT max(created_at) FROM tickets.search_document",
+            "search_document_time",
+        ),
+        (
+            "SELECT queued_at FROM tickets.search_queue ORDER BY id LIMIT 1",
+            "search_queue_pkey",
+        ),
+        (TEXTS, "message_pkey"),
     ] {
-        let mut query = QueryBuilder::<Postgres>::new("EXPLAIN ");
-        let mut rest = statement;
-        // The statement with its binds, in their order.
-        for (number, value) in ["'lasku'", "now()", "'00000000-0000-0000-0000-000000000000'::uuid", "50"]
-            .into_iter()
-            .enumerate()
-        {
-            let (before, after) = rest.split_once(&format!("${}", number + 1)).unwrap();
-            query.push(before).push(value);
-            rest = after;
-        }
-        query.push(rest);
+        let statement = statement.replace("$1", "'{00000000-0000-0000-0000-000000000000}'::uuid[]");
+        let query = QueryBuilder::<Postgres>::new(format!("EXPLAIN {statement}"));
         let plan = plan(&mut connection, query).await;
-        assert!(!plan.contains("Seq Scan"), "{plan}");
-        assert!(plan.contains("search_document_"), "{plan}");
+        assert!(!plan.contains("Seq Scan") && plan.contains(index), "{plan}");
     }
 }

@@ -31,6 +31,7 @@ fn schema() -> Schema {
     let id = |name, column| Field::new(name, FieldType::Id).column(column);
     Schema::new()
         .with(Field::one_of("status", Status::ALL.map(Status::name)).column("ticket.status"))
+        .with(text("substatus", "ticket.substatus"))
         .with(
             Field::new("open", FieldType::Bool)
                 .column("ticket.status NOT IN ('resolved', 'closed')"),
@@ -76,6 +77,8 @@ fn schema() -> Schema {
         .with(time("created", "ticket.created_at"))
         .with(time("update_time", "ticket.updated_at"))
         .with(time("updated", "ticket.updated_at"))
+        .with(time("resolved_time", "ticket.resolved_at"))
+        .with(time("closed_time", "ticket.closed_at"))
         .with(time("next_due_time", "ticket.next_due"))
         .with(time("due", "ticket.next_due"))
 }
@@ -194,14 +197,14 @@ impl Selection {
         })
     }
 
-    /// Whether it selects every ticket.
-    pub(crate) fn is_everything(&self) -> bool {
-        self.checked.is_none() && self.sees_everything()
-    }
-
-    /// Whether tickets are left out for who asks.
+    /// Whether no ticket is left out for who asks.
     pub(crate) fn sees_everything(&self) -> bool {
         self.visibility == Visibility::Everything
+    }
+
+    /// Whether it selects every ticket but restricted ones that do not name who asks.
+    pub(crate) fn is_every_team(&self) -> bool {
+        self.checked.is_none() && !self.visibility.is_bound()
     }
 
     /// The condition, for a `WHERE` over `tickets.ticket`.
@@ -211,11 +214,7 @@ impl Selection {
             query.push(" AND ");
             checked.push_sql(query).map_err(ApiError::internal)?;
         }
-        if let (Some(teams), Some(agent)) = self.visibility.binds() {
-            query.push(" AND (ticket.team_id = ANY(").push_bind(teams);
-            query.push(") OR ticket.assignee_id = ").push_bind(agent);
-            query.push(")");
-        }
+        self.visibility.push(query);
         Ok(())
     }
 }
@@ -248,6 +247,7 @@ mod tests {
             "category = \"billing/*\" (assignee = me OR follower = me) due < +2h",
             "fields.order_no = A-1 fields.amount >= 100 fields.delivery < 2026-05",
             "organization = 0198c5d2-7a10-7bb2-8e4f-0242ac120002 -status = (resolved OR closed)",
+            "substatus = \"waiting_for_parts\" OR (resolved_time > -7d AND closed_time = 2026-04)",
         ] {
             let checked = solmu_conditions::parse(filter, &schema)
                 .unwrap_or_else(|error| panic!("{filter}: {error}"));

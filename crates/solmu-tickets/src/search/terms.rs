@@ -2,7 +2,7 @@
 
 use solmu_conditions::{spellings, words};
 use solmu_runtime::ApiError;
-use sqlx::{PgPool, Postgres, QueryBuilder};
+use sqlx::{Postgres, QueryBuilder};
 
 /// Longest query, in characters.
 const MAX_QUERY: usize = 500;
@@ -81,9 +81,9 @@ fn ask(text: &str, quoted: bool) -> Option<Ask> {
     }
 }
 
-/// The terms as PostgreSQL's `tsquery`, in its text form; empty if nothing is left to look for.
-pub(crate) async fn tsquery(pool: &PgPool, terms: &[Term]) -> Result<String, ApiError> {
-    let mut query: QueryBuilder<Postgres> = QueryBuilder::new("SELECT (''::tsquery");
+/// Pushes an expression: the terms as a `tsquery`; it is empty if nothing is left to look for.
+pub(crate) fn push_tsquery(query: &mut QueryBuilder<Postgres>, terms: &[Term]) {
+    query.push("(''::tsquery");
     for term in terms {
         query.push(if term.negated { " && !!(" } else { " && (" });
         let (Ask::Word(text) | Ask::Prefix(text) | Ask::Phrase(text)) = &term.ask;
@@ -100,51 +100,76 @@ pub(crate) async fn tsquery(pool: &PgPool, terms: &[Term]) -> Result<String, Api
                     query.push("to_tsquery('simple', ").push_bind(text);
                     query.push(" || ':*')");
                 }
-                Ask::Word(_) => push_word(&mut query, &text),
+                Ask::Word(_) => push_word(query, &text),
             }
         }
         query.push(")");
     }
-    query.push(")::text");
-    let read: String = query
-        .build_query_scalar()
-        .fetch_one(pool)
-        .await
-        .map_err(solmu_db::DbError::from)?;
-    Ok(read)
+    query.push(")");
 }
 
 fn push_word(query: &mut QueryBuilder<Postgres>, word: &str) {
-    query
-        .push("to_tsquery('simple', ")
-        .push_bind(word.to_owned());
-    query.push(")");
+    push_form(query, "simple", word);
     for stemmer in STEMMERS {
-        query.push(" || to_tsquery('").push(stemmer).push("', ");
-        query.push_bind(word.to_owned()).push(")");
+        query.push(" || ");
+        push_form(query, stemmer, word);
     }
-    for kin in kin(word) {
-        query.push(" || to_tsquery('simple', ").push_bind(kin);
-        query.push(")");
+    let kin = kin(word);
+    if let Some(nominative) = &kin.nominative {
+        query.push(" || ");
+        push_form(query, "simple", nominative);
+    }
+    for form in &kin.forms {
+        query.push(" || ");
+        push_form(query, "finnish", form);
     }
 }
 
+/// The word as a dictionary has it.
+fn push_form(query: &mut QueryBuilder<Postgres>, dictionary: &'static str, word: &str) {
+    query.push("to_tsquery('").push(dictionary).push("', ");
+    query.push_bind(word.to_owned()).push(")");
+}
+
+/// Other forms of a word.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Kin {
+    /// What the Finnish stemmer makes of these.
+    forms: Vec<String>,
+    /// As it is.
+    nominative: Option<String>,
+}
+
 /// What the Finnish stemmer does not bring together, and every support desk writes about: `tilaus` and `tilauksen`
-/// (order), `toimitus` and `toimitukset`, `tavallinen` and `tavalliset`. In the form of `to_tsquery`.
-fn kin(word: &str) -> Vec<String> {
+/// (order), `toimitus` and `toimitukset`, `tavallinen` and `tavalliset`. Forms whose stems are those of all others;
+/// beginnings of words (`tilauks:*`) were rejected: the index has to gather all that begins so, at each look.
+fn kin(word: &str) -> Kin {
     const ROUND: [(&str, &str); 4] = [("us", "uks"), ("ys", "yks"), ("os", "oks"), ("ös", "öks")];
+    let forms = |stem: &str, ends: &[&str]| -> Vec<String> {
+        ends.iter().map(|end| format!("{stem}{end}")).collect()
+    };
     if let Some(root) = word.strip_suffix("nen").filter(|root| root.len() > 2) {
-        return vec![format!("{root}s:*")];
+        return Kin {
+            forms: forms(root, &["sen", "sta", "sia"]),
+            nominative: None,
+        };
     }
     for (nominative, stem) in ROUND {
+        let inflected = |root: &str| forms(&format!("{root}{stem}"), &["en", "eni", "ia"]);
         if let Some(root) = word.strip_suffix(nominative).filter(|root| root.len() > 2) {
-            return vec![format!("{root}{stem}:*")];
+            return Kin {
+                forms: inflected(root),
+                nominative: None,
+            };
         }
         if let Some((root, _)) = word.rsplit_once(stem).filter(|(root, _)| root.len() > 2) {
-            return vec![format!("{root}{stem}:*"), format!("{root}{nominative}")];
+            return Kin {
+                forms: inflected(root),
+                nominative: Some(format!("{root}{nominative}")),
+            };
         }
     }
-    Vec::new()
+    Kin::default()
 }
 
 #[cfg(test)]
@@ -185,11 +210,18 @@ mod tests {
 
     #[test]
     fn finnish_words_that_change_within_are_kin() {
-        assert_eq!(kin("tilaus"), ["tilauks:*"]);
-        assert_eq!(kin("tilauksenne"), ["tilauks:*", "tilaus"]);
-        assert_eq!(kin("tavallinen"), ["tavallis:*"]);
-        assert_eq!(kin("bus"), Vec::<String>::new());
-        assert_eq!(kin("lasku"), Vec::<String>::new());
+        let forms = ["tilauksen", "tilaukseni", "tilauksia"].map(str::to_owned);
+        assert_eq!(kin("tilaus").forms, forms);
+        assert_eq!(kin("tilaus").nominative, None);
+        assert_eq!(kin("tilauksenne").forms, forms);
+        assert_eq!(kin("tilauksenne").nominative.as_deref(), Some("tilaus"));
+        assert_eq!(
+            kin("tavallinen").forms,
+            ["tavallisen", "tavallista", "tavallisia"]
+        );
+        for other in ["bus", "lasku"] {
+            assert_eq!(kin(other), Kin::default(), "{other}");
+        }
     }
 
     #[test]

@@ -112,13 +112,7 @@ pub(crate) async fn list(
                  JOIN tickets.ticket AS source ON source.merged_into = family.id) SELECT id FROM family))",
             );
     }
-    if let (Some(teams), agent) = visibility.binds() {
-        query.push(" AND (ticket.team_id = ANY(").push_bind(teams);
-        query
-            .push(") OR ticket.assignee_id = ")
-            .push_bind(agent)
-            .push(")");
-    }
+    visibility.push(&mut query);
     if let Some(assignee) = assignee {
         query.push(" AND task.assignee_id = ").push_bind(assignee);
     }

@@ -95,7 +95,7 @@ pub(crate) async fn create(
         .await
 }
 
-async fn create_in(
+pub(crate) async fn create_in(
     tx: &mut PgConnection,
     context: &Context,
     ticket: Uuid,

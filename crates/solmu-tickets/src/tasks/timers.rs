@@ -1,10 +1,14 @@
-//! What happens at its time: reminders of tasks, and tickets that wake.
+//! What happens at its time: reminders of tasks, tickets that wake, and resolved tickets that close.
 //!
 //! The times stand in the database, so a restart loses nothing. Any replica may take what is due; it is locked while it
-//! is told, and marked in the same transaction, so it is told once.
+//! is told, and marked in the same transaction, so it is told once. Between two looks a replica sleeps until the earliest
+//! time that it knows of, and never longer than a second: what another replica or a person sets meanwhile is late by no
+//! more than that, and nothing has to be told between them. What was late all the same (nobody ran, or the database was
+//! away) says so.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
+use jiff::{SignedDuration, Timestamp};
 use solmu_bus::envelope::to_proto_time;
 use solmu_db::{SqlTimestamp, ToSqlx as _};
 use solmu_proto::{ticket::v1 as proto, types::v1::actor::Kind};
@@ -15,7 +19,7 @@ use uuid::Uuid;
 
 use super::snooze;
 use crate::{
-    activity,
+    activity, close,
     context::Context,
     edit::tell,
     error::TicketError,
@@ -26,29 +30,82 @@ use crate::{
 
 /// How late something may be.
 const ROUND: Duration = Duration::from_secs(1);
+/// When something is looked at again that was due and could not be taken: another replica may have it.
+const AGAIN: Duration = Duration::from_millis(50);
+/// From here on something is late.
+const LATE: SignedDuration = SignedDuration::from_secs(1);
 /// What one transaction takes.
 const BATCH: i64 = 100;
 
 /// Runs until `stop`.
 pub(crate) async fn run(context: Arc<Context>, stop: CancellationToken) {
-    let full = usize::try_from(BATCH).unwrap_or(usize::MAX);
+    let mut stuck: Option<Timestamp> = None;
     loop {
-        let (reminded, woken) = (remind(&context).await, wake(&context).await);
-        let mut more = false;
-        for done in [reminded, woken] {
-            match done {
-                Ok(done) => more |= done == full,
-                Err(error) => tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "cannot do what is due; trying again"
-                ),
-            }
-        }
-        let pause = if more { Duration::ZERO } else { ROUND };
+        let more = take_due(&context).await;
+        let next = next_due(&context).await.unwrap_or_else(|error| {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot see what is due next; looking again"
+            );
+            None
+        });
+        let now = context.clock.now();
+        let pause = match next {
+            _ if more => Duration::ZERO,
+            Some(at) if at > now => ROUND.min(at.duration_since(now).unsigned_abs()),
+            // It fell due since, or somebody has it; what nobody can take must not keep us busy.
+            Some(at) if stuck != Some(at) => AGAIN,
+            _ => ROUND,
+        };
+        stuck = next.filter(|at| *at <= now);
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
+    }
+}
+
+/// Does what is due; says whether there may be more.
+async fn take_due(context: &Arc<Context>) -> bool {
+    let batch = usize::try_from(BATCH).unwrap_or(usize::MAX);
+    let taken = [
+        remind(context).await,
+        wake(context).await,
+        close::close_due(context).await,
+    ];
+    let mut more = false;
+    for done in taken {
+        match done {
+            Ok(done) => more |= done >= batch,
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot do what is due; trying again"
+            ),
+        }
+    }
+    more
+}
+
+/// The earliest time at which something falls due: the first entry of each of three indexes.
+const NEXT: &str = "SELECT least(
+        (SELECT min(close_at) FROM tickets.ticket WHERE close_at IS NOT NULL),
+        (SELECT min(wake_at) FROM tickets.ticket WHERE wake_at IS NOT NULL),
+        (SELECT min(remind_at) FROM tickets.task
+            WHERE reminded_at IS NULL AND done_at IS NULL AND remind_at IS NOT NULL))";
+
+async fn next_due(context: &Context) -> Result<Option<Timestamp>, TicketError> {
+    let at: Option<SqlTimestamp> = sqlx::query_scalar(NEXT)
+        .fetch_one(context.db.pool())
+        .await?;
+    Ok(at.map(SqlTimestamp::to_jiff))
+}
+
+/// A reason, and by how much it came too late.
+pub(crate) fn with_lateness(reason: &str, late: SignedDuration) -> String {
+    if late > LATE {
+        format!("{reason} ({} s late)", late.as_secs())
+    } else {
+        reason.to_owned()
     }
 }
 
@@ -81,13 +138,8 @@ async fn remind_in(tx: &mut PgConnection, context: &Context) -> Result<usize, Ti
         return Ok(0);
     }
     // A ticket that became part of another one is looked after there.
-    let mut heads: BTreeMap<Uuid, Uuid> = BTreeMap::new();
-    for (_, ticket, ..) in &due {
-        if !heads.contains_key(ticket) {
-            let above = hierarchy::ancestors(tx, *ticket).await?;
-            heads.insert(*ticket, above.first().copied().unwrap_or(*ticket));
-        }
-    }
+    let of_tasks: Vec<Uuid> = due.iter().map(|(_, ticket, ..)| *ticket).collect();
+    let heads = hierarchy::heads(tx, &of_tasks).await?;
     let wanted: Vec<Uuid> = heads.values().copied().collect();
     let tickets = model::lock(tx, &wanted).await?;
     let of = |id: &Uuid| tickets.iter().find(|it| Some(&it.id) == heads.get(id));
@@ -141,17 +193,25 @@ async fn wake_in(tx: &mut PgConnection, context: &Context) -> Result<usize, Tick
     let timer = actor(Kind::Timer, "timer");
     for ticket in &mut tickets {
         let before = ticket.clone();
+        let until = ticket.sleeps().and_then(|it| it.0).unwrap_or(now);
         snooze::wake(ticket);
-        tell(
-            &before,
-            ticket,
-            &timer,
-            "it has slept long enough",
-            now,
-            &mut events,
-        );
+        let reason = with_lateness("it has slept long enough", now.duration_since(until));
+        tell(&before, ticket, &timer, &reason, now, &mut events);
     }
     model::update(tx, &tickets.iter().collect::<Vec<_>>()).await?;
     activity::commit(tx, events.rows(), rng, now).await?;
     Ok(tickets.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_late_says_so() {
+        let reason = |seconds| with_lateness("over", SignedDuration::from_secs(seconds));
+        assert_eq!(reason(0), "over");
+        assert_eq!(reason(1), "over");
+        assert_eq!(reason(90), "over (90 s late)");
+    }
 }

@@ -4,8 +4,9 @@ use solmu_proto::{
     access::v1::{CreateTokenRequest, Role, Token, access_service_client::AccessServiceClient},
     contact::v1::contact_service_client::ContactServiceClient,
     ticket::v1::{
-        activity_service_client::ActivityServiceClient, desk_service_client::DeskServiceClient,
-        field_service_client::FieldServiceClient, search_service_client::SearchServiceClient,
+        activity_service_client::ActivityServiceClient, field_service_client::FieldServiceClient,
+        matter_service_client::MatterServiceClient, search_service_client::SearchServiceClient,
+        substatus_service_client::SubstatusServiceClient,
         ticket_service_client::TicketServiceClient, work_service_client::WorkServiceClient,
     },
 };
@@ -85,23 +86,20 @@ impl Api {
         ActivityServiceClient::new(self.channel.clone())
     }
 
-    pub(crate) fn desk(&self) -> DeskServiceClient<Channel> {
-        DeskServiceClient::new(self.channel.clone())
-    }
-
-    /// The desk of another replica.
-    pub(crate) async fn desk_of_another(&mut self) -> DeskServiceClient<Channel> {
-        let parts = self.world.start("b").await;
-        let runtime = self.world.replicas.last().unwrap().clone();
-        DeskServiceClient::new(serve(&runtime, parts).await)
-    }
-
     pub(crate) fn search(&self) -> SearchServiceClient<Channel> {
         SearchServiceClient::new(self.channel.clone())
     }
 
     pub(crate) fn contacts(&self) -> ContactServiceClient<Channel> {
         ContactServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn matters(&self) -> MatterServiceClient<Channel> {
+        MatterServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn substatuses(&self) -> SubstatusServiceClient<Channel> {
+        SubstatusServiceClient::new(self.channel.clone())
     }
 
     pub(crate) fn fields(&self) -> FieldServiceClient<Channel> {

@@ -193,6 +193,7 @@ async fn notes_are_for_agents_only() {
         ticket_id: format!("#{}", ticket.number),
         text: "call them".to_owned(),
         request_id: "n1".to_owned(),
+        ..AddNoteRequest::default()
     };
     let first = api
         .tickets()

@@ -62,6 +62,43 @@ async fn left_of(api: &Api, contacts: [Uuid; 2]) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fields_with_free_values_are_emptied_and_choices_stay() {
+    let api = Api::new().await;
+    let ticket = api
+        .world
+        .file(&mail("1@a.example", "aino@a.example"))
+        .await
+        .unwrap();
+    let kinds = ["text", "number", "date", "choice", "boolean"];
+    sqlx::query(
+        "INSERT INTO tickets.field (key, label, kind, created_at, updated_at)
+         SELECT 'a_' || kind, '', kind, now(), now() FROM unnest($1::text[]) AS kind",
+    )
+    .bind(kinds)
+    .execute(api.world.pool())
+    .await
+    .unwrap();
+    let fields = kinds.map(|kind| (format!("a_{kind}"), vec!["secret"]));
+    let fields: std::collections::BTreeMap<_, _> = fields.into_iter().collect();
+    sqlx::query("UPDATE tickets.ticket SET fields = $2 WHERE id = $1")
+        .bind(ticket.id)
+        .bind(serde_json::json!(fields))
+        .execute(api.world.pool())
+        .await
+        .unwrap();
+    let name = get(&api, ticket.contact_id).await.display_name;
+    erase(&api, ticket.contact_id, &name).await.unwrap();
+    let left: Vec<String> = sqlx::query_scalar(
+        "SELECT jsonb_object_keys(fields) AS key FROM tickets.ticket WHERE id = $1 ORDER BY 1",
+    )
+    .bind(ticket.id)
+    .fetch_all(api.world.pool())
+    .await
+    .unwrap();
+    assert_eq!(left, ["a_boolean", "a_choice"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_person_is_exported_and_erased_with_all_they_are_made_of() {
     let api = Api::new().await;
     let world = &api.world;

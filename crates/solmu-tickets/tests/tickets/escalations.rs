@@ -1,10 +1,14 @@
 //! Steps of an SLA's escalation chain, applied to tickets: each has its one effect, whatever happened meanwhile.
 
+use solmu_bus::envelope::to_proto_time;
+use solmu_domain::clock::Clock as _;
 use solmu_proto::{
+    outbound::v1::{MessageQueued, Purpose},
     sla::v1::{ActionKind, Metric, SlaEscalated},
     ticket::v1::{TicketAssigned, TicketChanged},
     types::v1::actor::Kind,
 };
+use solmu_tickets::{Cap, Config};
 use uuid::Uuid;
 
 use crate::support::{Ticket, World, mail};
@@ -171,4 +175,150 @@ async fn what_is_done_or_only_told_changes_no_ticket() {
         .tell(&step(&gone, ActionKind::RaisePriority, ""))
         .await;
     assert!(world.told::<TicketChanged>().await.is_empty());
+}
+
+const LEAD: Uuid = Uuid::from_u128(14);
+
+/// Two agents of a team, and one who leads it.
+async fn with_agents(world: &World) {
+    for (id, name, team) in [
+        (AGENT, "ville", Some(TEAM)),
+        (OTHER, "kaisa", Some(TEAM)),
+        (LEAD, "otso", None),
+    ] {
+        sqlx::query(
+            "INSERT INTO tickets.agent (id, display_name, address, team_ids)
+             VALUES ($1, $2, $2 || '@desk.example', array_remove(ARRAY[$3::uuid], NULL))",
+        )
+        .bind(id)
+        .bind(name)
+        .bind(team)
+        .execute(world.pool())
+        .await
+        .unwrap();
+    }
+}
+
+/// To whom mails went since the first `seen` ones, in order of their names.
+async fn mailed(world: &World, seen: &mut usize) -> Vec<String> {
+    let queued = world.told::<MessageQueued>().await;
+    let fresh = queued.iter().skip(*seen);
+    let names = fresh.map(|mail| mail.recipient_name.clone()).collect();
+    *seen = queued.len();
+    names
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_whom_a_step_means_gets_one_mail() {
+    let world = World::new().await;
+    with_agents(&world).await;
+    let ticket = opened(&world).await;
+    own(&world, &ticket, Some(AGENT), Some(TEAM)).await;
+    let before = world.ticket(ticket.id).await;
+    let notify = |target: &str| step(&ticket, ActionKind::Notify, target);
+    let mut seen = 0;
+    // Told three times, sent once.
+    let owner = world.event(&notify("assignee"));
+    for _ in 0..3 {
+        world.publish(std::slice::from_ref(&owner)).await;
+    }
+    world.settled().await;
+    assert_eq!(mailed(&world, &mut seen).await, ["ville"]);
+    world.tell(&notify("team")).await;
+    assert_eq!(mailed(&world, &mut seen).await, ["kaisa", "ville"]);
+    world.tell(&notify(&format!("team:{TEAM}"))).await;
+    assert_eq!(mailed(&world, &mut seen).await, ["kaisa", "ville"]);
+    world.tell(&notify(&OTHER.to_string())).await;
+    assert_eq!(mailed(&world, &mut seen).await, ["kaisa"]);
+    let lead = SlaEscalated {
+        agent_ids: vec![LEAD.to_string()],
+        ..notify("team_lead")
+    };
+    world.tell(&lead).await;
+    assert_eq!(mailed(&world, &mut seen).await, ["otso"]);
+    let follow = step(&ticket, ActionKind::AddFollower, &LEAD.to_string());
+    world.tell(&follow).await;
+    world.tell(&notify("followers")).await;
+    assert_eq!(mailed(&world, &mut seen).await, ["otso"]);
+    own(&world, &ticket, None, Some(TEAM)).await;
+    world.tell(&notify("assignee")).await;
+    let instead = mailed(&world, &mut seen).await;
+    assert_eq!(instead, ["kaisa", "ville"], "nobody owns it");
+    for nobody in ["manager", "somebody", &Uuid::nil().to_string()] {
+        world.tell(&notify(nobody)).await;
+    }
+    let silent = SlaEscalated {
+        event_only: true,
+        ..notify("team")
+    };
+    world.tell(&silent).await;
+    world.set_status(ticket.id, "resolved").await;
+    world.tell(&notify("team")).await;
+    assert!(mailed(&world, &mut seen).await.is_empty());
+    let after = world.ticket(ticket.id).await;
+    let counts = |it: &Ticket| (it.message_count, it.channels, it.priority.clone());
+    assert_eq!(counts(&after), counts(&before));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mail_says_what_is_late_and_starts_no_loop() {
+    let mut config = Config::default();
+    config.loops.notifications_per_ticket = Cap {
+        messages: 2,
+        seconds: 3_600,
+    };
+    let world = World::configured(config).await;
+    with_agents(&world).await;
+    let ticket = opened(&world).await;
+    own(&world, &ticket, Some(AGENT), Some(TEAM)).await;
+    let due = world.harness.clock.now() - jiff::SignedDuration::from_mins(90);
+    let late = SlaEscalated {
+        due_time: Some(to_proto_time(due)),
+        scheduled_time: Some(to_proto_time(due)),
+        late: true,
+        ..step(&ticket, ActionKind::Notify, "assignee")
+    };
+    for _ in 0..4 {
+        world.tell(&late).await;
+    }
+    let queued = world.told::<MessageQueued>().await;
+    assert_eq!(queued.len(), 2, "up to the cap");
+    let mail = &queued[0];
+    assert_eq!(
+        (mail.purpose(), mail.automatic, mail.ticket_number),
+        (Purpose::Notification, true, ticket.number)
+    );
+    let number = ticket.number;
+    assert!(
+        mail.subject
+            .starts_with(&format!("[#{number}] First response overdue: ")),
+        "{}",
+        mail.subject
+    );
+    let first = "First response on ticket #";
+    assert!(mail.text.starts_with(first), "{}", mail.text);
+    assert!(
+        mail.text
+            .contains("was due at 2026-11-02 06:30 UTC, 1 h 30 min ago"),
+        "{}",
+        mail.text
+    );
+    assert!(mail.text.contains("should have been told"), "{}", mail.text);
+    assert_ne!(
+        mail.conversation_key, "",
+        "a mailbox that hangs holds up nobody"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_mail_where_it_is_not_wanted() {
+    let mut config = Config::default();
+    config.agent_mail.notify_escalations = false;
+    let world = World::configured(config).await;
+    with_agents(&world).await;
+    let ticket = opened(&world).await;
+    own(&world, &ticket, Some(AGENT), Some(TEAM)).await;
+    let notify = step(&ticket, ActionKind::Notify, "team");
+    world.tell(&notify).await;
+    assert!(world.told::<MessageQueued>().await.is_empty());
 }

@@ -24,6 +24,7 @@ fn link(other: &Ticket, kind: Kind) -> TicketLink {
         ticket_id: other.id.to_string(),
         ticket_number: other.number,
         kind: kind.into(),
+        ..TicketLink::default()
     }
 }
 

@@ -1,18 +1,19 @@
-//! Random merges, unmerges, splits, reopenings and mails, beside a simple model of what should come of them.
+//! Random merges, unmerges, splits, reopenings, mails and chats about an order, beside a simple model of what should come
+//! of them.
 
 use std::collections::BTreeMap;
 
 use solmu_domain::rng::SeededRng;
+use solmu_tickets::{Config, Matter};
 use uuid::Uuid;
 
 use crate::{
     api_world::{Api, reason},
+    matters::{chat_of_aino, proven_mail, saying},
     merges::{merge, split, unmerge},
     siblings::Dice,
-    support::{answer, mail},
 };
 
-const AINO: &str = "aino@c.example";
 const STEPS: usize = 30;
 
 /// A mail: its id, the ticket that it is on, and the one to which its id leads.
@@ -21,6 +22,8 @@ struct Mail {
     id: Uuid,
     on: Uuid,
     leads: Uuid,
+    /// The conversation that it is a line of, if it is one.
+    session: Option<String>,
 }
 
 /// What should be true.
@@ -28,6 +31,8 @@ struct Mail {
 struct Model {
     mails: Vec<Mail>,
     tickets: Vec<Uuid>,
+    /// Where the next line of each conversation goes, before merges.
+    sessions: BTreeMap<String, Uuid>,
     /// What each ticket is part of, and the mails that moved there with it.
     merged: BTreeMap<Uuid, (Uuid, Vec<Uuid>)>,
 }
@@ -68,23 +73,63 @@ impl Play<'_> {
     async fn write(&mut self, answers: Option<usize>) {
         let world = &self.api.world;
         let name = format!("{}-{}@c.example", self.seed, self.model.mails.len());
-        let message = match answers {
-            Some(place) => answer(&name, AINO, &[self.model.mails[place].name.as_str()]),
-            None => mail(&name, AINO),
+        let message = if let Some(place) = answers {
+            proven_mail(&name, &[self.model.mails[place].name.as_str()])
+        } else {
+            // Each is about an order of its own.
+            let order = format!("order 9{}{:04}", self.seed, self.model.mails.len());
+            saying(proven_mail(&name, &[]), &order, &order)
         };
         let filed = world.file(&message).await.unwrap().id;
-        match answers {
-            Some(place) => {
-                let wanted = self.model.home(self.model.mails[place].leads);
-                assert_eq!(filed, wanted, "an answer follows what it answers");
-            }
-            None => self.model.tickets.push(filed),
+        if let Some(place) = answers {
+            let wanted = self.model.home(self.model.mails[place].leads);
+            assert_eq!(filed, wanted, "an answer follows what it answers");
+        } else {
+            self.model.tickets.push(filed);
         }
         self.model.mails.push(Mail {
             name,
             id: Uuid::parse_str(&message.message_id).unwrap(),
             on: filed,
             leads: filed,
+            session: None,
+        });
+    }
+
+    /// A line in a new chat that names the number of an open ticket: it joins. Or the next line of a chat.
+    async fn chat(&mut self, next: bool) {
+        let world = &self.api.world;
+        let name = format!("chat-{}-{}", self.seed, self.model.mails.len());
+        let known: Vec<(String, Uuid)> = self.model.sessions.clone().into_iter().collect();
+        let (session, line, wanted) = if next && !known.is_empty() {
+            let (session, leads) = known[self.dice.roll(known.len())].clone();
+            let line = saying(chat_of_aino(&name, &session, true), "", "and another thing");
+            (session, line, self.model.home(leads))
+        } else {
+            let Some(ticket) = self.any_ticket().map(|it| self.model.home(it)) else {
+                return;
+            };
+            world.set_status(ticket, "open").await;
+            let text = format!("about ticket {}", world.ticket(ticket).await.number);
+            (
+                name.clone(),
+                saying(chat_of_aino(&name, &name, true), "", &text),
+                ticket,
+            )
+        };
+        let filed = world.file(&line).await.unwrap().id;
+        assert_eq!(
+            filed, wanted,
+            "seed {}: a chat goes where it is about",
+            self.seed
+        );
+        self.model.sessions.entry(session.clone()).or_insert(filed);
+        self.model.mails.push(Mail {
+            name,
+            id: Uuid::parse_str(&line.message_id).unwrap(),
+            on: filed,
+            leads: filed,
+            session: Some(session),
         });
     }
 
@@ -132,23 +177,71 @@ impl Play<'_> {
         }
         let place = self.dice.roll(self.model.mails.len());
         let (id, on) = (self.model.mails[place].id, self.model.mails[place].on);
+        // A line takes its conversation along where that joined; what joined stands on the ticket still.
+        let moving: Vec<Uuid> = match self.joined(place).await {
+            Some(session) => {
+                let mails = self.model.mails.iter();
+                let lines = mails.filter(|it| it.on == on && it.session.as_ref() == Some(&session));
+                lines.map(|it| it.id).collect()
+            }
+            None => vec![id],
+        };
         let result = split(self.api, id).await;
-        if self.model.of(on).len() < 2 {
+        if self.model.of(on).len() <= moving.len() {
             assert_eq!(reason(&result.unwrap_err()), "NOT_SPLITTABLE");
             return;
         }
         let new = Uuid::parse_str(&result.unwrap().id).unwrap();
-        let mail = &mut self.model.mails[place];
-        (mail.on, mail.leads) = (new, new);
+        let whole = moving.len() > 1 || self.joined_before(id).await;
+        for mail in &mut self.model.mails {
+            if moving.contains(&mail.id) {
+                (mail.on, mail.leads) = (new, new);
+                // The way of a conversation moves where it led to this family.
+                if let Some(session) = mail.session.as_ref().filter(|_| whole) {
+                    self.model.sessions.insert(session.clone(), new);
+                }
+            }
+        }
         self.model.tickets.push(new);
     }
 
+    /// The conversation of a line whose first line joined the ticket that it is on.
+    async fn joined(&self, place: usize) -> Option<String> {
+        let mail = &self.model.mails[place];
+        let session = mail.session.clone()?;
+        let joined: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM tickets.matter JOIN tickets.message ON message.id = matter.message_id
+             WHERE message.ticket_id = $1 AND matter.state = 1 AND matter.address = $2)",
+        )
+        .bind(mail.on)
+        .bind(&session)
+        .fetch_one(self.api.world.pool())
+        .await
+        .unwrap();
+        joined.then_some(session)
+    }
+
+    /// Whether the message is one that joined and was split out since.
+    async fn joined_before(&self, message: Uuid) -> bool {
+        sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM tickets.matter WHERE message_id = $1 AND state = 5)",
+        )
+        .bind(message)
+        .fetch_one(self.api.world.pool())
+        .await
+        .unwrap()
+    }
+
     async fn step(&mut self) {
-        let mails = self.model.mails.len();
-        match self.dice.roll(10) {
+        let all = self.model.mails.iter().enumerate();
+        let answerable = all.filter(|(_, mail)| mail.session.is_none());
+        let answerable: Vec<usize> = answerable.map(|(place, _)| place).collect();
+        match self.dice.roll(14) {
             0 | 1 => self.write(None).await,
-            2..=4 if mails > 0 => {
-                let place = self.dice.roll(mails);
+            10 | 11 => self.chat(false).await,
+            12 | 13 => self.chat(true).await,
+            2..=4 if !answerable.is_empty() => {
+                let place = answerable[self.dice.roll(answerable.len())];
                 // Half of them reopen what was resolved.
                 let leads = self.model.home(self.model.mails[place].leads);
                 if self.dice.roll(2) == 0 {
@@ -193,7 +286,15 @@ impl Play<'_> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_merges_splits_and_mails_do_what_the_model_says() {
-    let api = Api::new().await;
+    // Nobody has so many open tickets; here all of them are one person's.
+    let all_tickets = Config {
+        matter: Matter {
+            max_tickets: 10_000,
+            ..Matter::default()
+        },
+        ..Config::default()
+    };
+    let api = Api::configured(all_tickets).await;
     for seed in 0..4 {
         let mut play = Play {
             api: &api,

@@ -222,6 +222,7 @@ async fn a_merge_by_hand_and_back() {
         ticket_id: source.id.to_string(),
         text: "a note".to_owned(),
         request_id: String::new(),
+        ..solmu_proto::ticket::v1::AddNoteRequest::default()
     };
     let refused = api.tickets().add_note(api.agent(note)).await.unwrap_err();
     assert_eq!(reason(&refused), "TICKET_MERGED");

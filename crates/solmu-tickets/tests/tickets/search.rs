@@ -226,3 +226,49 @@ async fn a_common_word_is_searched_back_to_a_time_that_is_told() {
     // Without the filter the ticket that has them all is one hit.
     assert_eq!(numbers(&api, "tavallinen").await, [common.number]);
 }
+
+/// A document that PostgreSQL refuses is left out, and holds up nobody else's. One that is very long is found by what it
+/// begins with.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_document_that_cannot_be_indexed_holds_up_no_other() {
+    let api = Api::new().await;
+    let mut tickets = Vec::new();
+    for (n, word) in ["poison", "endless", "healthy"].into_iter().enumerate() {
+        let id = format!("{n}@c.example");
+        let message = about(
+            &id,
+            &format!("{n}@d.example"),
+            "Hei",
+            &format!("sana {word}"),
+        );
+        tickets.push(api.world.file(&message).await.unwrap());
+    }
+    indexed(&api).await;
+    assert_eq!(numbers(&api, "poison").await, [tickets[0].number]);
+    // In one transaction, so that they are one batch: a list of files that is no list, and more words than an index
+    // entry can have.
+    let mut tx = api.world.pool().begin().await.unwrap();
+    for (statement, ticket) in [
+        (
+            "UPDATE tickets.message SET attachments = '{}', author_name = 'x' WHERE ticket_id = $1",
+            &tickets[0],
+        ),
+        (
+            "UPDATE tickets.message SET body_text = 'alussa ' || (SELECT string_agg(md5(n::text), ' ')
+                FROM generate_series(1, 60000) AS n) WHERE ticket_id = $1",
+            &tickets[1],
+        ),
+        (
+            "UPDATE tickets.message SET body_text = 'sana terve' WHERE ticket_id = $1",
+            &tickets[2],
+        ),
+    ] {
+        let done = sqlx::query(statement).bind(ticket.id).execute(&mut *tx).await;
+        assert_eq!(done.unwrap().rows_affected(), 1);
+    }
+    tx.commit().await.unwrap();
+    indexed(&api).await;
+    assert_eq!(numbers(&api, "poison").await, Vec::<i64>::new());
+    assert_eq!(numbers(&api, "alussa").await, [tickets[1].number]);
+    assert_eq!(numbers(&api, "terve").await, [tickets[2].number]);
+}

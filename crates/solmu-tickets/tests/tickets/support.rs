@@ -1,8 +1,8 @@
 //! A ticket service of a test's own, and what tests look at.
 
 use std::{
-    collections::HashSet,
-    sync::{Mutex, PoisonError},
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use prost::Message as _;
@@ -17,7 +17,7 @@ use solmu_proto::{
 };
 use solmu_runtime::{Parts, Runtime};
 use solmu_testkit::{Harness, wait_for};
-use solmu_tickets::Config;
+use solmu_tickets::{Config, Keep, Keeping, Kept};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -28,7 +28,35 @@ pub(crate) struct World {
     pub(crate) harness: Harness,
     pub(crate) replicas: Vec<Runtime>,
     config: Config,
+    /// Where files of answers go.
+    pub(crate) files: Arc<Shelf>,
     published: Mutex<HashSet<EventId>>,
+}
+
+/// An object store in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf(Mutex<HashMap<String, Vec<u8>>>);
+
+impl Shelf {
+    pub(crate) fn bytes(&self, key: &str) -> Option<Vec<u8>> {
+        self.0.lock().unwrap().get(key).cloned()
+    }
+}
+
+impl Keep for Shelf {
+    fn keep(&self, bytes: Vec<u8>) -> Keeping<'_> {
+        Box::pin(async move {
+            let mut files = self.0.lock().unwrap();
+            // The same bytes have the same key, as in the real one.
+            let known = files.iter().find(|(_, kept)| **kept == bytes);
+            let key = known.map_or_else(|| format!("file {}", files.len()), |(key, _)| key.clone());
+            files.insert(key.clone(), bytes);
+            Ok(Kept {
+                sha256: key.clone(),
+                object_key: key,
+            })
+        })
+    }
 }
 
 impl World {
@@ -50,6 +78,7 @@ impl World {
             harness: Harness::new().await,
             replicas: Vec::new(),
             config,
+            files: Arc::default(),
             published: Mutex::default(),
         }
     }
@@ -67,7 +96,9 @@ impl World {
             bus: self.harness.second_bus().await,
             ..self.harness.runtime(name)
         };
-        let parts = solmu_tickets::start(&runtime, self.config.clone());
+        let files = self.files.clone();
+        let (parts, _) =
+            solmu_tickets::start_with_files(&runtime, self.config.clone(), Some(files));
         self.replicas.push(runtime);
         parts
     }

@@ -1,11 +1,11 @@
 {{/*
 What each role is: which ports it serves, what it talks to besides PostgreSQL and NATS, and how it scales.
-The linter of xtask (xtask/src/deploy/roles.rs) holds the same table and compares.
+The linter of xtask (xtask/src/deploy/evidence.rs) reads the same facts off the code and compares.
   objects  sees the shared folder of attachments
   egress   mail: SMTP, IMAP and their TLS ports; web: HTTPS; dns: name servers beyond the cluster's own answers
   scaling  hpa: by processor; keda: by what waits on the bus; none: one replica leads, the others stand by
   paths    HTTP paths for the outside
-  grpc     services that live there
+  grpc     services that live there; the JSON API is served beside them
 */}}
 {{- define "solmu.roleTable" -}}
 email:
@@ -47,7 +47,20 @@ tickets:
   egress: []
   scaling: keda
   paths: []
-  grpc: [solmu.ticket.v1.TicketService, solmu.contact.v1.ContactService, solmu.access.v1.AccessService]
+  grpc:
+    - solmu.ticket.v1.TicketService
+    - solmu.ticket.v1.ActivityService
+    - solmu.ticket.v1.CatalogueService
+    - solmu.ticket.v1.DeskService
+    - solmu.ticket.v1.FieldService
+    - solmu.ticket.v1.LinkService
+    - solmu.ticket.v1.MatterService
+    - solmu.ticket.v1.SearchService
+    - solmu.ticket.v1.SubstatusService
+    - solmu.ticket.v1.TimeService
+    - solmu.ticket.v1.WorkService
+    - solmu.contact.v1.ContactService
+    - solmu.access.v1.AccessService
 router:
   http: false
   smtp: false
@@ -143,6 +156,7 @@ server:
   http_address: "{{ .Values.listenAddress }}:7311"
   grpc_address: "{{ .Values.listenAddress }}:7310"
   admin_address: "{{ .Values.listenAddress }}:7312"
+  api_address: "{{ .Values.listenAddress }}:7313"
   connection_age_seconds: 300
 email:
   listen: "{{ .Values.listenAddress }}:2525"
@@ -179,6 +193,12 @@ telemetry:
 {{- $toml = replace . (printf " = %d" (trimPrefix " = " . | float64 | int64)) $toml }}
 {{- end }}
 {{- $toml }}
+{{- end }}
+
+{{/* Whether a role asks the router who the agents are: it serves the API, and has a token; give dict "root" $ "role" "sla". */}}
+{{- define "solmu.asksRouter" -}}
+{{- $serves := dig .role "grpc" list (include "solmu.roleTable" .root | fromYaml) }}
+{{- if and $serves (ne .role "router") .root.Values.access.rosterToken.existingSecret }}yes{{ end }}
 {{- end }}
 
 {{- define "solmu.podSecurity" -}}
@@ -236,6 +256,15 @@ capabilities:
     secretName: {{ .existingSecret }}
     defaultMode: 0440
 {{- end }}
+{{- if include "solmu.asksRouter" . }}
+- name: roster-token
+  secret:
+    secretName: {{ .root.Values.access.rosterToken.existingSecret }}
+    defaultMode: 0440
+    items:
+      - key: {{ .root.Values.access.rosterToken.key }}
+        path: token
+{{- end }}
 {{- if and (eq .role "router") .root.Values.router.ticketsToken.existingSecret }}
 - name: tickets-token
   secret:
@@ -269,6 +298,11 @@ capabilities:
 {{- range .root.Values.secretMounts }}
 - name: mount-{{ .name }}
   mountPath: /run/secrets/solmu/{{ .name }}
+  readOnly: true
+{{- end }}
+{{- if include "solmu.asksRouter" . }}
+- name: roster-token
+  mountPath: /run/secrets/solmu/roster-token
   readOnly: true
 {{- end }}
 {{- if and (eq .role "router") .root.Values.router.ticketsToken.existingSecret }}

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::outbound::{
+    claim::{self, Wanted},
     lanes::Openings,
     state::{Event as Moved, State},
     store::{self, NewMessage, Step},
@@ -52,9 +53,14 @@ async fn happen(db: &solmu_db::Db, channel: &str, id: Uuid, event: Moved) {
     let step = match event {
         Moved::Claimed => {
             let openings = Openings::default();
-            store::claim(db, channel, 9, &openings, later, later)
-                .await
-                .unwrap();
+            let wanted = Wanted {
+                channel,
+                limit: 9,
+                openings: &openings,
+                now: later,
+                until: later,
+            };
+            claim::in_line(db, wanted).await.unwrap();
             return;
         }
         Moved::Orphaned => {

@@ -1,5 +1,6 @@
 //! Rules.
 
+use jiff::tz::TimeZone;
 use solmu_conditions::{Checked, FilterError, parse};
 use solmu_domain::{
     ids::{AgentId, TeamId},
@@ -36,6 +37,10 @@ pub(in crate::service) fn rule(rule: &proto::Rule) -> Result<(RuleSpec, Checked)
     let wishes = checker.wishes(rule);
     let hold = rule.hold.map(|it| checker.seconds("rule.hold", it));
     let agent = checker.agent(rule);
+    let zone = rule.time_zone.trim().to_owned();
+    if !zone.is_empty() && TimeZone::get(&zone).is_err() {
+        checker.wrong("rule.time_zone", format!("'{zone}' is no IANA time zone"));
+    }
     let condition = parse(&rule.condition, &SCHEMA);
     let condition = match condition {
         Ok(condition) => condition,
@@ -63,6 +68,7 @@ pub(in crate::service) fn rule(rule: &proto::Rule) -> Result<(RuleSpec, Checked)
             goes_on: rule.goes_on,
         },
         enabled: rule.enabled,
+        zone,
     };
     checker.done((spec, condition))
 }

@@ -23,10 +23,10 @@ pub(in crate::service) fn team(team: &proto::Team) -> Result<TeamProfile, ApiErr
         .overflow_after
         .map(|it| checker.seconds("team.overflow_after", it));
     let overflow_to = checker.teams("team.overflow_team_ids", &team.overflow_team_ids);
-    if overflow_after_s.is_none() && !overflow_to.is_empty() {
+    if overflow_after_s.is_none() && !team.follow_sun && !overflow_to.is_empty() {
         checker.wrong(
             "team.overflow_after",
-            "say after which wait these teams help",
+            "say after which wait these teams help, or that the team follows the sun",
         );
     }
     let care = care(&mut checker, team);
@@ -35,6 +35,7 @@ pub(in crate::service) fn team(team: &proto::Team) -> Result<TeamProfile, ApiErr
         strategy,
         overflow_after_s,
         overflow_to,
+        follow_sun: team.follow_sun,
         care,
     })
 }

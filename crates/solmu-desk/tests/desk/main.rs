@@ -1,0 +1,12 @@
+//! The desk on the real engines: calls in, tickets, events and the log out.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
+mod bulk;
+mod catalogue;
+mod mentions;
+mod support;
+mod texts;
+mod time;
+mod time_export;
+mod viewers;

@@ -1,0 +1,185 @@
+//! The commands of the desk: time, tasks, links, snooze, fields, macros and the service catalogue.
+//!
+//! As those of `solmu-cli`, they are clients of the public API with a bearer token; what a customer wrote is never
+//! printed raw. A crate of its own, so that neither becomes too large to be read.
+
+mod texts;
+mod time;
+mod work;
+
+use clap::Subcommand;
+use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
+use solmu_cli::{
+    ConnectOptions,
+    parts::{Session, is_closed_pipe},
+};
+use solmu_domain::{clock::SystemClock, ids::new_uuid, rng::SystemRng};
+
+pub use texts::{FieldCommand, MacroCommand, ServiceCommand};
+pub use time::TimeCommand;
+pub use work::{KindArg, TaskCommand};
+
+/// A command of the desk.
+#[derive(Debug, Subcommand)]
+pub enum DeskCommand {
+    /// Time spent on tickets: timers, entries, the bill
+    #[command(subcommand)]
+    Time(TimeCommand),
+    /// Tasks of tickets
+    #[command(subcommand)]
+    Task(TaskCommand),
+    /// Link a ticket with another one
+    Link {
+        /// Number (1001) or id
+        ticket: String,
+        /// What it is to the other one
+        kind: KindArg,
+        /// Number or id of the other one
+        other: String,
+        /// Remove the link
+        #[arg(long)]
+        remove: bool,
+    },
+    /// Let a ticket sleep until a time, or until the customer writes
+    Snooze {
+        /// Number (1001) or id
+        ticket: String,
+        /// When it wakes: a length as 3h or 2d, a day, or RFC 3339 [default: when the customer writes]
+        #[arg(long)]
+        until: Option<String>,
+        /// Wake it at once
+        #[arg(long, conflicts_with = "until")]
+        wake: bool,
+    },
+    /// Custom fields of tickets
+    #[command(subcommand)]
+    Field(FieldCommand),
+    /// Macros: several changes and an answer in one
+    #[command(subcommand)]
+    Macro(MacroCommand),
+    /// The service catalogue
+    #[command(subcommand)]
+    Service(ServiceCommand),
+}
+
+/// Runs a command. An error's text says what to do; the process should then end with a code other than zero.
+pub async fn run(command: DeskCommand, options: ConnectOptions) -> anyhow::Result<()> {
+    let session = Session::new(options);
+    let done = match command {
+        DeskCommand::Time(command) => time::run(&session, command).await,
+        DeskCommand::Task(command) => work::task(&session, command).await,
+        DeskCommand::Link {
+            ticket,
+            kind,
+            other,
+            remove,
+        } => work::link(&session, (key(&ticket), key(&other)), kind, remove).await,
+        DeskCommand::Snooze {
+            ticket,
+            until,
+            wake,
+        } => work::snooze(&session, key(&ticket), until, wake).await,
+        DeskCommand::Field(command) => texts::field(&session, &command).await,
+        DeskCommand::Macro(command) => texts::r#macro(&session, command).await,
+        DeskCommand::Service(command) => texts::service(&session, command).await,
+    };
+    match done {
+        Err(error) if is_closed_pipe(&error) => Ok(()),
+        done => done,
+    }
+}
+
+/// A bare number is what a person types where the shell takes `#` for a comment.
+fn key(meant: &str) -> String {
+    let meant = meant.trim();
+    if !meant.is_empty() && meant.bytes().all(|byte| byte.is_ascii_digit()) {
+        return format!("#{meant}");
+    }
+    meant.to_owned()
+}
+
+/// One id per command, so that a call that is made again by a lower layer has one effect.
+fn request_id() -> String {
+    new_uuid(&SystemClock, &SystemRng).to_string()
+}
+
+/// A length as "45m", "1h 30m" or "3600", in seconds.
+fn seconds(text: &str) -> anyhow::Result<i64> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(seconds);
+    }
+    let length: SignedDuration = text
+        .parse()
+        .map_err(|_| anyhow::anyhow!("'{text}' is no length: write 45m, 1h30m or seconds"))?;
+    Ok(length.as_secs())
+}
+
+/// A day in the zone of this machine, or an instant.
+fn instant(text: &str) -> anyhow::Result<Timestamp> {
+    if let Ok(day) = text.parse::<civil::Date>() {
+        return Ok(day.to_zoned(TimeZone::system())?.timestamp());
+    }
+    text.parse().map_err(|_| {
+        anyhow::anyhow!("'{text}' is no time: write 2026-11-22 or 2026-11-22T08:00:00Z")
+    })
+}
+
+fn to_proto(at: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: at.as_second(),
+        nanos: at.subsec_nanosecond(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: DeskCommand,
+    }
+
+    #[test]
+    fn the_lines_of_the_documentation_are_commands() {
+        for line in [
+            "solmu time start 1001 --billable --activity travel",
+            "solmu time stop --note text --length 45m",
+            "solmu time discard",
+            "solmu time add 1001 45m --rate 85.50 --currency EUR",
+            "solmu time list 1001",
+            "solmu time export --from 2026-11-01 --until 2026-12-01 --billable",
+            "solmu task add 1001 call back --due 2d --agent A",
+            "solmu task list 1001 --all",
+            "solmu task done ID",
+            "solmu link 1001 problem-of 1002",
+            "solmu snooze 1001 --until 3h",
+            "solmu snooze 1001 --wake",
+            "solmu field list",
+            "solmu macro list",
+            "solmu macro apply NAME 1001 --force",
+            "solmu service list",
+            "solmu service order NAME CONTACT who=Aino vpn=true",
+        ] {
+            let words = line.split_whitespace();
+            Line::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
+    fn lengths_and_keys_are_read() {
+        assert_eq!(seconds("45m").unwrap(), 2_700);
+        assert_eq!(seconds("1h30m").unwrap(), 5_400);
+        assert_eq!(seconds("90").unwrap(), 90);
+        assert!(seconds("soon").is_err());
+        assert_eq!(
+            (key("1001"), key("#7"), key("x")),
+            ("#1001".to_owned(), "#7".to_owned(), "x".to_owned())
+        );
+        assert_eq!(instant("1970-01-02T00:00:00Z").unwrap().as_second(), 86_400);
+        assert!(instant("tomorrow").is_err());
+    }
+}
