@@ -33,6 +33,8 @@ struct Hidden {
     task: String,
     /// Time that was spent on the ticket.
     entry: String,
+    /// That another ticket is perhaps about the same.
+    pair: String,
     subject: &'static str,
 }
 
@@ -44,6 +46,7 @@ impl Hidden {
             | (_, "source_ids" | "target_id" | "ticket_ids") => Some(&self.ticket),
             ("Task" | "DeleteTaskRequest", "id") => Some(&self.task),
             ("TimeEntry" | "DeleteTimeEntryRequest", "id") => Some(&self.entry),
+            ("AcceptMatterRequest" | "DismissMatterRequest", "id") => Some(&self.pair),
             (_, "message_id" | "message_ids") => Some(&self.message),
             (_, name) if name.ends_with("ticket_id") => Some(&self.ticket),
             _ => None,
@@ -180,10 +183,11 @@ impl System {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// The ticket of a letter, once an agent sees it, with a task on it.
+    /// The ticket of a letter, once an agent sees it, with a task on it; a second one is perhaps about the same.
     async fn opened(&self, from: &str, subject: &'static str, agent: &str) -> (Value, Hidden) {
         let mut smtp = Smtp::open(self.ports.smtp).await.unwrap();
-        let letter = Letter::new(from, subject, "Salasana");
+        let order = format!("Salasana, order {}5001", subject.len());
+        let letter = Letter::new(from, subject, &order);
         assert_eq!(smtp.send(&letter).await.unwrap().code, 250);
         let list = json!({"filter": format!("subject:\"{subject}\"")});
         let ticket = wait("an agent of the team sees the ticket", async || {
@@ -205,12 +209,22 @@ impl System {
         let entry = json!({"entry": {"ticketId": ticket["id"], "seconds": "60"}});
         let path = "solmu.ticket.v1.TimeService/CreateTimeEntry";
         let entry = self.json(path, &entry, agent).await;
+        let letter = Letter::new(from, &format!("more of {order}"), &order);
+        assert_eq!(smtp.send(&letter).await.unwrap().code, 250);
+        let path = "solmu.ticket.v1.MatterService/ListMatterProposals";
+        let pair = wait("somebody is asked whether both are one", async || {
+            let (_, page) = self.call(path, &of, agent).await;
+            let page: Value = serde_json::from_str(&page).ok()?;
+            page["proposals"][0]["id"].as_str().map(str::to_owned)
+        })
+        .await;
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let hidden = Hidden {
             ticket: text(&ticket["id"]),
             message: text(&messages["messages"][0]["id"]),
             task: text(&task["id"]),
             entry: text(&entry["id"]),
+            pair,
             subject,
         };
         (ticket, hidden)

@@ -29,6 +29,8 @@ OLDEST, NEWEST = "1.30", "1.37"
 HEADER = "# Generated from deploy/helm/solmu by `cargo xtask deploy k8s`. Do not edit: change the chart, or patch in an overlay.\n"
 
 BASE = {"jobs": {"mode": "gitops"}, "nats": {"userPerRole": True}}
+# Servers of our own, with what belongs to them.
+OWN_NATS = {"install": True, "userPerRole": True}
 # What each component is: values on top of the base.
 COMPONENTS = {
     "engines": {
@@ -127,6 +129,16 @@ def refusals():
         "an even number of replicas": {"nats": {"streamReplicas": 2}},
         "an unknown job mode": {"jobs": {"mode": "sometimes"}},
         "a secret in the values": {"postgres": {"url": "postgres://"}},
+        "a secret in the configuration": {"config": {"email": {"relay": {"host": "a", "password": "b"}}}},
+        "a secret deep in the configuration": {"config": {"social": {"whatsapp": {"accounts": [{"app_secret": "b"}]}}}},
+        "an address against the probes": {"config": {"server": {"admin_address": "0.0.0.0:9"}}},
+        "a port of mail that the Service does not know": {"config": {"email": {"listen": "0.0.0.0:25"}}},
+        "an IPv6 address without brackets": {"listenAddress": "::"},
+        "more replicas of a stream than servers": {"nats": OWN_NATS | {"streamReplicas": 3, "server": {"replicas": 1}}},
+        "servers without users": {"nats": {"install": True}},
+        "streams that the store cannot hold": {"nats": OWN_NATS | {"maxStreamBytes": 4 << 30}},
+        "a store that the volume cannot hold": {"nats": OWN_NATS | {"server": {"size": "5Gi"}}},
+        "more pods at least than at most": {"roles": {"email": {"autoscaling": {"enabled": True, "minReplicas": 9, "maxReplicas": 3}}}},
     }
     for what, values in wrong.items():
         try:

@@ -343,6 +343,36 @@ def check_backup(system):
         if it["check"] in ("schema", "rights", "postgres") and it["verdict"] != "good":
             yield f"backup: the restored database: {it}"
     print(f"live: backup restored, rows {after.replace('|', ' ')}")
+    yield from check_private_backup(system, count)
+
+
+def check_private_backup(system, count):
+    """Private data, as the page says: `solmu dump` while all runs, `solmu restore` into an empty folder, and serve from there."""
+    dump, fresh = str(system.folder / "private.dump"), system.folder / "restored"
+    before = count(system.postgres)
+    done = system.solmu("dump", dump)
+    if done.returncode:
+        raise RuntimeError(f"solmu dump: {done.stderr.strip()}")
+
+    def restore():
+        return subprocess.run(
+            [system.binary, "--data", str(fresh), "--config", str(system.folder / "solmu.toml"), "restore", dump],
+            capture_output=True, text=True, check=False, cwd=ROOT,
+        )
+
+    done = restore()
+    if done.returncode:
+        raise RuntimeError(f"solmu restore: {done.stderr.strip()}")
+    process = system.serve("restored", ["--service", "tickets"])
+    system.wait_ready(process)
+    after = count(json.loads((fresh / "engines.json").read_text())["postgres"])
+    process.stop()
+    if before != after:
+        yield f"backup: {before} private rows were dumped and {after} restored"
+    again = restore()
+    if again.returncode == 0 or "has data already" not in again.stderr:
+        yield f"backup: a folder with data is restored into: {again.stdout} {again.stderr}"
+    print(f"live: private backup restored, rows {after.replace('|', ' ')}")
 
 
 class Collector:
@@ -506,6 +536,88 @@ class Prometheus:
                 yield f"{rule['name']} fires in a system that works: {rule['alerts'][0]['annotations']}"
 
 
+def own_consumers():
+    """Consumers that somebody is woken for."""
+    rules = (ROOT / "deploy/observability/rules/alerts.yaml").read_text()
+    return re.search(r'solmu_bus_oldest_age_seconds\{consumer=~"([^"]+)"', rules).group(1)
+
+
+def check_consumers(system):
+    """Whoever consumes for us is among them: what is missing there would wake nobody."""
+    told = set(re.findall(r'^solmu_bus_pending_messages\{consumer="([^"]+)"', system.metrics("tickets"), re.MULTILINE))
+    if not told:
+        yield "no consumer is told of"
+    for name in sorted(told):
+        if not re.fullmatch(own_consumers(), name):
+            yield f"nobody is woken for the consumer '{name}': SolmuOldestUnprocessed does not know it"
+
+
+def children(parent):
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if fields[1] == parent:
+            yield int(path.parent.name)
+
+
+def check_away(system, prometheus):
+    """An engine that hangs is told of at once, figures of it are not kept, and only who needs it is not ready."""
+
+    def ready(role):
+        try:
+            get(f"http://127.0.0.1:{system.roles[role].ports['admin']}/readyz")
+        except urllib.error.HTTPError:
+            return False
+        return True
+
+    def all_ready():
+        return all(ready(role) for role in ROLES)
+
+    def tells(engine, value):
+        return all(system.value(role, f'solmu_engine_ready{{engine="{engine}"}}') == value for role in ROLES)
+
+    def pending():
+        alerts = prometheus.ask("alerts")["alerts"]
+        return any(it["labels"]["alertname"] == "SolmuEngineAway" and it["labels"]["engine"] == "nats" for it in alerts)
+
+    system.nats.child.send_signal(signal.SIGSTOP)
+    try:
+        until("all tell that NATS is away", lambda: tells("nats", 0))
+        if any(ready(role) for role in ROLES):
+            yield "a role is ready without NATS"
+        until("what the bus said is taken away", lambda: "solmu_bus_stream_messages{" not in system.metrics("tickets"))
+        if prometheus:
+            until("somebody will be woken for NATS", pending)
+    finally:
+        system.nats.child.send_signal(signal.SIGCONT)
+    until("all are ready again", all_ready)
+    until("the bus is told of again", lambda: "solmu_bus_stream_messages{" in system.metrics("tickets"))
+
+    # Every process of PostgreSQL stands still; mail is taken all the same, and filed later.
+    postmaster = (system.folder / "first/postgres/postmaster.pid").read_text().split()[0]
+    stopped = [int(postmaster), *children(postmaster)]
+    filed = system.value("tickets", "solmu_messages_filed_total")
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        until("all tell that PostgreSQL is away", lambda: tells("postgres", 0))
+        for role in ROLES:
+            if ready(role) != (role in ("email", "social", "forms")):
+                yield f"without PostgreSQL, {role} is {'' if ready(role) else 'not '}ready"
+        send(system.roles["email"].ports["smtp"], [1_000_001])
+    finally:
+        for pid in stopped:
+            try:
+                os.kill(pid, signal.SIGCONT)
+            except ProcessLookupError:
+                pass
+    until("all are ready again", all_ready)
+    until("what was taken meanwhile is filed", lambda: system.value("tickets", "solmu_messages_filed_total") > filed)
+    print("live: NATS and PostgreSQL stood still for a while: told of, and mail was taken without PostgreSQL")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("binary")
@@ -541,9 +653,12 @@ def main():
             if prometheus:
                 problems += prometheus.check_dashboards()
                 problems += prometheus.check_rules()
-                prometheus.process.stop()
             else:
                 print("not run: queries of the dashboards on a real Prometheus (scripts/tools.sh deploy)")
+            problems += check_consumers(system)
+            problems += check_away(system, prometheus)
+            if prometheus:
+                prometheus.process.stop()
             # Every role gives back its leases and ends well, the one with PostgreSQL last.
             for process in reversed(system.processes):
                 code = process.stop()

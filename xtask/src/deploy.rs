@@ -18,10 +18,12 @@ use serde_json::Value;
 use crate::process;
 
 mod api;
+mod budget;
 mod compose;
 mod evidence;
 mod flows;
 mod objects;
+mod order;
 mod pods;
 mod settings;
 mod tools;
@@ -46,7 +48,7 @@ struct Step {
     run: fn(&Path) -> Result<Outcome>,
 }
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step {
         name: "charts and overlays",
         run: charts,
@@ -86,6 +88,10 @@ const STEPS: [Step; 10] = [
     Step {
         name: "NATS configuration",
         run: tools::nats,
+    },
+    Step {
+        name: "NATS users",
+        run: tools::nats_users,
     },
 ];
 
@@ -221,6 +227,8 @@ fn lint(root: &Path) -> Result<Outcome> {
         let mut found = pods::check(&rendering.objects);
         found.extend(wiring::check(&rendering.objects));
         found.extend(flows::check(&rendering.objects, &roles));
+        found.extend(order::check(&rendering.objects));
+        found.extend(budget::check(&rendering.objects));
         found.extend(api::check(&rendering.objects, &roles, &services));
         problems.extend(
             found

@@ -19,6 +19,9 @@ pub struct BusConfig {
     /// Disk that each stream may take, in bytes; the server reserves it. When a stream is full, publishing fails,
     /// visibly, and senders keep their mail.
     pub max_stream_bytes: i64,
+    /// First token of the subjects on which answers and pulled messages come to this process. None: `_INBOX_<user>` for
+    /// a user of the URL, else `_INBOX`. A subject that all users may listen to would let each read what the others pull.
+    pub inbox_prefix: Option<String>,
 }
 
 impl Default for BusConfig {
@@ -28,6 +31,7 @@ impl Default for BusConfig {
             partitions: 16,
             publish_timeout: Duration::from_secs(5),
             max_stream_bytes: 2 << 30,
+            inbox_prefix: None,
         }
     }
 }
@@ -44,6 +48,9 @@ pub enum BusError {
     /// The namespace would break subjects.
     #[error("bus namespace '{0}' must be lower-case letters, digits and '_'")]
     BadNamespace(String),
+    /// The prefix of inboxes would break subjects.
+    #[error("inbox prefix '{0}' must be letters, digits, '_' and '-'")]
+    BadInboxPrefix(String),
     /// JetStream refused an operation on a stream or consumer.
     #[error("JetStream refused an operation on '{name}'")]
     JetStream {
@@ -73,6 +80,32 @@ fn parse_servers(urls: &str) -> Result<Vec<ServerAddr>, BusError> {
     urls.split(',')
         .map(|url| url.trim().parse::<ServerAddr>().map_err(BusError::BadUrl))
         .collect()
+}
+
+/// Where answers come to: what is set, else of the user alone. Users whose name is no token of a subject share `_INBOX`.
+fn inbox_prefix_of(set: Option<&str>, servers: &[ServerAddr]) -> Result<String, BusError> {
+    let is_token = |text: &str| {
+        !text.is_empty()
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+    };
+    if let Some(set) = set.filter(|set| !set.is_empty()) {
+        return if is_token(set) {
+            Ok(set.to_owned())
+        } else {
+            Err(BusError::BadInboxPrefix(set.to_owned()))
+        };
+    }
+    // A name without a password is a token, which nobody is to read in a subject.
+    let user = servers
+        .iter()
+        .filter(|server| server.password().is_some())
+        .find_map(ServerAddr::username);
+    Ok(match user {
+        Some(user) if is_token(user) => format!("_INBOX_{user}"),
+        _ => "_INBOX".to_owned(),
+    })
 }
 
 /// `nats://token@host` or `nats://user:password@host`: the client itself leaves what stands in the URL unused.
@@ -109,9 +142,11 @@ impl Bus {
             return Err(BusError::BadNamespace(config.namespace));
         }
         let servers = parse_servers(url)?;
+        let inbox = inbox_prefix_of(config.inbox_prefix.as_deref(), &servers)?;
         let (counter, connections) = watch::channel(0);
         let client = credentials_of(&servers)
             .name("solmu")
+            .custom_inbox_prefix(inbox)
             .event_callback(move |event| {
                 if matches!(event, async_nats::Event::Connected) {
                     counter.send_modify(|made| *made += 1);
@@ -201,5 +236,35 @@ impl Bus {
                 "cannot drain the bus connection"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_user_has_an_inbox_of_its_own() {
+        let of = |set: Option<&str>, url: &str| {
+            inbox_prefix_of(set, &parse_servers(url).unwrap()).map_err(|error| error.to_string())
+        };
+        let plain = Ok("_INBOX".to_owned());
+        assert_eq!(of(None, "nats://host:4222"), plain);
+        assert_eq!(
+            of(None, "nats://token@host:4222"),
+            plain,
+            "a token is a secret"
+        );
+        assert_eq!(
+            of(None, "nats://forms:p@a:4222,nats://forms:p@b:4222"),
+            Ok("_INBOX_forms".to_owned())
+        );
+        assert_eq!(of(None, "nats://a.b:p@host:4222"), plain);
+        assert_eq!(of(Some(""), "nats://host:4222"), plain);
+        assert_eq!(
+            of(Some("_IN"), "nats://forms:p@host:4222"),
+            Ok("_IN".to_owned())
+        );
+        assert!(of(Some("_IN.>"), "nats://host:4222").is_err());
     }
 }

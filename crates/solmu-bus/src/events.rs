@@ -186,6 +186,22 @@ event!(
     it.contact_id.clone()
 );
 event!(
+    contact::ContactChanged,
+    "solmu.contact.changed.v1",
+    "tickets",
+    |it| Family::Tickets,
+    it.contact_id.clone(),
+    it.contact_id.clone()
+);
+event!(
+    contact::OrganizationChanged,
+    "solmu.contact.organization_changed.v1",
+    "tickets",
+    |it| Family::Tickets,
+    it.organization_id.clone(),
+    it.organization_id.clone()
+);
+event!(
     routing::AssignmentDecided,
     "solmu.routing.assignment_decided.v1",
     "router",

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use async_nats::jetstream::{consumer, stream::Stream};
 use futures::TryStreamExt as _;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use solmu_domain::clock::SharedClock;
 use solmu_telemetry::{
     Metrics,
@@ -23,6 +23,10 @@ use crate::{
 
 /// How often the server is asked.
 pub const INTERVAL: Duration = Duration::from_secs(5);
+
+/// How old figures may be that are still shown, when the server does not answer: longer than a hiccup, shorter than the wait of any
+/// alert. Older ones would tell of a calm that nobody knows of.
+const KEEP: SignedDuration = SignedDuration::from_secs(30);
 
 /// Consumers that get a series of their own at most; the bus may have many readers. What comes after is not shown.
 const MAX_CONSUMERS: usize = 100;
@@ -165,8 +169,11 @@ struct LagMetrics {
     bytes: Gauge<1>,
     limit: Gauge<1>,
     surveys: Counter<1>,
-    /// Consumers that were shown last.
+    /// Streams and consumers that were shown last.
+    streams: Vec<&'static str>,
     shown: Vec<&'static str>,
+    /// When that was.
+    asked: Option<Timestamp>,
 }
 
 impl LagMetrics {
@@ -215,13 +222,17 @@ impl LagMetrics {
                 Unit::Count,
                 ["outcome"],
             ),
+            streams: Vec::new(),
             shown: Vec::new(),
+            asked: None,
         }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "gauges of counts and bytes")]
     fn show(&mut self, survey: &Survey, now: Timestamp) {
         self.surveys.inc(["ok"]);
+        self.asked = Some(now);
+        self.streams = survey.streams.keys().copied().collect();
         for (name, stream) in &survey.streams {
             self.messages.set([name], stream.messages as f64);
             self.bytes.set([name], stream.bytes as f64);
@@ -245,6 +256,28 @@ impl LagMetrics {
             self.oldest_age.set([name], age);
         }
     }
+
+    /// The server did not answer: what it said a while ago is not told as if it were so now.
+    fn fail(&mut self, now: Timestamp) {
+        self.surveys.inc(["failed"]);
+        if self
+            .asked
+            .is_none_or(|asked| now.duration_since(asked) <= KEEP)
+        {
+            return;
+        }
+        for name in std::mem::take(&mut self.streams) {
+            self.messages.remove([name]);
+            self.bytes.remove([name]);
+            self.limit.remove([name]);
+        }
+        for name in std::mem::take(&mut self.shown) {
+            self.pending.remove([name]);
+            self.unacknowledged.remove([name]);
+            self.oldest_age.remove([name]);
+        }
+        self.asked = None;
+    }
 }
 
 /// Keeps the metrics of a process up to date until `stop`. One role of a deployment is enough; more tell the same.
@@ -254,12 +287,12 @@ pub async fn watch(bus: Bus, clock: SharedClock, metrics: Metrics, stop: Cancell
         match bus.survey().await {
             Ok(survey) => shown.show(&survey, clock.now()),
             Err(error) => {
-                // Readiness tells when the bus is away; here it is one figure that is late.
+                // Readiness tells when the bus is away; here figures are late, and then gone.
                 tracing::debug!(
                     error = &error as &dyn std::error::Error,
                     "cannot ask what waits on the bus"
                 );
-                shown.surveys.inc(["failed"]);
+                shown.fail(clock.now());
             }
         }
         tokio::select! {
@@ -316,5 +349,34 @@ mod tests {
         shown.show(&Survey::default(), now);
         let text = metrics.encode();
         assert!(!text.contains("reports"), "{text}");
+    }
+
+    #[test]
+    fn figures_that_nobody_renews_are_not_told_for_long() {
+        let metrics = Metrics::new();
+        let mut shown = LagMetrics::register(&metrics);
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut survey = Survey::default();
+        survey.streams.insert("INBOUND", StreamLag::default());
+        survey
+            .consumers
+            .insert("reports".to_owned(), ConsumerLag::default());
+        shown.show(&survey, at(100));
+        let told = || {
+            let text = metrics.encode();
+            ["INBOUND", "reports"].map(|name| text.contains(name))
+        };
+        shown.fail(at(130));
+        assert_eq!(told(), [true, true], "a hiccup");
+        shown.fail(at(131));
+        assert_eq!(told(), [false, false]);
+        shown.fail(at(140));
+        let text = metrics.encode();
+        assert!(
+            text.contains("solmu_bus_surveys_total{outcome=\"failed\"} 3"),
+            "{text}"
+        );
+        shown.show(&survey, at(200));
+        assert_eq!(told(), [true, true]);
     }
 }

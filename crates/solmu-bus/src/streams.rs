@@ -6,6 +6,7 @@ use async_nats::jetstream::{
     self,
     stream::{Config, DiscardPolicy, RetentionPolicy, StorageType},
 };
+use futures::TryStreamExt as _;
 use solmu_proto::types::v1::Channel;
 
 use crate::{
@@ -175,6 +176,37 @@ fn same_limits(have: &Config, want: &Config) -> bool {
         && have.max_bytes == want.max_bytes
         && have.duplicate_window == want.duplicate_window
         && have.description == want.description
+}
+
+/// Durables that file INBOUND, without their shard.
+const FILING: &str = "tickets-inbound-";
+
+/// Forgets how far INBOUND has been filed: new consumers read the whole stream, and who files it drops what it knows. For a
+/// database that was restored to an earlier time. Names what was forgotten.
+pub async fn rewind_inbound(bus: &Bus) -> Result<Vec<String>, BusError> {
+    let name = bus.stream_name("INBOUND");
+    let stream = bus
+        .jetstream()
+        .get_stream(&name)
+        .await
+        .map_err(BusError::apply(&name))?;
+    let all: Vec<String> = stream
+        .consumer_names()
+        .try_collect()
+        .await
+        .map_err(BusError::apply(&name))?;
+    let mut forgotten: Vec<String> = all
+        .into_iter()
+        .filter(|durable| durable.starts_with(FILING))
+        .collect();
+    forgotten.sort();
+    for durable in &forgotten {
+        stream
+            .delete_consumer(durable)
+            .await
+            .map_err(BusError::apply(durable))?;
+    }
+    Ok(forgotten)
 }
 
 /// What JetStream says of a consumer, for lag figures.

@@ -441,3 +441,45 @@ async fn only_what_is_done_and_old_is_reaped() {
     assert_eq!(harness.bus.reap("INBOUND", far_ahead).await.unwrap(), 0);
     stop.cancel();
 }
+
+#[tokio::test]
+async fn a_rewound_stream_is_read_again_from_its_beginning() {
+    use futures::StreamExt as _;
+
+    let harness = Harness::new().await;
+    let bus = &harness.bus;
+    let stream = bus.stream_name("INBOUND");
+    let jetstream = async_nats::jetstream::new(bus.client().clone());
+    let make = async |name: &str| {
+        let config = async_nats::jetstream::consumer::pull::Config {
+            durable_name: Some(name.to_owned()),
+            ..Default::default()
+        };
+        let stream = jetstream.get_stream(&stream).await.unwrap();
+        stream.create_consumer(config).await.unwrap()
+    };
+    for name in ["tickets-inbound-0", "tickets-inbound-1", "reports"] {
+        make(name).await;
+    }
+    bus.client()
+        .publish(bus.subject(Family::Inbound, 0), "one".into())
+        .await
+        .unwrap();
+    let mut one = make("tickets-inbound-0").await.messages().await.unwrap();
+    one.next()
+        .await
+        .unwrap()
+        .unwrap()
+        .double_ack()
+        .await
+        .unwrap();
+    drop(one);
+
+    let forgotten = solmu_bus::streams::rewind_inbound(bus).await.unwrap();
+    assert_eq!(forgotten, ["tickets-inbound-0", "tickets-inbound-1"]);
+    let info = solmu_bus::streams::consumer_info(bus, "INBOUND", "reports").await;
+    assert!(info.is_ok(), "somebody else's stays");
+    let mut again = make("tickets-inbound-0").await.messages().await.unwrap();
+    let message = again.next().await.unwrap().unwrap();
+    assert_eq!(&message.payload[..], b"one");
+}

@@ -9,7 +9,6 @@
 
 mod agent;
 mod connect;
-mod contact;
 mod demo;
 mod email;
 mod http;
@@ -26,17 +25,15 @@ mod team;
 mod ticket;
 mod token;
 mod views;
-mod words;
+pub mod words;
 
 use clap::Subcommand;
 use solmu_domain::clock::SystemClock;
 
 pub use agent::{AgentCommand, AgentDetails, PresenceArg};
 pub use connect::ConnectOptions;
-pub use contact::ContactCommand;
 pub use demo::DemoArgs;
 pub use email::EmailCommand;
-pub use quarantine::QuarantineCommand;
 pub use route::{RouteCommand, SimulateArgs};
 pub use rule::{RuleCommand, RuleCreateArgs};
 pub use sla::{
@@ -59,7 +56,11 @@ pub mod parts {
         },
         local::LocalConfig,
         output::{Output, is_closed_pipe, table},
+        quarantine::fetch as quarantined,
+        roster::Roster,
         smtp::{Connection, Mail, Reply},
+        views::{ContactView, QuarantinedView, TicketView, undeliverable},
+        words,
         words::{clean, short},
     };
 }
@@ -70,9 +71,6 @@ pub enum Command {
     /// Tickets: list, show, watch, answer and change them
     #[command(subcommand)]
     Ticket(TicketCommand),
-    /// Contacts: the people who write
-    #[command(subcommand)]
-    Contact(ContactCommand),
     /// Agents: the people who answer
     #[command(subcommand)]
     Agent(AgentCommand),
@@ -88,9 +86,6 @@ pub enum Command {
     /// Bearer tokens (role admin)
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Messages that opened no ticket and wait for a decision
-    #[command(subcommand)]
-    Quarantine(QuarantineCommand),
     /// Mail files: how they are read
     #[command(subcommand)]
     Email(EmailCommand),
@@ -103,12 +98,10 @@ pub async fn run(command: Command, options: ConnectOptions) -> anyhow::Result<()
     let session = Session::new(options);
     let done = match command {
         Command::Ticket(command) => ticket::run(&session, command, &SystemClock).await,
-        Command::Contact(command) => contact::run(&session, command, &SystemClock).await,
         Command::Agent(command) => agent::run(&session, command, &SystemClock).await,
         Command::Team(command) => team::run(&session, command).await,
         Command::Rule(command) => rule::run(&session, command).await,
         Command::Token(command) => token::run(&session, command, &SystemClock).await,
-        Command::Quarantine(command) => quarantine::run(&session, command, &SystemClock).await,
         Command::Route(command) => route::run(command, session.out.is_json()),
         Command::Email(command) => email::run(command),
         Command::Demo(arguments) => Box::pin(demo::run(&session, arguments, &SystemClock)).await,
@@ -165,16 +158,8 @@ mod tests {
             "solmu route match",
             "solmu route simulate day.jsonl --assignments --json",
             "solmu token create ci --role service",
-            "solmu quarantine list",
             "solmu ticket search tilaus* -maksettu --filter open=true --limit 5",
             "solmu ticket list --view a --order create_time",
-            "solmu contact eval --region SE",
-            "solmu contact merge a b --reason same",
-            "solmu contact erase a --confirm Aino",
-            "solmu contact timeline a --limit 5",
-            "solmu quarantine block @spam.example --reason advertising",
-            "solmu quarantine unblock @spam.example",
-            "solmu quarantine blocked --limit 5 --json",
             "solmu email parse a.eml b.eml --own help@desk.example",
             "solmu demo --json",
         ] {

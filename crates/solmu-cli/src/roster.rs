@@ -8,14 +8,14 @@ use crate::connect::Session;
 
 /// All agents and teams.
 #[derive(Debug, Default)]
-pub(crate) struct Roster {
+pub struct Roster {
     pub(crate) agents: Vec<Agent>,
     pub(crate) teams: Vec<Team>,
 }
 
 impl Roster {
     /// Asks the server.
-    pub(crate) async fn fetch(session: &Session, client: &Client) -> anyhow::Result<Self> {
+    pub async fn fetch(session: &Session, client: &Client) -> anyhow::Result<Self> {
         let mut routing = client.routing();
         let agents = routing
             .list_agents(ListAgentsRequest::default())
@@ -32,12 +32,13 @@ impl Roster {
     }
 
     /// For showing names: without the roster, ids have to do.
-    pub(crate) async fn fetch_or_empty(session: &Session, client: &Client) -> Self {
+    pub async fn fetch_or_empty(session: &Session, client: &Client) -> Self {
         Self::fetch(session, client).await.unwrap_or_default()
     }
 
     /// The name of an agent, or the id that nobody has.
-    pub(crate) fn agent_name<'a>(&'a self, id: &'a str) -> &'a str {
+    #[must_use]
+    pub fn agent_name<'a>(&'a self, id: &'a str) -> &'a str {
         self.agents
             .iter()
             .find(|agent| agent.id == id)
@@ -53,7 +54,7 @@ impl Roster {
     }
 
     /// The agent that somebody means by an id, a name or an e-mail address.
-    pub(crate) fn agent(&self, meant: &str) -> anyhow::Result<&Agent> {
+    pub fn agent(&self, meant: &str) -> anyhow::Result<&Agent> {
         let names = |agent: &Agent| [agent.display_name.clone(), agent.email.clone()];
         find("agent", &self.agents, meant, |agent| &agent.id, names)
     }

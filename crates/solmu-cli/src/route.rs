@@ -2,17 +2,17 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Write},
+    io::{self, BufReader, Write},
     path::PathBuf,
 };
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use comfy_table::Table;
-use serde::Serialize;
 use solmu_matching::{
+    lines::each_line,
     simulate::{self, Assigned, Report, Waits},
-    snapshot,
+    snapshot::{self, SnapshotError},
 };
 
 use crate::{output::table, words};
@@ -42,31 +42,20 @@ pub struct SimulateArgs {
 pub(crate) fn run(command: RouteCommand, json: bool) -> anyhow::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     match command {
-        RouteCommand::Eval => each_line(io::stdin().lock(), &mut out, snapshot::eval_line)?,
-        RouteCommand::Match => each_line(io::stdin().lock(), &mut out, |line| {
-            snapshot::match_line(line, true)
-        })?,
+        RouteCommand::Eval => each_line(io::stdin().lock(), &mut out, eval)?,
+        RouteCommand::Match => each_line(io::stdin().lock(), &mut out, place)?,
         RouteCommand::Simulate(arguments) => simulate_file(&arguments, json, &mut out)?,
     }
     out.flush()?;
     Ok(())
 }
 
-fn each_line<T: Serialize, E: std::error::Error + Send + Sync + 'static>(
-    input: impl BufRead,
-    out: &mut impl Write,
-    answer: impl Fn(&str) -> Result<T, E>,
-) -> anyhow::Result<()> {
-    for (index, line) in input.lines().enumerate() {
-        let line = line.context("cannot read standard input")?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let answer = answer(&line).with_context(|| format!("line {}", index + 1))?;
-        serde_json::to_writer(&mut *out, &answer)?;
-        writeln!(out)?;
-    }
-    Ok(())
+fn eval(line: &str) -> Result<String, SnapshotError> {
+    Ok(snapshot::eval_line(line)?.to_line())
+}
+
+fn place(line: &str) -> Result<String, SnapshotError> {
+    Ok(snapshot::match_line(line, true)?.to_line())
 }
 
 fn simulate_file(arguments: &SimulateArgs, json: bool, out: &mut impl Write) -> anyhow::Result<()> {
@@ -87,8 +76,7 @@ fn simulate_file(arguments: &SimulateArgs, json: bool, out: &mut impl Write) -> 
         return Err(error.into());
     }
     if json {
-        serde_json::to_writer(&mut *out, &report)?;
-        writeln!(out)?;
+        writeln!(out, "{}", serde_json::to_string(&report)?)?;
     } else {
         writeln!(out, "{}", summary(&report))?;
     }
@@ -110,7 +98,7 @@ fn print_assigned(out: &mut impl Write, assigned: &Assigned) -> io::Result<()> {
 /// The report for people.
 fn summary(report: &Report) -> String {
     let mut waits = table(&[
-        "Wait (s)", "Tickets", "Mean", "p50", "p90", "p99", "Longest", "In time",
+        "Wait (s)", "Tickets", "Mean", "p50", "p90", "p99", "Longest", "In time", "Left",
     ]);
     let all = [("all".to_owned(), &report.all)];
     let each = report.by_priority.iter();
@@ -150,6 +138,7 @@ fn wait_row(rows: &mut Table, name: String, of: &Waits) {
         seconds(of.p99),
         seconds(of.max),
         of.within.map_or_else(|| "-".to_owned(), percent),
+        of.left.to_string(),
     ]);
 }
 
@@ -169,7 +158,7 @@ mod tests {
     fn snapshots_are_answered_line_by_line() {
         let input = format!("{}\n\n", SNAPSHOT.replace('\n', ""));
         let mut out = Vec::new();
-        each_line(input.as_bytes(), &mut out, snapshot::eval_line).unwrap();
+        each_line(input.as_bytes(), &mut out, eval).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "{\"id\":\"x\",\"assignments\":[[\"a\",\"anna\"],[\"b\",null]]}\n"
@@ -178,15 +167,12 @@ mod tests {
             "tickets":[{"need":[1],"w":9},{"need":[2],"w":5}]}"#
             .replace('\n', "");
         let mut out = Vec::new();
-        each_line(input.as_bytes(), &mut out, |line| {
-            snapshot::match_line(line, true)
-        })
-        .unwrap();
+        each_line(input.as_bytes(), &mut out, place).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "{\"id\":\"m\",\"placed\":14,\"assignments\":[[0,1],[1,0]]}\n"
         );
-        let error = each_line("{}".as_bytes(), &mut Vec::new(), snapshot::eval_line).unwrap_err();
+        let error = each_line("{}".as_bytes(), &mut Vec::new(), eval).unwrap_err();
         assert_eq!(error.to_string(), "line 1");
     }
 
@@ -198,7 +184,10 @@ mod tests {
 {"type":"ticket","id":"2","at":1,"handle":10,"team":"t","channel":"chat","within":5}"#;
         let plan = simulate::read_plan(text.as_bytes()).unwrap();
         let text = flat(&summary(&simulate::run(&plan, |_| {})));
-        assert!(text.contains("all 2 4.5 0.0 9.0 9.0 9.0 50.0 %"), "{text}");
+        assert!(
+            text.contains("all 2 4.5 0.0 9.0 9.0 9.0 50.0 % 0"),
+            "{text}"
+        );
         assert!(text.contains("left over 0."), "{text}");
     }
 }

@@ -16,7 +16,8 @@ use solmu_proto::{
 macro_rules! keys {
     ($($(#[$doc:meta])* $function:ident: $kind:ty, $prefix:literal;)*) => {$(
         $(#[$doc])*
-        pub(crate) fn $function(code: i32) -> String {
+        #[must_use]
+        pub fn $function(code: i32) -> String {
             match <$kind>::try_from(code) {
                 Ok(value) => value.as_str_name().trim_start_matches($prefix).to_ascii_lowercase(),
                 // A newer server may know more than we do.
@@ -54,17 +55,20 @@ keys! {
 }
 
 /// A key as words: "waiting on customer".
-pub(crate) fn spoken(key: &str) -> String {
+#[must_use]
+pub fn spoken(key: &str) -> String {
     key.replace('_', " ")
 }
 
 /// A time of an API message.
-pub(crate) fn time(at: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
+#[must_use]
+pub fn time(at: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
     at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok())
 }
 
 /// "in 3 h 20 min" or "12 min ago".
-pub(crate) fn relative(now: Timestamp, at: Timestamp) -> String {
+#[must_use]
+pub fn relative(now: Timestamp, at: Timestamp) -> String {
     let gap = at.duration_since(now);
     if gap.is_negative() {
         format!("{} ago", length(gap))
@@ -74,7 +78,8 @@ pub(crate) fn relative(now: Timestamp, at: Timestamp) -> String {
 }
 
 /// "in 3 h 20 min", "12 min late", or a dash without a due time.
-pub(crate) fn due(now: Timestamp, at: Option<Timestamp>, breached: bool) -> String {
+#[must_use]
+pub fn due(now: Timestamp, at: Option<Timestamp>, breached: bool) -> String {
     match at {
         None if breached => "! breached".to_owned(),
         None => "-".to_owned(),
@@ -85,7 +90,8 @@ pub(crate) fn due(now: Timestamp, at: Option<Timestamp>, breached: bool) -> Stri
 }
 
 /// A length in the two largest units that say something: "45 s", "12 min", "3 h 20 min", "2 d 4 h".
-pub(crate) fn length(gap: SignedDuration) -> String {
+#[must_use]
+pub fn length(gap: SignedDuration) -> String {
     let seconds = gap.unsigned_abs().as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     let two = |large: u64, unit: &str, small: u64, smaller: &str| match small {
@@ -101,7 +107,8 @@ pub(crate) fn length(gap: SignedDuration) -> String {
 }
 
 /// A moment in the zone of this machine: "2026-11-22 14:03:05".
-pub(crate) fn moment(at: Timestamp) -> String {
+#[must_use]
+pub fn moment(at: Timestamp) -> String {
     at.to_zoned(TimeZone::system())
         .strftime("%Y-%m-%d %H:%M:%S")
         .to_string()

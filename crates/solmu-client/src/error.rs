@@ -78,7 +78,10 @@ impl fmt::Display for Refusal {
         } else {
             f.write_str(&self.message)?;
         }
-        for violation in &self.violations {
+        // A condition without a subject says the sentence once more.
+        let more = self.violations.iter();
+        for violation in more.filter(|it| !(it.field.is_empty() && it.description == self.message))
+        {
             write!(f, "; {}: {}", violation.field, violation.description)?;
         }
         Ok(())

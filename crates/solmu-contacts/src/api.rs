@@ -17,7 +17,7 @@ use solmu_runtime::{
 use tonic::{Request, Response, Status};
 
 use crate::{
-    MAX_REASON, actor, attributes, change,
+    MAX_REASON, actor, attributes, change, condition_values,
     context::Context,
     encounters, erase, export,
     graph::{self, Joining},
@@ -325,7 +325,8 @@ impl ContactService for Contacts {
         request: Request<proto::ListContactAttributesRequest>,
     ) -> Answer<proto::ListContactAttributesResponse> {
         caller(&request)?.require(PEOPLE)?;
-        let attributes = attributes::list(&self.context.db)
+        let of = request.get_ref().subject();
+        let attributes = attributes::list(&self.context.db, of)
             .await
             .map_err(ApiError::from)?;
         Ok(Response::new(proto::ListContactAttributesResponse {
@@ -338,7 +339,8 @@ impl ContactService for Contacts {
         request: Request<proto::DeleteContactAttributeRequest>,
     ) -> Answer<proto::DeleteContactAttributeResponse> {
         caller(&request)?.require(&[Role::Admin])?;
-        attributes::delete(&self.context.db, &request.get_ref().name)
+        let request = request.get_ref();
+        attributes::delete(&self.context.db, request.subject(), &request.name)
             .await
             .map_err(ApiError::from)?;
         Ok(Response::new(proto::DeleteContactAttributeResponse {}))
@@ -406,6 +408,19 @@ impl ContactService for Contacts {
             .await
             .map_err(ApiError::from)?;
         self.organization(id).await
+    }
+
+    async fn batch_get_condition_values(
+        &self,
+        request: Request<proto::BatchGetConditionValuesRequest>,
+    ) -> Answer<proto::BatchGetConditionValuesResponse> {
+        caller(&request)?.require(&[Role::Admin, Role::Service])?;
+        let asked = condition_values::Asked::of(request.get_ref())?;
+        let mut connection = self.connection().await?;
+        let values = condition_values::fetch(&mut connection, &asked)
+            .await
+            .map_err(ApiError::from)?;
+        Ok(Response::new(values))
     }
 }
 

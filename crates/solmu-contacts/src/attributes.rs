@@ -1,15 +1,18 @@
-//! Fields of contacts that a deployment defines for itself: typed, and checked when they are written.
+//! Fields of contacts and of organisations that a deployment defines for itself: typed, and checked when they are written.
 
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use solmu_db::{Db, ToSqlx as _};
-use solmu_proto::contact::v1::{ContactAttribute, contact_attribute::Type};
+use solmu_proto::contact::v1::{
+    ContactAttribute,
+    contact_attribute::{Subject, Type},
+};
 use sqlx::PgConnection;
 
 use crate::{ContactError, MAX_NAME};
 
-/// Fields that can be defined.
+/// Fields that can be defined, of contacts and of organisations each.
 const MAX_ATTRIBUTES: i64 = 200;
 /// Choices of one field.
 const MAX_CHOICES: usize = 100;
@@ -27,9 +30,9 @@ pub(crate) async fn create(
 ) -> Result<(), ContactError> {
     check_definition(attribute)?;
     let done = sqlx::query(
-        "INSERT INTO tickets.contact_attribute (name, display_name, type, choices, created_at)
-         SELECT $1, $2, $3, $4, $5 WHERE (SELECT count(*) FROM tickets.contact_attribute) < $6
-         ON CONFLICT (name) DO NOTHING",
+        "INSERT INTO tickets.contact_attribute (name, display_name, type, choices, created_at, subject)
+         SELECT $1, $2, $3, $4, $5, $7 WHERE (SELECT count(*) FROM tickets.contact_attribute WHERE subject = $7) < $6
+         ON CONFLICT (subject, name) DO NOTHING",
     )
     .bind(&attribute.name)
     .bind(&attribute.display_name)
@@ -37,12 +40,14 @@ pub(crate) async fn create(
     .bind(&attribute.choices)
     .bind(now.to_sqlx())
     .bind(MAX_ATTRIBUTES)
+    .bind(subject_name(attribute.subject()))
     .execute(db.pool())
     .await?;
     if done.rows_affected() == 1 {
         return Ok(());
     }
-    if list(db).await?.iter().any(|it| it.name == attribute.name) {
+    let known = list(db, attribute.subject()).await?;
+    if known.iter().any(|it| it.name == attribute.name) {
         return Err(ContactError::Exists {
             what: "contact attribute",
             id: attribute.name.clone(),
@@ -93,26 +98,33 @@ fn check_definition(attribute: &ContactAttribute) -> Result<(), ContactError> {
     }
 }
 
-/// The fields by name.
-pub(crate) async fn list(db: &Db) -> Result<Vec<ContactAttribute>, ContactError> {
+/// The fields of a subject by name.
+pub(crate) async fn list(db: &Db, of: Subject) -> Result<Vec<ContactAttribute>, ContactError> {
     let mut connection = db.pool().acquire().await?;
-    let mut all: Vec<_> = definitions(&mut connection).await?.into_values().collect();
+    let all = definitions(&mut connection, of).await?;
+    let mut all: Vec<_> = all.into_values().collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(all)
 }
 
-/// The fields that are defined.
-pub(crate) async fn definitions(tx: &mut PgConnection) -> Result<Definitions, ContactError> {
-    let rows: Vec<(String, String, String, Vec<String>)> =
-        sqlx::query_as("SELECT name, display_name, type, choices FROM tickets.contact_attribute")
-            .fetch_all(tx)
-            .await?;
+/// The fields of a subject that are defined.
+pub(crate) async fn definitions(
+    tx: &mut PgConnection,
+    of: Subject,
+) -> Result<Definitions, ContactError> {
+    let rows: Vec<(String, String, String, Vec<String>)> = sqlx::query_as(
+        "SELECT name, display_name, type, choices FROM tickets.contact_attribute WHERE subject = $1",
+    )
+    .bind(subject_name(of))
+    .fetch_all(tx)
+    .await?;
     let all = rows.into_iter().map(|(name, display_name, kind, choices)| {
         let attribute = ContactAttribute {
             name: name.clone(),
             display_name,
             r#type: type_of(&kind).into(),
             choices,
+            subject: of.into(),
         };
         (name, attribute)
     });
@@ -120,21 +132,32 @@ pub(crate) async fn definitions(tx: &mut PgConnection) -> Result<Definitions, Co
 }
 
 /// Removes a field and its values.
-pub(crate) async fn delete(db: &Db, name: &str) -> Result<(), ContactError> {
+pub(crate) async fn delete(db: &Db, of: Subject, name: &str) -> Result<(), ContactError> {
     let name = name.to_owned();
     db.tx("contact.delete_attribute", |tx| {
         let name = name.clone();
         Box::pin(async move {
-            let done = sqlx::query("DELETE FROM tickets.contact_attribute WHERE name = $1")
-                .bind(&name)
-                .execute(&mut *tx)
-                .await?;
+            let done = sqlx::query(
+                "DELETE FROM tickets.contact_attribute WHERE name = $1 AND subject = $2",
+            )
+            .bind(&name)
+            .bind(subject_name(of))
+            .execute(&mut *tx)
+            .await?;
             if done.rows_affected() == 0 {
                 return Err(ContactError::unknown("contact attribute", &name));
             }
-            sqlx::query(
-                "UPDATE tickets.contact SET attributes = attributes - $1, version = version + 1 WHERE attributes ? $1",
-            )
+            let values = match of {
+                Subject::Organization => {
+                    "UPDATE tickets.organization SET attributes = attributes - $1, version = version + 1
+                     WHERE attributes ? $1"
+                }
+                Subject::Contact | Subject::Unspecified => {
+                    "UPDATE tickets.contact SET attributes = attributes - $1, version = version + 1
+                     WHERE attributes ? $1"
+                }
+            };
+            sqlx::query(values)
             .bind(&name)
             .execute(tx)
             .await?;
@@ -144,55 +167,62 @@ pub(crate) async fn delete(db: &Db, name: &str) -> Result<(), ContactError> {
     .await
 }
 
-/// Values as they are stored: checked, in one form. Empty ones are left out.
+/// Values as they are stored: checked, in one form. Empty ones are left out. `place` is where they stand in the request.
 pub(crate) fn checked(
+    place: &str,
     values: &BTreeMap<String, String>,
     definitions: &Definitions,
 ) -> Result<BTreeMap<String, String>, ContactError> {
     let mut checked = BTreeMap::new();
     for (name, value) in values {
-        let definition = definitions.get(name).ok_or_else(|| {
-            ContactError::invalid(
-                format!("contact.attributes.{name}"),
-                "there is no such field",
-            )
-        })?;
+        let field = format!("{place}.{name}");
+        let Some(definition) = definitions.get(name) else {
+            return Err(ContactError::invalid(field, "there is no such field"));
+        };
         if !value.is_empty() {
-            checked.insert(name.clone(), one(definition, value.trim())?);
+            let value = one(definition, value.trim());
+            let value = value.map_err(|why| ContactError::invalid(field, why))?;
+            checked.insert(name.clone(), value);
         }
     }
     Ok(checked)
 }
 
-fn one(definition: &ContactAttribute, value: &str) -> Result<String, ContactError> {
-    let wrong =
-        |why: &str| ContactError::invalid(format!("contact.attributes.{}", definition.name), why);
+/// The value in one form, or what was expected.
+fn one(definition: &ContactAttribute, value: &str) -> Result<String, &'static str> {
     if value.len() > MAX_VALUE || value.contains('\0') {
-        return Err(wrong("expected up to 2000 bytes"));
+        return Err("expected up to 2000 bytes");
     }
     match definition.r#type() {
         Type::Text | Type::Unspecified => Ok(value.to_owned()),
         Type::Number => {
-            let number: f64 = value.parse().map_err(|_| wrong("expected a number"))?;
+            let number: f64 = value.parse().map_err(|_| "expected a number")?;
             let finite = number.is_finite().then(|| number.to_string());
-            finite.ok_or_else(|| wrong("expected a number"))
+            finite.ok_or("expected a number")
         }
         Type::Boolean => match value {
             "true" | "false" => Ok(value.to_owned()),
-            _ => Err(wrong("expected true or false")),
+            _ => Err("expected true or false"),
         },
         Type::Date => {
             let date: jiff::civil::Date = value
                 .parse()
-                .map_err(|_| wrong("expected a date such as 2026-11-22"))?;
+                .map_err(|_| "expected a date such as 2026-11-22")?;
             Ok(date.to_string())
         }
         Type::Choice => {
             let known = definition.choices.iter().any(|choice| choice == value);
             known
                 .then(|| value.to_owned())
-                .ok_or_else(|| wrong("expected one of the choices"))
+                .ok_or("expected one of the choices")
         }
+    }
+}
+
+const fn subject_name(of: Subject) -> &'static str {
+    match of {
+        Subject::Organization => "organization",
+        Subject::Contact | Subject::Unspecified => "contact",
     }
 }
 
@@ -229,7 +259,9 @@ mod tests {
         };
         let definitions = Definitions::from([("it".to_owned(), definition)]);
         let values = BTreeMap::from([("it".to_owned(), value.to_owned())]);
-        checked(&values, &definitions).ok()?.remove("it")
+        checked("contact.attributes", &values, &definitions)
+            .ok()?
+            .remove("it")
     }
 
     #[test]
@@ -253,7 +285,7 @@ mod tests {
             assert_eq!(value(of, bad), None, "{bad}");
         }
         let unknown = BTreeMap::from([("x".to_owned(), "1".to_owned())]);
-        assert!(checked(&unknown, &Definitions::new()).is_err());
+        assert!(checked("contact.attributes", &unknown, &Definitions::new()).is_err());
     }
 
     #[test]

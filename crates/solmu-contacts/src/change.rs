@@ -3,18 +3,26 @@
 use std::{collections::HashMap, sync::Arc};
 
 use jiff::Timestamp;
-use solmu_db::ToSqlx as _;
+use solmu_bus::envelope::to_proto_time;
+use solmu_db::{
+    ToSqlx as _,
+    outbox::{self, Owner},
+};
 use solmu_domain::{contact::Assurance, ids::new_uuid};
 use solmu_identity::{Kind, Region, normalise};
 use solmu_proto::{
-    contact::v1 as proto,
+    contact::v1::{self as proto, contact_attribute::Subject},
     inbound::v1::Sender,
     types::v1::{Actor, Identity},
 };
+use solmu_telemetry::TraceContext;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{ContactError, MAX_NAME, attributes, context::Context, filing, graph, read, sighting};
+use crate::{
+    ContactError, MAX_NAME, attributes, condition_values, context::Context, filing, graph, read,
+    sighting,
+};
 
 /// Identities that a contact is made with, at most.
 const MAX_IDENTITIES: usize = 50;
@@ -179,9 +187,10 @@ impl Fields {
         let definitions = if contact.attributes.is_empty() {
             HashMap::new()
         } else {
-            attributes::definitions(tx).await?
+            attributes::definitions(tx, Subject::Contact).await?
         };
-        let attributes = attributes::checked(&contact.attributes, &definitions)?;
+        let attributes =
+            attributes::checked("contact.attributes", &contact.attributes, &definitions)?;
         Ok(Self {
             display_name: text("contact.display_name", &contact.display_name, MAX_NAME)?,
             language: text("contact.language", &contact.language, MAX_LANGUAGE)?,
@@ -247,23 +256,23 @@ pub(crate) async fn update(
     let id = Uuid::parse_str(&contact.id)
         .map_err(|_| ContactError::invalid("contact.id", "is not a UUID"))?;
     let input = Arc::new((contact, mask));
-    let now = context.clock.now();
     context
         .db
         .tx("contact.update", |tx| {
-            let input = input.clone();
-            Box::pin(async move { update_in(tx, id, &input.0, &input.1, now).await })
+            let (context, input) = (context.clone(), input.clone());
+            Box::pin(async move { update_in(tx, &context, id, &input.0, &input.1).await })
         })
         .await
 }
 
 async fn update_in(
     tx: &mut PgConnection,
+    context: &Context,
     id: Uuid,
     contact: &proto::Contact,
     mask: &[String],
-    now: Timestamp,
 ) -> Result<(), ContactError> {
+    let now = context.clock.now();
     let root = lock_root(tx, id).await?;
     if !contact.etag.is_empty() && contact.etag != root.etag() {
         return Err(ContactError::Stale {
@@ -311,9 +320,35 @@ async fn update_in(
     .bind(row.organization_id)
     .bind(row.manager)
     .bind(now.to_sqlx())
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
-    Ok(())
+    tell(tx, context, &root, &row, now).await
+}
+
+/// Tells of fields that conditions look at, by their names.
+async fn tell(
+    tx: &mut PgConnection,
+    context: &Context,
+    before: &read::Row,
+    after: &read::Row,
+    now: Timestamp,
+) -> Result<(), ContactError> {
+    let fields = condition_values::changed(before, after);
+    if fields.is_empty() {
+        return Ok(());
+    }
+    let contacts = graph::members(&mut *tx, &[after.id]).await?;
+    let mut events = context.events(now);
+    events.add(
+        &proto::ContactChanged {
+            contact_id: after.id.to_string(),
+            contact_ids: contacts.iter().map(Uuid::to_string).collect(),
+            fields,
+            change_time: Some(to_proto_time(now)),
+        },
+        TraceContext::current(),
+    );
+    Ok(outbox::add(tx, Owner::Tickets, events.rows(), now).await?)
 }
 
 fn set_fields(contact: &proto::Contact) -> Vec<String> {

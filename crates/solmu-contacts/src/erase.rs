@@ -8,21 +8,19 @@ use prost::Message as _;
 use solmu_bus::envelope::to_proto_time;
 use solmu_db::{ToSqlx as _, outbox, outbox::Owner};
 use solmu_identity::Kind;
-use solmu_proto::{contact::v1 as proto, inbound::v1::MessageReceived, types::v1::Actor};
+use solmu_proto::{
+    contact::v1 as proto,
+    inbound::v1::MessageReceived,
+    types::v1::{Actor, Channel},
+};
 use solmu_telemetry::TraceContext;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{ContactError, context::Context, filing, graph, objects, read};
+use crate::{ContactError, context::Context, filing, graph, objects, read, small};
 
 /// What stands where a text was.
 const ERASED: &str = "(erased)";
-
-/// What only they are known by: who else writes from a mailbox of a role keeps what waits there, and who forged an address
-/// owns nothing of it.
-const OWN_VALUES: &str = "SELECT value FROM tickets.identity AS own WHERE contact_id = ANY($1) AND NOT EXISTS (
-        SELECT 1 FROM tickets.identity AS other WHERE other.kind = own.kind AND other.value = own.value
-            AND other.contact_id <> ALL($1) AND other.scope <> 'failed-checks')";
 
 /// What was removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,10 +67,7 @@ async fn erase_in(
     }
     let contacts = graph::members(&mut *tx, &[root.id]).await?;
     graph::refuse_guessed(&mut *tx, &contacts).await?;
-    let values: Vec<String> = sqlx::query_scalar(OWN_VALUES)
-        .bind(&contacts)
-        .fetch_all(&mut *tx)
-        .await?;
+    let values = read::own_values(&mut *tx, &contacts).await?;
     let chat_session_ids = chat_sessions_of(tx, &contacts).await?;
     let messages = messages_of(tx, &contacts).await?;
     // Under these a sender whose checks failed stands for themselves.
@@ -80,7 +75,7 @@ async fn erase_in(
     let senders: Vec<String> = values.iter().cloned().chain(failed).collect();
     let mut keys = objects_of(tx, &messages, &senders).await?;
     sqlx::query(
-        "UPDATE tickets.message SET author_name = '', address = '', author_address = '', subject = '', body_text = $2,
+        "UPDATE tickets.message SET author_name = '', address = '', author_address = '', reply_to = '', subject = '', body_text = $2,
             body_html = '', attachments = '[]', fields = NULL, notices = '{}', quote_offset = NULL,
             signature_offset = NULL, delivery_error = '', sighting_id = NULL WHERE id = ANY($1)",
     )
@@ -89,6 +84,7 @@ async fn erase_in(
     .execute(&mut *tx)
     .await?;
     empty_tickets(tx, &contacts, now).await?;
+    forget_conversations(tx, &contacts, &values).await?;
     forget(tx, &contacts, &senders).await?;
     // Keys are made of the content: others may have sent the same file.
     let all: Vec<&str> = keys.iter().map(String::as_str).collect();
@@ -161,6 +157,32 @@ async fn empty_tickets(
             (SELECT id FROM tickets.ticket WHERE contact_id = ANY($1))",
     )
     .bind(contacts)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Vendors name a conversation by whom it is with: "our number:their number". What they write later opens a ticket of
+/// somebody who is not known. A Message-ID names a mail, and stays.
+async fn forget_conversations(
+    tx: &mut PgConnection,
+    contacts: &[Uuid],
+    values: &[String],
+) -> Result<(), ContactError> {
+    sqlx::query(
+        "UPDATE tickets.ticket SET conversation_key = '' WHERE contact_id = ANY($1) AND channel <> $3
+            AND split_part(conversation_key, ':', -1) = ANY($2)",
+    )
+    .bind(contacts)
+    .bind(values)
+    .bind(small(Channel::Email.into()))
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "DELETE FROM tickets.thread_key WHERE channel <> $2 AND split_part(key, ':', -1) = ANY($1)",
+    )
+    .bind(values)
+    .bind(small(Channel::Email.into()))
     .execute(tx)
     .await?;
     Ok(())
@@ -274,6 +296,10 @@ async fn forget(
         "UPDATE tickets.contact_merge SET evidence = '', reason = '', undo_reason = ''
             WHERE winner_id = ANY($1) OR loser_id = ANY($1)",
         "DELETE FROM tickets.participant WHERE ticket_id IN (SELECT id FROM tickets.ticket WHERE contact_id = ANY($1))",
+        "UPDATE tickets.ticket_merge SET reason = '' WHERE source_id IN
+            (SELECT id FROM tickets.ticket WHERE contact_id = ANY($1))",
+        "UPDATE tickets.ticket_merge SET reason = '' WHERE target_id IN
+            (SELECT id FROM tickets.ticket WHERE contact_id = ANY($1))",
         "DELETE FROM tickets.public_link WHERE contact_id = ANY($1)",
         "DELETE FROM tickets.matter WHERE contact_id = ANY($1)",
     ] {
@@ -289,6 +315,7 @@ async fn forget(
             (SELECT message_id FROM tickets.quarantine WHERE sender = ANY($1))",
         "DELETE FROM tickets.quarantine WHERE sender = ANY($1)",
         "DELETE FROM tickets.loop_budget WHERE address = ANY($1)",
+        "UPDATE tickets.side_conversation SET address = '', display_name = '(erased)' WHERE address = ANY($1)",
         "DELETE FROM tickets.thread_claim WHERE party = ANY($1)",
         "DELETE FROM tickets.participant WHERE address = ANY($1)",
         "UPDATE tickets.ticket_merge SET participants =

@@ -251,11 +251,15 @@ async fn stand_in(
 ) -> Result<(), ContactError> {
     let edges = edges(tx, contacts).await?;
     let (ids, stands): (Vec<Uuid>, Vec<Uuid>) = replay(contacts, &edges).into_iter().unzip();
+    // Who stands for more or for fewer than before is seen in another way, too: an etag of before is of something else.
     sqlx::query(
-        "UPDATE tickets.contact AS contact
+        "WITH new AS (SELECT it.id, it.root, coalesce(contact.root_id, contact.id) AS former
+            FROM unnest($1::uuid[], $2::uuid[]) AS it (id, root) JOIN tickets.contact ON contact.id = it.id),
+         moved AS (SELECT id, root, former FROM new WHERE former <> root)
+         UPDATE tickets.contact AS contact
          SET root_id = nullif(new.root, contact.id), version = contact.version + 1, updated_at = $3
-         FROM unnest($1::uuid[], $2::uuid[]) AS new (id, root)
-         WHERE contact.id = new.id AND coalesce(contact.root_id, contact.id) <> new.root",
+         FROM new WHERE contact.id = new.id
+            AND contact.id IN (SELECT id FROM moved UNION SELECT root FROM moved UNION SELECT former FROM moved)",
     )
     .bind(ids)
     .bind(stands)

@@ -1,29 +1,38 @@
 //! Companies and the like: whom contacts belong to, by hand or by the domain of a proven address.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use solmu_bus::envelope::to_proto_time;
-use solmu_db::{Db, SqlTimestamp, ToSqlx as _};
+use solmu_db::{
+    Db, SqlTimestamp, ToSqlx as _,
+    outbox::{self, Owner},
+};
 use solmu_domain::ids::new_uuid;
-use solmu_proto::contact::v1 as proto;
-use sqlx::PgConnection;
+use solmu_proto::contact::v1::{self as proto, contact_attribute::Subject};
+use solmu_telemetry::TraceContext;
+use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use crate::{ContactError, MAX_NAME, change::text, context::Context};
+use crate::{ContactError, MAX_NAME, attributes, change::text, condition_values, context::Context};
 
 /// Domains of one organisation.
 const MAX_DOMAINS: usize = 100;
 /// Longest note, in bytes.
 const MAX_NOTES: usize = 10_000;
 
-struct Row {
+#[derive(Clone)]
+pub(crate) struct Row {
     id: Uuid,
-    display_name: String,
+    pub(crate) display_name: String,
     notes: String,
     version: i64,
     created_at: SqlTimestamp,
     updated_at: SqlTimestamp,
-    domains: Vec<String>,
+    pub(crate) domains: Vec<String>,
+    pub(crate) attributes: Json<BTreeMap<String, String>>,
 }
 solmu_db::from_row!(Row {
     id,
@@ -32,14 +41,15 @@ solmu_db::from_row!(Row {
     version,
     created_at,
     updated_at,
-    domains
+    domains,
+    attributes
 });
 
 /// What begins every statement that reads them.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, display_name, notes, version, created_at, updated_at,
+            "SELECT id, display_name, notes, version, created_at, updated_at, attributes,
                 ARRAY(SELECT domain FROM tickets.organization_domain AS it WHERE it.organization_id = organization.id
                     ORDER BY domain) AS domains
              FROM tickets.organization ",
@@ -58,6 +68,7 @@ impl From<Row> for proto::Organization {
             etag: row.version.to_string(),
             create_time: Some(to_proto_time(row.created_at.to_jiff())),
             update_time: Some(to_proto_time(row.updated_at.to_jiff())),
+            attributes: row.attributes.0,
         }
     }
 }
@@ -106,23 +117,32 @@ pub(crate) async fn create(
             let input = input.clone();
             Box::pin(async move {
                 let (organization, request_id) = input.as_ref();
+                let attributes = attributes_of(tx, organization).await?;
                 let done = sqlx::query(
-                    "INSERT INTO tickets.organization (id, display_name, notes, created_at, updated_at, request_id)
-                     VALUES ($1, $2, $3, $4, $4, $5) ON CONFLICT (request_id) DO NOTHING",
+                    "INSERT INTO tickets.organization (id, display_name, notes, created_at, updated_at, request_id,
+                        attributes)
+                     VALUES ($1, $2, $3, $4, $4, $5, $6) ON CONFLICT (request_id) DO NOTHING",
                 )
                 .bind(id)
                 .bind(&organization.display_name)
                 .bind(&organization.notes)
                 .bind(now.to_sqlx())
                 .bind(request_id)
+                .bind(Json(&attributes))
                 .execute(&mut *tx)
                 .await?;
                 if done.rows_affected() == 0 {
-                    let known = sqlx::query_scalar("SELECT id FROM tickets.organization WHERE request_id = $1")
-                        .bind(request_id)
-                        .fetch_one(tx)
-                        .await?;
-                    return Ok(known);
+                    // One that was changed since no longer says what was asked.
+                    let (known, same): (Uuid, bool) = sqlx::query_as(
+                        "SELECT id, version > 1 OR (display_name, notes) = ($2, $3) FROM tickets.organization
+                         WHERE request_id = $1",
+                    )
+                    .bind(request_id)
+                    .bind(&organization.display_name)
+                    .bind(&organization.notes)
+                    .fetch_one(tx)
+                    .await?;
+                    return same.then_some(known).ok_or(ContactError::RequestIdReused);
                 }
                 set_domains(tx, id, &organization.domains).await?;
                 Ok(id)
@@ -145,7 +165,7 @@ pub(crate) async fn update(
     context
         .db
         .tx("organization.update", |tx| {
-            let input = input.clone();
+            let (context, input) = (context.clone(), input.clone());
             Box::pin(async move {
                 let (wanted, mask, etag) = input.as_ref();
                 let row: Option<Row> = sqlx::query_as(select!("WHERE id = $1 FOR UPDATE"))
@@ -158,32 +178,77 @@ pub(crate) async fn update(
                         current: row.version.to_string(),
                     });
                 }
-                let next = masked(row, wanted, mask)?;
+                let attributes = attributes_of(tx, wanted).await?;
+                let next = masked(row.clone(), wanted, attributes, mask)?;
                 sqlx::query(
-                    "UPDATE tickets.organization SET display_name = $2, notes = $3, version = version + 1, updated_at = $4
-                     WHERE id = $1",
+                    "UPDATE tickets.organization SET display_name = $2, notes = $3, version = version + 1,
+                        updated_at = $4, attributes = $5 WHERE id = $1",
                 )
                 .bind(id)
                 .bind(&next.display_name)
                 .bind(&next.notes)
                 .bind(now.to_sqlx())
+                .bind(&next.attributes)
                 .execute(&mut *tx)
                 .await?;
                 set_domains(tx, id, &next.domains).await?;
+                tell(tx, &context, &row, &next).await?;
                 Ok(id)
             })
         })
         .await
 }
 
+/// Tells of fields that conditions look at, by their names.
+async fn tell(
+    tx: &mut PgConnection,
+    context: &Context,
+    before: &Row,
+    after: &Row,
+) -> Result<(), ContactError> {
+    let fields = condition_values::organization_changed(before, after);
+    if fields.is_empty() {
+        return Ok(());
+    }
+    let now = context.clock.now();
+    let mut events = context.events(now);
+    events.add(
+        &proto::OrganizationChanged {
+            organization_id: after.id.to_string(),
+            fields,
+            change_time: Some(to_proto_time(now)),
+        },
+        TraceContext::current(),
+    );
+    Ok(outbox::add(tx, Owner::Tickets, events.rows(), now).await?)
+}
+
+/// The given values, checked.
+async fn attributes_of(
+    tx: &mut PgConnection,
+    organization: &proto::Organization,
+) -> Result<BTreeMap<String, String>, ContactError> {
+    if organization.attributes.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let definitions = attributes::definitions(tx, Subject::Organization).await?;
+    attributes::checked(
+        "organization.attributes",
+        &organization.attributes,
+        &definitions,
+    )
+}
+
 fn masked(
     mut row: Row,
     wanted: &proto::Organization,
+    attributes: BTreeMap<String, String>,
     mask: &[String],
 ) -> Result<Row, ContactError> {
     let named = |path: &str| mask.iter().any(|it| it == path);
-    let known = ["display_name", "domains", "notes"];
-    if let Some(bad) = mask.iter().find(|it| !known.contains(&it.as_str())) {
+    let known = ["display_name", "domains", "notes", "attributes"];
+    let may = |path: &String| known.contains(&path.as_str()) || path.starts_with("attributes.");
+    if let Some(bad) = mask.iter().find(|it| !may(it)) {
         return Err(ContactError::invalid(
             "update_mask",
             format!("'{bad}' cannot be changed"),
@@ -204,6 +269,22 @@ fn masked(
     }
     if takes("domains", !wanted.domains.is_empty()) {
         row.domains.clone_from(&wanted.domains);
+    }
+    if named("attributes") {
+        row.attributes.0 = attributes;
+        return Ok(row);
+    }
+    // One by one; without a mask those that are given.
+    let own = |path: &String| path.strip_prefix("attributes.").map(str::to_owned);
+    let mut single: Vec<String> = mask.iter().filter_map(own).collect();
+    if mask.is_empty() {
+        single.extend(wanted.attributes.keys().cloned());
+    }
+    for name in single {
+        match attributes.get(&name) {
+            Some(value) => row.attributes.0.insert(name, value.clone()),
+            None => row.attributes.0.remove(&name),
+        };
     }
     Ok(row)
 }
@@ -277,6 +358,7 @@ fn checked(organization: &proto::Organization) -> Result<proto::Organization, Co
         )?,
         domains: domains.into_iter().collect(),
         notes: organization.notes.clone(),
+        attributes: organization.attributes.clone(),
         ..proto::Organization::default()
     })
 }

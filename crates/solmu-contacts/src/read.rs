@@ -358,3 +358,21 @@ fn merge_to_proto(row: MergeRow) -> proto::Merge {
         unmerge_reason: why,
     }
 }
+
+/// What only they are known by: who else writes from a mailbox of a role keeps what waits there, and who forged an address
+/// owns nothing of it.
+const OWN_VALUES: &str = "SELECT value FROM tickets.identity AS own WHERE contact_id = ANY($1) AND NOT EXISTS (
+        SELECT 1 FROM tickets.identity AS other WHERE other.kind = own.kind AND other.value = own.value
+            AND other.contact_id <> ALL($1) AND other.scope <> 'failed-checks')";
+
+/// What only the person behind `contacts` is known by.
+pub(crate) async fn own_values(
+    connection: &mut PgConnection,
+    contacts: &[Uuid],
+) -> Result<Vec<String>, ContactError> {
+    let values = sqlx::query_scalar(OWN_VALUES)
+        .bind(contacts)
+        .fetch_all(connection)
+        .await?;
+    Ok(values)
+}

@@ -70,6 +70,11 @@ pub const HISTORY: &[MigrationFile] = &files![
     35 "0035_public_link",
     36 "0036_list_indexes",
     37 "0037_resolved_times",
+    38 "0038_booked_time",
+    39 "0039_restricting_rules",
+    40 "0040_own_fields",
+    42 "0042_search_newest",
+    47 "0047_reply_to",
 ];
 
 /// Brings the schema up to this build's version. A second call changes nothing.

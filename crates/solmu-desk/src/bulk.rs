@@ -1,17 +1,26 @@
-//! One change on many tickets: each by itself, so that one that cannot be changed does not hold up a thousand.
+//! One change on many tickets: each is judged by itself, so that one that cannot be changed does not hold up a thousand.
+//!
+//! A hundred share a transaction and its statements: a statement and a disk sync of its own for each would be most of the
+//! time. What cannot be done so (a new parent, a change that is wrong with any ticket), and a group whose transaction
+//! failed, is done ticket by ticket.
 //!
 //! Tickets that a filter selects are changed by the etag that they were selected with: one that somebody changed in
 //! between is left alone and said so, because nobody knows whether it still is what the filter means.
 
+use std::sync::Arc;
+
 use futures::StreamExt as _;
 use solmu_proto::{ticket::v1 as proto, types::v1::Actor};
 use solmu_runtime::{ApiError, access::Caller};
-use solmu_tickets::desk::actor_of;
+use solmu_tickets::desk::{Many, actor_of, checked_request_id};
 use tonic::Status;
+use uuid::Uuid;
 
 use crate::context::Context;
 
-/// Tickets that are changed at the same time; more would only wait for each other's disk syncs.
+/// Tickets that share a transaction. They are locked until it is over: few enough that nobody notices.
+const GROUP: usize = 100;
+/// Tickets that are changed at the same time where each has a transaction; more would only wait for each other's disk syncs.
 const AT_ONCE: usize = 4;
 /// Counted so far by a dry run.
 const MOST: i64 = 100_000;
@@ -41,27 +50,22 @@ pub(crate) async fn update(
         context.hands.check_change(&ticket, &mask.paths)?;
     }
     check(context, &request)?;
+    let request_id = checked_request_id(request.request_id.clone())?;
     if request.dry_run {
         return dry_run(context, &request, caller).await;
     }
     let (wanted, next_page_token) = wanted(context, &request, caller).await?;
-    let by = actor_of(caller);
-    let changes = wanted.into_iter().map(|wanted| {
-        let one = proto::UpdateTicketRequest {
-            ticket: Some(proto::Ticket {
-                id: wanted.id.clone(),
-                etag: wanted.etag,
-                ..ticket.clone()
-            }),
-            update_mask: request.update_mask.clone(),
-            request_id: request.request_id.clone(),
-        };
-        changed(context, caller, wanted.id, one, by.clone())
-    });
-    let results: Vec<_> = futures::stream::iter(changes)
-        .buffered(AT_ONCE)
-        .collect()
-        .await;
+    let call = Call {
+        context,
+        caller,
+        request: &request,
+        request_id,
+        by: actor_of(caller),
+    };
+    let mut results = Vec::with_capacity(wanted.len());
+    for group in wanted.chunks(GROUP) {
+        results.extend(call.group(group).await);
+    }
     let succeeded = results.iter().filter(|it| it.code == 0).count();
     Ok(proto::BulkUpdateResponse {
         results,
@@ -142,36 +146,108 @@ async fn wanted(
     Ok((tickets.collect(), picked.next_page_token))
 }
 
-async fn changed(
-    context: &Context,
-    caller: &Caller,
-    id: String,
-    one: proto::UpdateTicketRequest,
+/// A call that changes tickets.
+struct Call<'a> {
+    context: &'a Context,
+    caller: &'a Caller,
+    request: &'a proto::BulkUpdateRequest,
+    request_id: Option<String>,
     by: Actor,
-) -> proto::BulkResult {
-    let changed = match context.hands.seen(caller, &id).await {
-        Ok(_) => context.hands.update(one, by).await,
-        Err(error) => Err(error),
-    };
-    result(id, changed)
 }
 
-fn result(ticket_id: String, outcome: Result<proto::Ticket, ApiError>) -> proto::BulkResult {
+impl Call<'_> {
+    /// Changes a group of tickets.
+    async fn group(&self, group: &[Wanted]) -> Vec<proto::BulkResult> {
+        match self.together(group).await {
+            Ok(Some(results)) => results,
+            Ok(None) => self.one_by_one(group).await,
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot change a group of tickets at once; changing them one by one"
+                );
+                self.one_by_one(group).await
+            }
+        }
+    }
+
+    /// In one transaction; none if that cannot be.
+    async fn together(&self, group: &[Wanted]) -> Result<Option<Vec<proto::BulkResult>>, ApiError> {
+        let hands = &self.context.hands;
+        let named: Vec<String> = group.iter().map(|it| it.id.clone()).collect();
+        let seen = hands.seen_all(self.caller, &named).await?;
+        let tickets = seen.iter().zip(group).filter_map(|(id, wanted)| {
+            let id: Uuid = *id.as_ref().ok()?;
+            Some((id, wanted.etag.clone()))
+        });
+        let (request_id, by) = (self.request_id.clone(), self.by.clone());
+        let Some(many) = Many::of(tickets.collect(), self.request, request_id, by) else {
+            return Ok(None);
+        };
+        let mut changed = hands.update_many(&Arc::new(many)).await?.into_iter();
+        let outcomes = seen.into_iter().map(|seen| match seen {
+            // There is an outcome for each that is seen.
+            Ok(_) => changed.next().unwrap_or_else(|| Ok(String::new())),
+            Err(error) => Err(error),
+        });
+        let results = named.into_iter().zip(outcomes);
+        Ok(Some(
+            results.map(|(id, outcome)| result(id, outcome)).collect(),
+        ))
+    }
+
+    async fn one_by_one(&self, group: &[Wanted]) -> Vec<proto::BulkResult> {
+        let changes: Vec<_> = group.iter().map(|wanted| self.named(wanted)).collect();
+        futures::stream::iter(changes)
+            .buffered(AT_ONCE)
+            .collect()
+            .await
+    }
+
+    async fn named(&self, wanted: &Wanted) -> proto::BulkResult {
+        let changed = self.one(wanted).await.map(|ticket| ticket.etag);
+        result(wanted.id.clone(), changed)
+    }
+
+    async fn one(&self, wanted: &Wanted) -> Result<proto::Ticket, ApiError> {
+        self.context.hands.seen(self.caller, &wanted.id).await?;
+        let one = proto::UpdateTicketRequest {
+            ticket: Some(proto::Ticket {
+                id: wanted.id.clone(),
+                etag: wanted.etag.clone(),
+                ..self.request.ticket.clone().unwrap_or_default()
+            }),
+            update_mask: self.request.update_mask.clone(),
+            request_id: self.request.request_id.clone(),
+        };
+        self.context.hands.update(one, self.by.clone()).await
+    }
+}
+
+fn result(ticket_id: String, outcome: Result<String, ApiError>) -> proto::BulkResult {
     match outcome {
-        Ok(ticket) => proto::BulkResult {
+        Ok(etag) => proto::BulkResult {
             ticket_id,
-            etag: ticket.etag,
+            etag,
             ..proto::BulkResult::default()
         },
         Err(error) => {
             let reason = error.reason().to_owned();
+            // A result has no details, so the sentence says them.
+            let wrong: Vec<String> = match &error {
+                ApiError::InvalidArgument { violations } => violations
+                    .iter()
+                    .map(|it| format!("; {}: {}", it.field, it.description))
+                    .collect(),
+                _ => Vec::new(),
+            };
             // The one way to the wire, which also logs what is our fault.
             let status = Status::from(error);
             proto::BulkResult {
                 ticket_id,
                 code: status.code().into(),
                 reason,
-                message: status.message().to_owned(),
+                message: format!("{}{}", status.message(), wrong.concat()),
                 ..proto::BulkResult::default()
             }
         }

@@ -184,6 +184,12 @@ pub(crate) async fn create<I: Item>(
 ) -> Result<I, ApiError> {
     let parts = parts(item, caller)?;
     let id = context.new_id();
+    let asked = (
+        parts.name.clone(),
+        parts.team,
+        parts.agent,
+        parts.content.clone(),
+    );
     let sql = format!(
         "INSERT INTO tickets.desk_item (id, kind, name, team_id, agent_id, content, created_by, created_at, updated_at,
             request_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
@@ -203,7 +209,26 @@ pub(crate) async fn create<I: Item>(
         .fetch_one(context.db.pool())
         .await
         .map_err(TicketError::from)?;
+    // One that was changed since no longer says what was asked.
+    if row.id != id
+        && row.version == 1
+        && asked
+            != (
+                row.name.clone(),
+                row.team_id,
+                row.agent_id,
+                row.content.clone(),
+            )
+    {
+        return Err(reused());
+    }
     row.item()
+}
+
+/// Something else under a request id that was used.
+pub(crate) fn reused() -> ApiError {
+    let why = "the request id was used for something else: take a new one";
+    TicketError::refused("REQUEST_ID_REUSED", why).into()
 }
 
 /// One item that the caller sees.

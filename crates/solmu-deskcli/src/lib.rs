@@ -1,8 +1,10 @@
-//! The commands of the desk: time, tasks, links, snooze, fields, macros and the service catalogue.
+//! The commands of the desk: contacts, the quarantine, time, tasks, links, snooze, fields, macros and the service catalogue.
 //!
 //! As those of `solmu-cli`, they are clients of the public API with a bearer token; what a customer wrote is never
 //! printed raw. A crate of its own, so that neither becomes too large to be read.
 
+mod contact;
+mod quarantine;
 mod texts;
 mod time;
 mod work;
@@ -11,10 +13,12 @@ use clap::Subcommand;
 use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
 use solmu_cli::{
     ConnectOptions,
-    parts::{Session, is_closed_pipe},
+    parts::{Roster, Session, is_closed_pipe, words},
 };
 use solmu_domain::{clock::SystemClock, ids::new_uuid, rng::SystemRng};
 
+pub use contact::ContactCommand;
+pub use quarantine::QuarantineCommand;
 pub use texts::{FieldCommand, MacroCommand, ServiceCommand};
 pub use time::TimeCommand;
 pub use work::{KindArg, TaskCommand};
@@ -22,6 +26,12 @@ pub use work::{KindArg, TaskCommand};
 /// A command of the desk.
 #[derive(Debug, Subcommand)]
 pub enum DeskCommand {
+    /// Contacts: the people who write
+    #[command(subcommand)]
+    Contact(ContactCommand),
+    /// Messages that opened no ticket and wait for a decision
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
     /// Time spent on tickets: timers, entries, the bill
     #[command(subcommand)]
     Time(TimeCommand),
@@ -66,6 +76,8 @@ pub enum DeskCommand {
 pub async fn run(command: DeskCommand, options: ConnectOptions) -> anyhow::Result<()> {
     let session = Session::new(options);
     let done = match command {
+        DeskCommand::Contact(command) => contact::run(&session, command, &SystemClock).await,
+        DeskCommand::Quarantine(command) => quarantine::run(&session, command, &SystemClock).await,
         DeskCommand::Time(command) => time::run(&session, command).await,
         DeskCommand::Task(command) => work::task(&session, command).await,
         DeskCommand::Link {
@@ -96,6 +108,20 @@ fn key(meant: &str) -> String {
         return format!("#{meant}");
     }
     meant.to_owned()
+}
+
+/// A time as people read it, in the zone of this machine.
+fn when(at: Option<&prost_types::Timestamp>) -> String {
+    words::time(at).map_or_else(|| "-".to_owned(), words::moment)
+}
+
+/// The id of the agent that somebody means by a name, an address or an id; empty if nobody is meant.
+async fn agent_id(session: &Session, meant: &str) -> anyhow::Result<String> {
+    if meant.is_empty() {
+        return Ok(String::new());
+    }
+    let roster = Roster::fetch(session, &session.client()?).await?;
+    Ok(roster.agent(meant)?.id.clone())
 }
 
 /// One id per command, so that a call that is made again by a lower layer has one effect.
@@ -131,6 +157,15 @@ fn to_proto(at: Timestamp) -> prost_types::Timestamp {
     }
 }
 
+/// Rendered text with each run of blanks as one, so that tests do not count columns.
+#[cfg(test)]
+fn flat(text: &str) -> String {
+    let lines = text
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -139,19 +174,30 @@ mod tests {
 
     #[derive(Debug, Parser)]
     struct Line {
+        #[command(flatten)]
+        _connect: ConnectOptions,
         #[command(subcommand)]
-        command: DeskCommand,
+        _command: DeskCommand,
     }
 
     #[test]
     fn the_lines_of_the_documentation_are_commands() {
         for line in [
+            "solmu quarantine list",
+            "solmu contact eval --region SE",
+            "solmu contact merge a b --reason same",
+            "solmu contact erase a --confirm Aino",
+            "solmu contact timeline a --limit 5",
+            "solmu quarantine block @spam.example --reason advertising",
+            "solmu quarantine unblock @spam.example",
+            "solmu quarantine blocked --limit 5 --json",
             "solmu time start 1001 --billable --activity travel",
             "solmu time stop --note text --length 45m",
             "solmu time discard",
             "solmu time add 1001 45m --rate 85.50 --currency EUR",
             "solmu time list 1001",
             "solmu time export --from 2026-11-01 --until 2026-12-01 --billable",
+            "solmu time export --since-file bill.place --json",
             "solmu task add 1001 call back --due 2d --agent A",
             "solmu task list 1001 --all",
             "solmu task done ID",

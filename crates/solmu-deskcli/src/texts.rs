@@ -145,7 +145,12 @@ pub(crate) async fn r#macro(session: &Session, command: MacroCommand) -> anyhow:
             let number = done.ticket.map_or(0, |ticket| ticket.number);
             let messages = done.message_ids.len();
             let value = json!({"ticket_number": number, "message_ids": done.message_ids});
-            let said = format!("#{number}: all steps taken, {messages} messages written.");
+            let written = match messages {
+                0 => "nothing",
+                1 => "a message",
+                _ => "messages",
+            };
+            let said = format!("#{number}: all steps taken, {written} written.");
             session.out.either(&value, said)
         }
     }

@@ -1,14 +1,17 @@
 //! `solmu time`.
 
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use solmu_cli::parts::{Session, short, table};
+use solmu_cli::parts::{Roster, Session, short, table};
 use solmu_proto::ticket::v1::{
     CreateTimeEntryRequest, DiscardTimerRequest, ExportTimeRequest, GetTimeTotalsRequest,
     ListTimeEntriesRequest, StartTimerRequest, StopTimerRequest, TimeEntry, TimeFormat,
 };
 
-use crate::{instant, key, request_id, seconds, to_proto};
+use crate::{agent_id, instant, key, request_id, seconds, to_proto, when};
 
 /// Time spent on tickets.
 #[derive(Debug, Subcommand)]
@@ -50,21 +53,30 @@ pub enum TimeCommand {
         /// Number (1001) or id
         ticket: String,
     },
-    /// The bill of a period as CSV, or as lines of JSON with --json (role admin)
+    /// The bill as CSV, or as lines of JSON with --json: of a period, or of all that was booked since the last bill (role
+    /// admin)
     Export {
-        /// First day, or an instant
-        #[arg(long)]
-        from: String,
-        /// The day after the last one, or an instant
-        #[arg(long)]
-        until: String,
+        /// Only what began then or later: a day, or an instant
+        #[arg(long, required_unless_present = "since_file")]
+        from: Option<String>,
+        /// Only what began before: the day after the last one, or an instant
+        #[arg(
+            long,
+            required_unless_present = "since_file",
+            conflicts_with = "since_file"
+        )]
+        until: Option<String>,
+        /// Everything that was booked since the last export with this file, which keeps where it ended; the first time it is
+        /// made. Other options must be the same each time
+        #[arg(long, value_name = "FILE")]
+        since_file: Option<PathBuf>,
         /// Of tickets of this organization, by id
         #[arg(long, default_value = "")]
         organization: String,
         /// Of tickets of this contact, by id
         #[arg(long, default_value = "")]
         contact: String,
-        /// Of this agent, by id
+        /// Of this agent, by name or id
         #[arg(long, default_value = "")]
         agent: String,
         /// Of this category and those below it
@@ -147,23 +159,31 @@ pub(crate) async fn run(session: &Session, command: TimeCommand) -> anyhow::Resu
         TimeCommand::Export {
             from,
             until,
+            since_file,
             organization,
             contact,
             agent,
             category,
             billable,
         } => {
+            let time = |text: Option<String>| text.as_deref().map(instant).transpose();
+            let since_token = since_file.as_deref().map(place).transpose()?;
             let request = ExportTimeRequest {
-                from_time: Some(to_proto(instant(&from)?)),
-                until_time: Some(to_proto(instant(&until)?)),
+                from_time: time(from)?.map(to_proto),
+                until_time: time(until)?.map(to_proto),
+                since_token: since_token.unwrap_or_default(),
                 organization_id: organization,
                 contact_id: contact,
-                agent_id: agent,
+                agent_id: export_agent(session, agent).await?,
                 category,
                 only_billable: billable,
                 ..ExportTimeRequest::default()
             };
-            export(session, request).await
+            let next = export(session, request).await?;
+            match since_file {
+                Some(file) => keep(&file, &next),
+                None => Ok(()),
+            }
         }
     }
 }
@@ -221,22 +241,20 @@ async fn list(session: &Session, ticket: &str) -> anyhow::Result<()> {
     };
     let page = client.time().list_time_entries(request).await;
     let page = page.map_err(|status| session.explain(status))?.into_inner();
+    let roster = Roster::fetch_or_empty(session, &client).await;
     let mut rows = table(&["Began", "Length", "Billable", "Agent", "Activity", "Note"]);
     for entry in &page.entries {
         let running = entry.seconds == 0;
         let billable = if entry.billable { "yes" } else { "no" };
         rows.add_row([
-            entry
-                .start_time
-                .as_ref()
-                .map_or_else(String::new, ToString::to_string),
+            when(entry.start_time.as_ref()),
             if running {
                 "runs".to_owned()
             } else {
                 length(entry.seconds)
             },
             billable.to_owned(),
-            entry.agent_id.clone(),
+            short(roster.agent_name(&entry.agent_id), 30),
             short(&entry.activity, 30),
             short(&entry.note, 60),
         ]);
@@ -264,7 +282,40 @@ async fn list(session: &Session, ticket: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn export(session: &Session, request: ExportTimeRequest) -> anyhow::Result<()> {
+/// Time may be of somebody who is no agent (any more): the token of an admin. Their id stands in the bill.
+async fn export_agent(session: &Session, meant: String) -> anyhow::Result<String> {
+    Ok(agent_id(session, &meant).await.unwrap_or(meant))
+}
+
+/// Where the last export with this file ended; empty before the first one.
+fn place(file: &Path) -> anyhow::Result<String> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => Ok(text.trim().to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(error).with_context(|| format!("{} cannot be read", file.display())),
+    }
+}
+
+/// Keeps where an export ended, all of it or nothing: half a place would be none.
+fn keep(file: &Path, next: &str) -> anyhow::Result<()> {
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".new");
+    let write = || {
+        std::fs::write(&beside, format!("{next}\n"))?;
+        std::fs::File::open(&beside)?.sync_all()?;
+        std::fs::rename(&beside, file)
+    };
+    let failed = || {
+        format!(
+            "{} cannot be written: the next export will have these entries once more",
+            file.display()
+        )
+    };
+    write().with_context(failed)
+}
+
+/// Prints the bill; returns where the next one begins.
+async fn export(session: &Session, request: ExportTimeRequest) -> anyhow::Result<String> {
     let json = session.out.is_json();
     let format = if json {
         TimeFormat::JsonLines
@@ -280,13 +331,14 @@ async fn export(session: &Session, request: ExportTimeRequest) -> anyhow::Result
     let mut parts = parts
         .map_err(|status| session.explain(status))?
         .into_inner();
-    let mut entries = 0;
+    let (mut entries, mut next) = (0, String::new());
     loop {
         let part = parts.message().await;
         let Some(part) = part.map_err(|status| session.explain(status))? else {
             break;
         };
         entries += part.entries;
+        next = part.next_token;
         if json {
             for line in part.text.lines() {
                 session.out.object(&serde_json::from_str::<Value>(line)?)?;
@@ -296,5 +348,26 @@ async fn export(session: &Session, request: ExportTimeRequest) -> anyhow::Result
         }
     }
     session.out.progress(format!("{entries} entries."));
-    Ok(())
+    Ok(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_kept_between_exports() {
+        let folder = std::env::temp_dir().join(format!("solmu-place-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("bill");
+        assert_eq!(place(&file).unwrap(), "");
+        for next in ["first", "second"] {
+            keep(&file, next).unwrap();
+            assert_eq!(place(&file).unwrap(), next);
+        }
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+        assert!(place(&folder).is_err(), "a folder");
+        assert!(keep(&folder.join("none/bill"), "x").is_err());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

@@ -4,14 +4,14 @@ use clap::{Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use prost_types::FieldMask;
 use serde_json::{Value, json};
-use solmu_cli::parts::{Session, short, table};
+use solmu_cli::parts::{Roster, Session, short, table};
 use solmu_domain::clock::{Clock as _, SystemClock};
 use solmu_proto::ticket::v1::{
     CreateTaskRequest, LinkKind, LinkTicketsRequest, ListTasksRequest, SnoozeTicketRequest, Task,
     UnlinkTicketsRequest, UpdateTaskRequest, WakeTicketRequest,
 };
 
-use crate::{instant, key, request_id, to_proto};
+use crate::{agent_id, instant, key, request_id, to_proto, when};
 
 /// Tasks.
 #[derive(Debug, Subcommand)]
@@ -34,7 +34,7 @@ pub enum TaskCommand {
         /// When it is due: a length as 3h or 2d, a day, or RFC 3339
         #[arg(long)]
         due: Option<String>,
-        /// Agent who does it, by id
+        /// Agent who does it, by name or id
         #[arg(long, default_value = "")]
         agent: String,
     },
@@ -79,7 +79,7 @@ pub(crate) async fn task(session: &Session, command: TaskCommand) -> anyhow::Res
             let task = Task {
                 ticket_id: key(&ticket),
                 title: title.join(" "),
-                assignee_id: agent,
+                assignee_id: agent_id(session, &agent).await?,
                 due_time: due.as_deref().map(later).transpose()?,
                 ..Task::default()
             };
@@ -131,23 +131,23 @@ fn view(task: &Task) -> Value {
 }
 
 async fn list(session: &Session, ticket: &str, all: bool) -> anyhow::Result<()> {
+    let client = session.client()?;
     let request = ListTasksRequest {
         ticket_id: ticket.to_owned(),
         show_done: all,
         page_size: 500,
         ..ListTasksRequest::default()
     };
-    let page = session.client()?.work().list_tasks(request).await;
+    let page = client.work().list_tasks(request).await;
     let page = page.map_err(|status| session.explain(status))?.into_inner();
+    let roster = Roster::fetch_or_empty(session, &client).await;
     let mut rows = table(&["Due", "Done", "Title", "Agent", "Task"]);
     for task in &page.tasks {
         rows.add_row([
-            task.due_time
-                .as_ref()
-                .map_or_else(|| "-".to_owned(), ToString::to_string),
+            when(task.due_time.as_ref()),
             if task.done { "yes" } else { "no" }.to_owned(),
             short(&task.title, 80),
-            task.assignee_id.clone(),
+            short(roster.agent_name(&task.assignee_id), 30),
             task.id.clone(),
         ]);
     }
@@ -183,9 +183,12 @@ pub(crate) async fn link(
     let ticket = done.map_err(|status| session.explain(status))?.into_inner();
     let links = ticket.links.len();
     let value = json!({"ticket_number": ticket.number, "links": links});
-    session
-        .out
-        .either(&value, format!("#{} has {links} links.", ticket.number))
+    let said = match links {
+        0 => format!("#{} has no links.", ticket.number),
+        1 => format!("#{} has 1 link.", ticket.number),
+        _ => format!("#{} has {links} links.", ticket.number),
+    };
+    session.out.either(&value, said)
 }
 
 pub(crate) async fn snooze(
@@ -212,9 +215,10 @@ pub(crate) async fn snooze(
     let until = ticket.wake_time.as_ref().map(ToString::to_string);
     let said = match (ticket.snoozed, &until) {
         (false, _) => format!("#{} is awake.", ticket.number),
-        (true, Some(at)) => format!(
-            "#{} sleeps until {at}, or until the customer writes.",
-            ticket.number
+        (true, Some(_)) => format!(
+            "#{} sleeps until {}, or until the customer writes.",
+            ticket.number,
+            when(ticket.wake_time.as_ref())
         ),
         (true, None) => format!("#{} sleeps until the customer writes.", ticket.number),
     };

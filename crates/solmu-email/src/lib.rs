@@ -17,6 +17,7 @@ pub mod message;
 pub mod metrics;
 pub mod outgoing;
 pub mod receive;
+mod reply_to;
 pub mod smtp;
 #[cfg(test)]
 mod testing;

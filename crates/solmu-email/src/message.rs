@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use solmu_bus::envelope::to_proto_time;
 use solmu_domain::{
-    contact::EmailAddress,
     ids::{MessageId, TicketId},
     signed::Signer,
 };
@@ -148,39 +147,30 @@ fn to_proto(mailbox: &Mailbox) -> ProtoMailbox {
     }
 }
 
-/// Who wrote. A group that rewrites From names the author in a header of its own; without From the envelope has to do.
+/// Who wrote. A group of ours that rewrites From names the author in a header of its own; without From the envelope has
+/// to do.
 fn sender(known: &Known<'_>) -> Sender {
     let mail = known.mail;
-    // Only of a list: anybody else could hide behind the name of another.
-    let is_list = mail.fields.first("list-id").is_some();
-    let original = ["x-original-from", "x-original-sender"]
-        .iter()
-        .filter(|_| is_list)
-        .find_map(|name| mail.fields.first(name));
-    let original = original.and_then(mailbox_of_text);
+    let original = known.classified.rewritten.clone();
     let rewritten = original.is_some();
     let envelope = || {
         known
             .mail_from
             .filter(|from| !from.is_empty())
-            .and_then(mailbox_of_text)
+            .and_then(Mailbox::of_text)
     };
-    let return_path = || mail.fields.first("return-path").and_then(mailbox_of_text);
+    let return_path = || mail.fields.first("return-path").and_then(Mailbox::of_text);
+    let from = mail.author().filter(|from| from.normalised().is_some());
     let author = original
-        .or_else(|| {
-            mail.from
-                .iter()
-                .find(|from| normalised(&from.address).is_some())
-                .cloned()
-        })
-        .or_else(|| mail.fields.first("sender").and_then(mailbox_of_text))
+        .or_else(|| from.cloned())
+        .or_else(|| mail.fields.first("sender").and_then(Mailbox::of_text))
         .or_else(envelope)
         .or_else(return_path);
     let Some(author) = author else {
         return Sender::default();
     };
     let proven = known.findings.verdict == Verdict::Verified && !rewritten;
-    let identity = normalised(&author.address).map(|value| Identity {
+    let identity = author.normalised().map(|value| Identity {
         kind: IdentityKind::Email.into(),
         value,
         raw: author.address.clone(),
@@ -208,31 +198,6 @@ fn sender(known: &Known<'_>) -> Sender {
         display_name: name.unwrap_or_default(),
         identities: identity.into_iter().collect(),
     }
-}
-
-/// `Name <a@b>` or `a@b` in a raw header.
-fn mailbox_of_text(text: &str) -> Option<Mailbox> {
-    let inner = text
-        .rsplit_once('<')
-        .and_then(|(name, rest)| Some((name, rest.split_once('>')?.0)));
-    let (name, address) = inner.unwrap_or(("", text));
-    let address = Address::parse(address).ok()?.to_string();
-    Some(Mailbox {
-        name: name.trim().trim_matches('"').to_owned(),
-        address,
-    })
-}
-
-/// Strict where possible; an address that only a lenient reader takes is better than no sender.
-fn normalised(address: &str) -> Option<String> {
-    let strict = Address::parse(address)
-        .ok()
-        .map(|address| address.normalised());
-    strict.or_else(|| {
-        EmailAddress::parse(address)
-            .ok()
-            .map(|address| address.as_str().to_owned())
-    })
 }
 
 fn delivered_to(known: &Known<'_>) -> Vec<String> {
@@ -270,25 +235,34 @@ fn threading(known: &Known<'_>, signer: &Signer) -> Threading {
         .bounce
         .as_ref()
         .and_then(|bounce| bounce.message_id.clone());
-    let addressed = addressed_tickets(known, signer);
+    let addressed = tickets_of(written_to(mail), signer);
+    let all = known.recipients.iter().cloned().chain(recipients_of(mail));
+    let by_address = tickets_of(all, signer);
     Threading {
         message_id_header: mail.message_id.clone().unwrap_or_default(),
         in_reply_to: mail.in_reply_to.clone(),
         references: mail.references.iter().rev().cloned().collect(),
         addressed_ticket_ids: addressed.iter().map(ToString::to_string).collect(),
-        signed_ticket_ids: signed_tickets(known, addressed, bounced.as_deref(), signer),
+        signed_ticket_ids: signed_tickets(known, by_address, bounced.as_deref(), signer),
         bounced_message_id: bounced.unwrap_or_default(),
         subject_ticket_numbers: subject_ticket_numbers(&mail.subject),
     }
 }
 
-/// Tickets whose signature holds in an address that the mail was sent to.
-fn addressed_tickets(known: &Known<'_>, signer: &Signer) -> Vec<TicketId> {
-    let addresses = known
-        .recipients
-        .iter()
-        .cloned()
-        .chain(recipients_of(known.mail));
+/// Addresses that the author wrote the mail to. Envelope and delivery headers are not covered by any signature of theirs:
+/// whoever has got a mail of an agent could hand it in again for another ticket. Nor does a second To or Cc count, which
+/// RFC 5322 forbids and which stands beside a signed one.
+fn written_to(mail: &ParsedMail) -> impl Iterator<Item = Address> + '_ {
+    let lists = [("to", &mail.to), ("cc", &mail.cc)];
+    lists
+        .into_iter()
+        .filter(|(name, _)| mail.fields.all(name).count() == 1)
+        .flat_map(|(_, list)| list)
+        .filter_map(|mailbox| Address::parse(&mailbox.address).ok())
+}
+
+/// Tickets whose signature holds in one of `addresses`.
+fn tickets_of(addresses: impl Iterator<Item = Address>, signer: &Signer) -> Vec<TicketId> {
     let mut seen: HashSet<TicketId> = HashSet::new();
     addresses
         .filter_map(|address| ticket_of_address(&address, signer))

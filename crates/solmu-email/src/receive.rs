@@ -24,6 +24,7 @@ use crate::{
     message::{Known, delivery_report, recipients_of, to_event},
     metrics::EmailMetrics,
     outgoing::verp,
+    reply_to,
 };
 use solmu_mime::{
     address::Address,
@@ -398,8 +399,10 @@ impl Shared {
                 mail_from: incoming.mail_from.as_deref(),
                 received,
             };
+            let mut message = to_event(&known, account, &self.signer);
+            reply_to::retain(&mut message, mail, &self.accounts);
             Delivery {
-                message: to_event(&known, account, &self.signer),
+                message,
                 report: delivery_report(&known, account, &self.signer),
             }
         };

@@ -152,12 +152,23 @@ impl Engines {
     }
 }
 
+/// The folder with the programs of the PostgreSQL that was started last in a data directory: `pg_dump` and `pg_restore` of
+/// the same version. None if none was, or if the notes cannot be read.
+#[must_use]
+pub fn noted_postgres_bin(data: &Path) -> Option<PathBuf> {
+    let notes = read_notes(&data.join(POSTGRES_NOTES)).ok()?;
+    notes.get("bin").map(PathBuf::from)
+}
+
+/// What was found of PostgreSQL, in the data directory.
+const POSTGRES_NOTES: &str = "postgres.notes";
+
 /// Finds both binaries; what is missing is told together.
 fn find_both(
     config: &EngineConfig,
     layout: &Layout,
 ) -> Result<(PostgresBin, NatsBin), EngineError> {
-    let notes_file = layout.root.join("postgres.notes");
+    let notes_file = layout.root.join(POSTGRES_NOTES);
     let notes = read_notes(&notes_file).map_err(EngineError::io("read", &notes_file))?;
     let last_used = notes.get("bin").map(PathBuf::from);
     let cluster = layout.root.join("postgres");

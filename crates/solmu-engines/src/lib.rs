@@ -33,6 +33,6 @@ mod supervisor;
 
 pub use config::{Durability, EngineConfig};
 pub use engine::{EngineHealth, EngineState};
-pub use engines::Engines;
+pub use engines::{Engines, noted_postgres_bin};
 pub use error::{EngineError, EngineName, Missing, Rejected};
 pub use exec::{EXEC_SUBCOMMAND, run_child_if_asked};

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::{
     error::ImapError,
     pass::Pass,
-    session::Content,
+    session::{Content, SIZE_SLACK_BYTES},
     sink::{Event, Left, Mail, MailContent, Sink},
 };
 
@@ -101,7 +101,8 @@ impl<S: Sink> Pass<'_, S> {
         Ok(found)
     }
 
-    /// Asks for all mails that nothing is held against; the others count as failed.
+    /// Asks for all mails that nothing is held against; the others count as failed. Ends early where mails that are
+    /// larger than announced have filled the batch: the rest goes with the next one.
     async fn first_round(&mut self, batch: &[(u32, u64)]) -> Result<Gotten, ImapError> {
         let max = self.settings.limits.message_bytes;
         let mut gotten = Gotten::new();
@@ -128,6 +129,14 @@ impl<S: Sink> Pass<'_, S> {
         for uid in fresh {
             if gotten.contains_key(&uid) {
                 continue;
+            }
+            let most = self
+                .settings
+                .limits
+                .batch_bytes
+                .saturating_add(SIZE_SLACK_BYTES);
+            if bytes_of(&gotten) > most {
+                break;
             }
             let got = self.alone(uid, false).await?;
             gotten.insert(uid, got);
@@ -342,6 +351,15 @@ impl From<Content> for Got {
 
 fn nothing() -> Got {
     Got::Certain(MailContent::Nothing)
+}
+
+/// Bytes of mails that wait to be handed over.
+fn bytes_of(gotten: &Gotten) -> u64 {
+    let bytes = gotten.values().map(|got| match got {
+        Got::Certain(MailContent::Whole(raw)) => raw.len() as u64,
+        _ => 0,
+    });
+    bytes.sum()
 }
 
 /// Whether there are mails of which nothing certain is known.

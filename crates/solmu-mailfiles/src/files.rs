@@ -51,7 +51,8 @@ pub(crate) fn is_mail(path: &Path) -> bool {
         .and_then(|name| name.to_str())
         .unwrap_or_default();
     match (folder_name(path), is_maildir(path)) {
-        ("cur" | "new", true) => return !name.starts_with('.'),
+        // What Dovecot keeps beside them does not begin with a time.
+        ("cur" | "new", true) => return !name.starts_with('.') && !name.starts_with("dovecot"),
         // Mails that are being delivered.
         ("tmp", true) => return false,
         _ => {}
@@ -74,7 +75,7 @@ fn begins_like_mbox(path: &Path) -> bool {
     }
 }
 
-fn is_in_maildir(path: &Path) -> bool {
+pub(crate) fn is_in_maildir(path: &Path) -> bool {
     matches!(folder_name(path), "cur" | "new") && is_maildir(path)
 }
 

@@ -6,8 +6,10 @@
 
 mod files;
 mod journal;
+mod left_out;
 mod mbox;
 mod source;
 
 pub use journal::{FileId, Journal, Step};
+pub use left_out::LeftOut;
 pub use source::{Content, Extent, Source, SourceError, StoredMail};

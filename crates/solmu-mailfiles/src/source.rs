@@ -13,6 +13,7 @@ use walkdir::WalkDir;
 use crate::{
     files::{changed, is_mail, key},
     journal::{FileId, FileState, Journal},
+    left_out::{LeftOut, why},
     mbox::MboxReader,
 };
 
@@ -77,6 +78,8 @@ pub struct Extent {
     pub done_bytes: u64,
     /// Mails that earlier runs handed in.
     pub earlier: u64,
+    /// Files that are no mail for anybody.
+    pub left_out: LeftOut,
 }
 
 /// A file with something to do.
@@ -121,9 +124,10 @@ impl Source {
         let found = if kind.is_dir() {
             source.mail_files(path)
         } else {
-            vec![(path.to_owned(), kind)]
+            source.wanted(path, path, &kind)
         };
-        if found.is_empty() && source.unreadable.is_empty() {
+        let nothing = found.is_empty() && source.extent.left_out.total() == 0;
+        if nothing && source.unreadable.is_empty() {
             return Err(SourceError::Nothing(path.to_owned()));
         }
         for (file, kind) in found {
@@ -177,7 +181,8 @@ impl Source {
                 Ok(Some((entry.into_path(), kind)))
             });
             match found {
-                Ok(found) => files.extend(found),
+                Ok(Some((path, kind))) => files.extend(self.wanted(root, &path, &kind)),
+                Ok(None) => {}
                 Err(error) => {
                     let path = error.path().unwrap_or(root).to_owned();
                     self.unreadable.push_back((path, error.into()));
@@ -185,6 +190,17 @@ impl Source {
             }
         }
         files
+    }
+
+    /// The file, unless it is left out, which is counted.
+    fn wanted(&mut self, root: &Path, path: &Path, kind: &Metadata) -> Vec<(PathBuf, Metadata)> {
+        match why(root, path, kind.len()) {
+            Some(why) => {
+                self.extent.left_out.count(why);
+                Vec::new()
+            }
+            None => vec![(path.to_owned(), kind.clone())],
+        }
     }
 
     /// The next mail; `None` at the end.

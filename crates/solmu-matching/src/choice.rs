@@ -15,6 +15,9 @@ use crate::{
 /// The distance of somebody whose place is not known, for a ticket with a place: behind all others.
 const NOWHERE: u64 = 1_000_000;
 
+/// What no limit counts as where limits are compared.
+const NO_LIMIT: u32 = 1_000_000;
+
 /// Why this agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
@@ -200,7 +203,10 @@ impl Floor {
             Strategy::Balanced => (0, Share::of(seat)),
             Strategy::RoundRobin => (0, Share::NONE),
             Strategy::Spare => {
-                let spare = seat.limit(channel).saturating_sub(seat.count(channel));
+                let limit = seat.limits.get(channel).copied().flatten();
+                let spare = limit
+                    .unwrap_or(NO_LIMIT)
+                    .saturating_sub(seat.count(channel));
                 (u64::from(u32::MAX - spare), Share::NONE)
             }
             Strategy::FewestSkills => (seat.skill_count as u64, Share::of(seat)),
@@ -228,7 +234,7 @@ impl Floor {
         }
         let distance = stands.location.map(|to| {
             seat.location.map_or(NOWHERE, |from| {
-                steps(from.kilometres(to) / self.policy.geo_km)
+                steps(from.kilometres(to), self.policy.geo_km)
             })
         });
         Considered {
@@ -242,15 +248,17 @@ impl Floor {
     }
 }
 
-/// Whole steps of a distance; no place on earth is as far as [`NOWHERE`].
+/// Whole steps of a distance; no place on earth is as far as [`NOWHERE`]. The remainder is taken away first, so that a
+/// distance of exactly so many steps is not one step less by rounding.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "the value is between 0 and a million"
 )]
-fn steps(share: f64) -> u64 {
-    if share.is_finite() {
-        share.clamp(0.0, 999_999.0).floor() as u64
+fn steps(distance: f64, step: f64) -> u64 {
+    let steps = ((distance - distance % step) / step).round();
+    if steps.is_finite() {
+        steps.clamp(0.0, 999_999.0) as u64
     } else {
         0
     }

@@ -153,6 +153,8 @@ pub struct Floor {
     /// Agents who may be able to take more than when lines were last asked.
     pub(crate) fresh: BTreeSet<usize>,
     pub(crate) turn: i64,
+    /// See [`Policy::has_free_work`].
+    free_work: bool,
 }
 
 impl Floor {
@@ -160,6 +162,7 @@ impl Floor {
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         Self {
+            free_work: policy.has_free_work(),
             policy,
             ..Self::default()
         }
@@ -167,6 +170,7 @@ impl Floor {
 
     /// Replaces the policy; everything that waits is looked at anew.
     pub fn set_policy(&mut self, policy: Policy, now: Micros) {
+        self.free_work = policy.has_free_work();
         self.policy = policy;
         for channel in 0..self.rates.len() {
             self.rates[channel] = self.rate_of(self.channels.name(channel));
@@ -294,7 +298,7 @@ impl Floor {
             let rate = self.rates[item.channel];
             let seat = &mut self.seats[item.agent];
             seat.items[item.channel] -= 1;
-            seat.used -= rate.units;
+            seat.used = seat.used.saturating_sub(rate.units);
             self.seat_changed(item.agent);
         }
     }
@@ -323,7 +327,7 @@ impl Floor {
             seat.items.resize(item.channel + 1, 0);
         }
         seat.items[item.channel] += 1;
-        seat.used += rate.units;
+        seat.used = seat.used.saturating_add(rate.units);
         self.refresh_ready(item.agent);
     }
 
@@ -333,7 +337,7 @@ impl Floor {
             let rate = self.rates[item.channel];
             let seat = &mut self.seats[item.agent];
             seat.items[item.channel] -= 1;
-            seat.used -= rate.units;
+            seat.used = seat.used.saturating_sub(rate.units);
             self.refresh_ready(item.agent);
         }
     }
@@ -481,7 +485,7 @@ impl Floor {
         let seat = &self.seats[number];
         let ready = seat.open
             && seat.online != Online::No
-            && seat.used < seat.capacity
+            && (seat.used < seat.capacity || (self.free_work && seat.used == seat.capacity))
             && !self.on_a_call(seat);
         self.ready.set(number, ready);
     }

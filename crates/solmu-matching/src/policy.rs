@@ -86,6 +86,16 @@ pub enum Turns {
     Timed,
 }
 
+/// For which former agent who is there a ticket is held back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Hold {
+    /// One who could take it if they had room: of its team, with its skills.
+    #[default]
+    Able,
+    /// Any who is there, whether they could take it or not: what the reference of snapshots does.
+    Any,
+}
+
 /// What holds for all teams.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
@@ -103,6 +113,8 @@ pub struct Policy {
     pub repair: bool,
     /// See [`Turns`].
     pub turns: Turns,
+    /// See [`Hold`].
+    pub hold: Hold,
 }
 
 impl Default for Policy {
@@ -115,6 +127,7 @@ impl Default for Policy {
             strategy: Strategy::Balanced,
             repair: true,
             turns: Turns::Counted,
+            hold: Hold::Able,
         }
     }
 }
@@ -122,6 +135,12 @@ impl Default for Policy {
 impl Policy {
     pub(crate) fn channel(&self, name: &str) -> &ChannelPolicy {
         self.channels.get(name).unwrap_or(&self.other)
+    }
+
+    /// Whether work of some channel takes no room, so that who is full can do it.
+    pub(crate) fn has_free_work(&self) -> bool {
+        let mut all = self.channels.values().chain([&self.other]);
+        all.any(|channel| channel.units == 0)
     }
 }
 

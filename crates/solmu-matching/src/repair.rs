@@ -13,6 +13,7 @@ use std::{
 use crate::{
     choice::{Choice, How},
     floor::{Floor, Item, Rate},
+    policy::Hold,
     round::{Given, Placed, Round},
     ticket::Place,
     waiting::Shape,
@@ -60,13 +61,13 @@ impl Floor {
         true
     }
 
-    /// Whether it waits for its former agent: one who is there and could take it, were they not full.
+    /// Whether it waits for its former agent: one who is there and could take it, were they not full (see [`Hold`]).
     pub(crate) fn is_held(&self, shape: &Shape) -> bool {
         let holder = shape.held_for.and_then(|former| self.numbers.get(&former));
         holder.is_some_and(|number| {
+            let able = || self.is_member(*number, shape) && !self.skill_lack(*number, shape);
             self.seats[*number].reachable(shape.channel)
-                && self.is_member(*number, shape)
-                && !self.skill_lack(*number, shape)
+                && (self.policy.hold == Hold::Any || able())
         })
     }
 

@@ -137,7 +137,7 @@ impl Floor {
             let line = &self.waiting.lines[line];
             let other = team.is_some_and(|team| team != line.shape.team);
             let held = line.shape.held_for != Some(agent) && self.is_held(&line.shape);
-            let may = !other && !held && self.obstacle(number, &line.shape).is_none();
+            let may = !other && !held && self.obstacle_to_wish(number, &line.shape).is_none();
             line.queue.first().copied().filter(|_| may)
         });
         let place = next.min()?;

@@ -2,6 +2,11 @@
 //!
 //! `eval` decides on a queue with a policy and agents, and prints each ticket with its agent or `null`, in the order of
 //! decision. `match` gives weights instead of priorities and prints the weight that found somebody.
+//!
+//! `eval` follows the reference of its format (`router_ref.py`) to the letter. That differs from what the router does in one
+//! thing: there a ticket waits for any former agent who is there ([`Hold::Any`]), here only for one who could take it.
+
+mod case;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -13,184 +18,30 @@ use solmu_domain::{
 use uuid::Uuid;
 
 use crate::{
-    Agent, Availability, ChannelPolicy, Floor, Kind, Location, Micros, Policy, Round, SECOND,
-    Strategy, TeamPolicy, Ticket, Turns, Want,
+    Agent, ChannelPolicy, Floor, Hold, Kind, Location, Micros, Policy, Round, Strategy, TeamPolicy,
+    Ticket, Turns, Want,
+    lines::JsonFault,
+    numbers::{Seconds, Units},
 };
+use case::{Case, KindJson, PolicyJson, PriorityJson, TicketJson, WantJson};
 
 /// A line that is no snapshot.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// It is no JSON, or a field is missing or of another type.
     #[error("cannot read the snapshot")]
-    Json(#[from] serde_json::Error),
-}
-
-#[derive(Deserialize)]
-struct Case {
-    id: String,
-    now: f64,
-    policy: PolicyJson,
-    agents: Vec<AgentJson>,
-    queue: Vec<TicketJson>,
-}
-
-#[derive(Deserialize)]
-struct PolicyJson {
-    #[serde(default)]
-    weights: BTreeMap<String, u32>,
-    #[serde(default)]
-    exclusive: BTreeSet<String>,
-    #[serde(default)]
-    live: BTreeSet<String>,
-    #[serde(default = "quarter_hour")]
-    age_step: f64,
-    #[serde(default = "quarter_hour")]
-    risk_lead: f64,
-    #[serde(default)]
-    sticky_hold: f64,
-    #[serde(default = "near")]
-    geo_km: f64,
-    #[serde(default)]
-    strategy: Strategy,
-    #[serde(default)]
-    repair: bool,
-    #[serde(default)]
-    overflow: BTreeMap<String, OverflowJson>,
-}
-
-#[derive(Deserialize)]
-struct OverflowJson {
-    after: f64,
-    to: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct AgentJson {
-    id: String,
-    teams: Vec<String>,
-    #[serde(default)]
-    skills: BTreeMap<String, u8>,
-    #[serde(default)]
-    items: BTreeMap<String, u32>,
-    #[serde(default)]
-    max: BTreeMap<String, u32>,
-    #[serde(default = "hundred")]
-    capacity: u32,
-    #[serde(default)]
-    last_assigned: f64,
-    #[serde(default)]
-    presence: PresenceJson,
-    #[serde(default = "yes")]
-    open: bool,
-    geo: Option<(f64, f64)>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum PresenceJson {
-    One(String),
-    ByChannel(BTreeMap<String, String>),
-}
-
-impl Default for PresenceJson {
-    fn default() -> Self {
-        Self::One("online".to_owned())
-    }
-}
-
-impl From<PresenceJson> for Availability {
-    fn from(presence: PresenceJson) -> Self {
-        match presence {
-            PresenceJson::One(name) => match name.as_str() {
-                "online" => Self::Online,
-                "busy" => Self::Busy,
-                "away" => Self::Away,
-                _ => Self::Offline,
-            },
-            PresenceJson::ByChannel(channels) => {
-                let online = channels.into_iter().filter(|(_, state)| state == "online");
-                Self::OnlineFor(online.map(|(channel, _)| channel).collect())
-            }
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct TicketJson {
-    id: String,
-    channel: String,
-    team: String,
-    #[serde(default)]
-    priority: PriorityJson,
-    #[serde(default)]
-    vip: bool,
-    arrived: f64,
-    due: Option<f64>,
-    #[serde(default)]
-    skills: Vec<WantJson>,
-    sticky: Option<String>,
-    #[serde(default)]
-    excluded: Vec<String>,
-    geo: Option<(f64, f64)>,
-}
-
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum PriorityJson {
-    Urgent,
-    High,
-    #[default]
-    Normal,
-    Low,
-}
-
-#[derive(Deserialize)]
-struct WantJson {
-    n: String,
-    #[serde(default = "one")]
-    lvl: u8,
-    relax: Option<f64>,
-    #[serde(default)]
-    kind: KindJson,
-}
-
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum KindJson {
-    #[default]
-    Required,
-    Preferred,
-}
-
-const fn quarter_hour() -> f64 {
-    900.0
-}
-
-const fn near() -> f64 {
-    25.0
-}
-
-const fn hundred() -> u32 {
-    100
-}
-
-const fn one() -> u8 {
-    1
-}
-
-const fn yes() -> bool {
-    true
-}
-
-/// Whole and broken seconds.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "saturates; no snapshot is so far from 1970"
-)]
-pub(crate) fn micros(seconds: f64) -> Micros {
-    #[expect(clippy::cast_precision_loss, reason = "a million is exact")]
-    let second = SECOND as f64;
-    (seconds * second).round() as Micros
+    Json(#[from] JsonFault),
+    /// A name stands for two.
+    #[error("there are two {what} named '{name}'")]
+    Twice {
+        /// "agents" or "tickets".
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// The weights do not add up.
+    #[error("the weights together are more than {}", i64::MAX)]
+    Heavy,
 }
 
 /// Names of a snapshot as ids that sort as the names do.
@@ -200,6 +51,21 @@ impl Ids {
     fn of<'a>(names: impl Iterator<Item = &'a String>) -> Self {
         let names: BTreeSet<&String> = names.collect();
         Self(names.into_iter().cloned().zip(1..).collect())
+    }
+
+    /// Of names that stand for one each.
+    fn of_each<'a>(
+        what: &'static str,
+        names: impl Iterator<Item = &'a String>,
+    ) -> Result<Self, SnapshotError> {
+        let mut known = BTreeSet::new();
+        for name in names {
+            if !known.insert(name) {
+                let name = name.clone();
+                return Err(SnapshotError::Twice { what, name });
+            }
+        }
+        Ok(Self::of(known.into_iter()))
     }
 
     fn id(&self, name: &str) -> Option<Uuid> {
@@ -216,14 +82,25 @@ pub struct Evaluated {
     pub assignments: Vec<(String, Option<String>)>,
 }
 
-/// Decides on a snapshot.
-pub fn eval_line(line: &str) -> Result<Evaluated, SnapshotError> {
-    Ok(eval(serde_json::from_str(line)?))
+impl Evaluated {
+    /// As it is printed.
+    ///
+    /// # Panics
+    /// Never: names are JSON.
+    #[must_use]
+    pub fn to_line(&self) -> String {
+        serde_json::to_string(self).expect("names are JSON")
+    }
 }
 
-fn eval(case: Case) -> Evaluated {
-    let agent_ids = Ids::of(case.agents.iter().map(|it| &it.id));
-    let ticket_ids = Ids::of(case.queue.iter().map(|it| &it.id));
+/// Decides on a snapshot.
+pub fn eval_line(line: &str) -> Result<Evaluated, SnapshotError> {
+    eval(serde_json::from_str(line).map_err(JsonFault::from)?)
+}
+
+fn eval(case: Case) -> Result<Evaluated, SnapshotError> {
+    let agent_ids = Ids::of_each("agents", case.agents.iter().map(|it| &it.id))?;
+    let ticket_ids = Ids::of_each("tickets", case.queue.iter().map(|it| &it.id))?;
     let queued = case.queue.iter().map(|it| &it.team);
     let overflow = &case.policy.overflow;
     let helping = overflow
@@ -234,7 +111,7 @@ fn eval(case: Case) -> Evaluated {
     let team = |name: &String| team_ids.id(name).map(TeamId::from_uuid);
     let agent = |name: &String| agent_ids.id(name).map(AgentId::from_uuid);
 
-    let now = micros(case.now);
+    let now = case.now.micros();
     let mut floor = floor_of(&case.policy, &team, now);
     let agent_names: BTreeMap<AgentId, String> = case
         .agents
@@ -248,17 +125,21 @@ fn eval(case: Case) -> Evaluated {
             id,
             teams: it.teams.iter().filter_map(team).collect(),
             backup_teams: Vec::new(),
-            skills: it.skills,
+            skills: it
+                .skills
+                .into_iter()
+                .map(|(name, it)| (name, it.0))
+                .collect(),
             languages: BTreeSet::new(),
             availability: it.presence.into(),
             open: it.open,
-            capacity: it.capacity,
+            capacity: it.capacity.0,
             limits: it.max,
             location: it.geo.map(location),
         });
-        floor.set_last_assigned(id, micros(it.last_assigned));
+        floor.set_last_assigned(id, it.last_assigned.micros());
         for (channel, count) in &it.items {
-            for _ in 0..*count {
+            for _ in 0..count.0 {
                 item += 1;
                 // Beside the ids of the queue.
                 let id_of_item = TicketId::from_uuid(Uuid::from_u128((1 << 100) + item));
@@ -292,10 +173,10 @@ fn eval(case: Case) -> Evaluated {
             agent.and_then(|agent| agent_names.get(agent).cloned()),
         )
     });
-    Evaluated {
+    Ok(Evaluated {
         id: case.id,
         assignments: assignments.collect(),
-    }
+    })
 }
 
 /// A floor without anybody.
@@ -304,7 +185,7 @@ fn floor_of(json: &PolicyJson, team: &impl Fn(&String) -> Option<TeamId>, now: M
     for (from, overflow) in &json.overflow {
         if let Some(from) = team(from) {
             let policy = TeamPolicy {
-                overflow_after: Some(micros(overflow.after)),
+                overflow_after: Some(overflow.after.micros()),
                 overflow_to: overflow.to.iter().filter_map(team).collect(),
                 ..TeamPolicy::default()
             };
@@ -317,20 +198,21 @@ fn floor_of(json: &PolicyJson, team: &impl Fn(&String) -> Option<TeamId>, now: M
 fn policy(json: &PolicyJson) -> Policy {
     let names = json.weights.keys().chain(&json.exclusive).chain(&json.live);
     let of = |name: &String| ChannelPolicy {
-        units: json.weights.get(name).copied().unwrap_or(10),
+        units: json.weights.get(name).map_or(10, |it| it.0),
         exclusive: json.exclusive.contains(name),
         live: json.live.contains(name),
-        age_step: micros(json.age_step),
-        sticky_hold: micros(json.sticky_hold),
+        age_step: json.age_step.micros(),
+        sticky_hold: json.sticky_hold.micros(),
     };
     Policy {
         channels: names.map(|name| (name.clone(), of(name))).collect(),
         other: of(&String::new()),
-        risk_lead: micros(json.risk_lead),
+        risk_lead: json.risk_lead.micros(),
         geo_km: json.geo_km,
         strategy: json.strategy,
         repair: json.repair,
         turns: Turns::Timed,
+        hold: Hold::Any,
     }
 }
 
@@ -342,11 +224,11 @@ fn ticket(
 ) -> Ticket {
     let want = |it: &WantJson| Want {
         skill: it.n.clone(),
-        level: it.lvl,
+        level: it.lvl.0,
         language: false,
         kind: match it.kind {
             KindJson::Required => Kind::Required {
-                relax_after: it.relax.map(micros),
+                relax_after: it.relax.map(Seconds::micros),
             },
             KindJson::Preferred => Kind::Preferred,
         },
@@ -358,13 +240,19 @@ fn ticket(
             PriorityJson::Normal => Priority::Normal,
             PriorityJson::Low => Priority::Low,
         },
-        vip: json.vip,
-        due: json.due.map(micros),
-        wants: json.skills.iter().map(want).collect(),
+        vip: json.vip.unwrap_or(false),
+        due: json.due.map(Seconds::micros),
+        // Everybody has a skill at level 0.
+        wants: json
+            .skills
+            .iter()
+            .filter(|it| it.lvl.0 > 0)
+            .map(want)
+            .collect(),
         former: json.sticky.as_ref().and_then(agent),
         excluded: json.excluded.iter().filter_map(agent).collect(),
         location: json.geo.map(location),
-        ..Ticket::plain(id, team, &json.channel, micros(json.arrived))
+        ..Ticket::plain(id, team, &json.channel, json.arrived.micros())
     }
 }
 
@@ -385,7 +273,7 @@ struct Matching {
 #[derive(Deserialize)]
 struct Slots {
     skills: Vec<u32>,
-    cap: u32,
+    cap: Units,
 }
 
 #[derive(Deserialize)]
@@ -405,9 +293,25 @@ pub struct Matched {
     pub assignments: Vec<(usize, usize)>,
 }
 
+impl Matched {
+    /// As it is printed.
+    ///
+    /// # Panics
+    /// Never: names and numbers are JSON.
+    #[must_use]
+    pub fn to_line(&self) -> String {
+        serde_json::to_string(self).expect("names and numbers are JSON")
+    }
+}
+
 /// Places what waits all at once; `repair` as in [`Policy::repair`].
 pub fn match_line(line: &str, repair: bool) -> Result<Matched, SnapshotError> {
-    let case: Matching = serde_json::from_str(line)?;
+    let case: Matching = serde_json::from_str(line).map_err(JsonFault::from)?;
+    let mut weights = case.tickets.iter().map(|it| it.w.unsigned_abs());
+    let all = weights.try_fold(0_u64, u64::checked_add);
+    if all.is_none_or(|all| i64::try_from(all).is_err()) {
+        return Err(SnapshotError::Heavy);
+    }
     let mut floor = Floor::new(Policy {
         other: ChannelPolicy {
             units: 1,
@@ -425,7 +329,7 @@ pub fn match_line(line: &str, repair: bool) -> Result<Matched, SnapshotError> {
         let skills = slots.skills.iter().map(|skill| (skill.to_string(), 1));
         floor.set_agent(Agent {
             skills: skills.collect(),
-            ..Agent::online(id, team, slots.cap)
+            ..Agent::online(id, team, slots.cap.0)
         });
     }
     for (index, weighted) in case.tickets.iter().enumerate() {

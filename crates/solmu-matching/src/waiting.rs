@@ -34,6 +34,13 @@ pub(crate) struct Shape {
     pub(crate) held_for: Option<AgentId>,
 }
 
+impl Shape {
+    /// Whether an agent let its tickets go: nobody gives them any.
+    pub(crate) fn excludes(&self, agent: AgentId) -> bool {
+        self.excluded.binary_search(&agent).is_ok()
+    }
+}
+
 /// Tickets of one shape.
 #[derive(Debug, Clone)]
 pub(crate) struct Line {

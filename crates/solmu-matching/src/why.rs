@@ -33,7 +33,7 @@ pub enum Obstacle {
     Closed,
     /// Lacks a skill or a language.
     Skill,
-    /// Declined it.
+    /// Declined it, or did not answer when asked.
     Declined,
     /// Works for other teams.
     OtherTeam,
@@ -73,7 +73,7 @@ impl Obstacle {
             Self::OtherChannel => "on other channels",
             Self::Closed => "outside working hours",
             Self::Skill => "without the skills",
-            Self::Declined => "declined it",
+            Self::Declined => "declined it or did not answer",
             Self::OtherTeam => "in other teams",
         }
     }
@@ -143,13 +143,43 @@ impl Floor {
 
     /// What keeps an agent from the tickets of a shape.
     pub(crate) fn obstacle(&self, number: usize, shape: &Shape) -> Option<Obstacle> {
-        let seat = &self.seats[number];
         if !self.is_member(number, shape) {
             return Some(Obstacle::OtherTeam);
         }
-        if shape.excluded.binary_search(&seat.id).is_ok() {
+        if shape.excludes(self.seats[number].id) {
             return Some(Obstacle::Declined);
         }
+        self.absence(number, shape)
+            .or_else(|| self.load_obstacle(number, shape))
+    }
+
+    /// What keeps an agent who asks for the next ticket from those of a shape: not that they once let one of them go.
+    pub(crate) fn obstacle_to_wish(&self, number: usize, shape: &Shape) -> Option<Obstacle> {
+        if !self.is_member(number, shape) {
+            return Some(Obstacle::OtherTeam);
+        }
+        self.absence(number, shape)
+            .or_else(|| self.load_obstacle(number, shape))
+    }
+
+    /// Whether somebody is there who could take a waiting ticket, now or once they have room, and has not let it go.
+    #[must_use]
+    pub fn is_there_another(&self, ticket: TicketId) -> bool {
+        let Some(stands) = self.waiting.tickets.get(&ticket) else {
+            return false;
+        };
+        let shape = &self.waiting.lines[stands.line].shape;
+        let mut another = false;
+        self.each_of_team(shape, &[], |number| {
+            another |=
+                !shape.excludes(self.seats[number].id) && self.absence(number, shape).is_none();
+        });
+        another
+    }
+
+    /// Why a member does not work on what stands there, whatever room they have.
+    fn absence(&self, number: usize, shape: &Shape) -> Option<Obstacle> {
+        let seat = &self.seats[number];
         match (&seat.availability, &seat.online) {
             (Availability::Busy, _) => return Some(Obstacle::Busy),
             (Availability::Away, _) => return Some(Obstacle::Away),
@@ -162,7 +192,7 @@ impl Floor {
         if self.skill_lack(number, shape) {
             return Some(Obstacle::Skill);
         }
-        self.room_obstacle(number, shape)
+        (!seat.reachable(shape.channel)).then_some(Obstacle::OtherChannel)
     }
 
     /// Whether somebody's teams may take what stands there.
@@ -182,13 +212,19 @@ impl Floor {
     /// What of presence and load keeps a member with the skills from it.
     pub(crate) fn room_obstacle(&self, number: usize, shape: &Shape) -> Option<Obstacle> {
         let seat = &self.seats[number];
-        let rate = self.rates[shape.channel];
         if !seat.reachable(shape.channel) {
             return Some(Obstacle::OtherChannel);
         }
-        if shape.excluded.binary_search(&seat.id).is_ok() {
+        if shape.excludes(seat.id) {
             return Some(Obstacle::Declined);
         }
+        self.load_obstacle(number, shape)
+    }
+
+    /// What they have, and the ticket besides would be too much.
+    fn load_obstacle(&self, number: usize, shape: &Shape) -> Option<Obstacle> {
+        let seat = &self.seats[number];
+        let rate = self.rates[shape.channel];
         if self.on_a_call(seat) {
             return Some(Obstacle::OnACall);
         }

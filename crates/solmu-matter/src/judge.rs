@@ -1,10 +1,10 @@
 //! The judgement: what ties a message to a ticket, and how strongly.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::OnceLock};
 
 use crate::{
     Bag, Label, PatternError, Reference,
-    reference::{Patterns, numbers},
+    reference::{Patterns, numbers, squeezed},
     words::similarity,
 };
 
@@ -59,7 +59,34 @@ pub struct Likeness {
 pub struct Writing {
     references: BTreeSet<Reference>,
     numbers: BTreeSet<i64>,
-    words: Bag,
+    /// The beginning of each.
+    texts: Vec<String>,
+    /// Those of the texts, as soon as somebody asks for them: most messages are told apart without.
+    words: OnceLock<Bag>,
+}
+
+impl Writing {
+    /// Whether both name the same order, invoice or the like.
+    #[must_use]
+    pub fn shares_reference(&self, other: &Self) -> bool {
+        self.shared(other).is_some()
+    }
+
+    /// Whether it names an order, an invoice or the like at all.
+    #[must_use]
+    pub fn names_reference(&self) -> bool {
+        !self.references.is_empty()
+    }
+
+    fn words(&self) -> &Bag {
+        self.words
+            .get_or_init(|| Bag::of(self.texts.iter().map(String::as_str)))
+    }
+
+    fn shared(&self, other: &Self) -> Option<&Reference> {
+        let mut named = self.references.iter();
+        named.find(|it| other.references.iter().any(|theirs| it.fits(theirs)))
+    }
 }
 
 /// Reads texts and compares them.
@@ -92,27 +119,71 @@ impl Reader {
         texts: impl IntoIterator<Item = &'a str>,
         fields: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Writing {
-        let texts: Vec<&str> = texts.into_iter().map(first).collect();
-        let mut writing = Writing {
-            words: Bag::of(texts.iter().copied()),
-            ..Writing::default()
-        };
+        let texts: Vec<String> = texts.into_iter().map(first).collect();
+        let mut references = self.of_fields(fields);
         for text in &texts {
-            writing.references.extend(self.patterns.references(text));
-            writing.numbers.extend(numbers(text));
+            references.extend(self.patterns.references(text));
         }
+        Writing {
+            references,
+            numbers: texts.iter().flat_map(|text| numbers(text)).collect(),
+            texts,
+            words: OnceLock::new(),
+        }
+    }
+
+    /// Reads what stands on a ticket, to judge `messages` by: of its references those that one of them may mean. A
+    /// ticket has many texts, and looking for what nobody asks about is most of the work.
+    #[must_use]
+    pub fn read_ticket<'a, 'm>(
+        &self,
+        texts: impl IntoIterator<Item = &'a str>,
+        fields: impl IntoIterator<Item = (&'a str, &'a str)>,
+        messages: impl IntoIterator<Item = &'m Writing>,
+    ) -> Writing {
+        let texts: Vec<String> = texts.into_iter().map(first).collect();
+        let mut references = self.of_fields(fields);
+        let wanted: BTreeSet<&str> = messages
+            .into_iter()
+            .flat_map(|it| it.references.iter().map(|named| named.value.as_str()))
+            .collect();
+        if !wanted.is_empty() {
+            for text in &texts {
+                let signs = squeezed(text);
+                if wanted.iter().any(|value| signs.contains(value)) {
+                    references.extend(self.patterns.references(text));
+                }
+            }
+        }
+        Writing {
+            references,
+            texts,
+            ..Writing::default()
+        }
+    }
+
+    fn of_fields<'a>(
+        &self,
+        fields: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> BTreeSet<Reference> {
         let named = fields
             .into_iter()
-            .filter(|(name, _)| self.fields.contains(&name.to_lowercase()))
-            .filter_map(|(name, value)| Reference::of(label_of(name), value));
-        writing.references.extend(named);
-        writing
+            .filter(|(name, _)| self.fields.contains(&name.to_lowercase()));
+        named
+            .filter_map(|(name, value)| Reference::of(label_of(name), value))
+            .collect()
     }
 
     /// What ties `message` to the ticket `number` with `ticket` on it, if anything does.
     #[must_use]
     pub fn judge(&self, message: &Writing, ticket: &Writing, number: i64) -> Option<Likeness> {
-        let alike = similarity(&message.words, &ticket.words);
+        self.names(message, ticket, number)
+            .or_else(|| self.resembles(message, ticket))
+    }
+
+    /// Whether `message` names the ticket `number`, or what `ticket` names.
+    #[must_use]
+    pub fn names(&self, message: &Writing, ticket: &Writing, number: i64) -> Option<Likeness> {
         if message.numbers.contains(&number) {
             return Some(Likeness {
                 ground: Ground::Number,
@@ -120,18 +191,21 @@ impl Reader {
                 reference: format!("#{number}"),
             });
         }
-        let named = message.references.iter();
-        let mut shared = named.filter(|it| ticket.references.iter().any(|other| it.fits(other)));
-        if let Some(reference) = shared.next() {
-            return Some(Likeness {
-                ground: Ground::Reference,
-                // Of two tickets about one order the one that is more alike is meant.
-                score: 80 + alike / 5,
-                reference: reference.value.clone(),
-            });
-        }
+        message.shared(ticket).map(|reference| Likeness {
+            ground: Ground::Reference,
+            // Of two tickets about one order the one that is more alike is meant.
+            score: 80 + similarity(message.words(), ticket.words()) / 5,
+            reference: reference.value.clone(),
+        })
+    }
+
+    /// Whether both use the same words.
+    #[must_use]
+    pub fn resembles(&self, message: &Writing, ticket: &Writing) -> Option<Likeness> {
+        let (ours, theirs) = (message.words(), ticket.words());
+        let alike = similarity(ours, theirs);
         let enough = alike >= self.settings.min_similarity
-            && message.words.common(&ticket.words) >= self.settings.min_common_words;
+            && ours.common(theirs) >= self.settings.min_common_words;
         enough.then_some(Likeness {
             ground: Ground::Words,
             score: alike,
@@ -158,9 +232,9 @@ fn label_of(name: &str) -> Label {
     found.map_or(Label::Any, |(_, label)| *label)
 }
 
-fn first(text: &str) -> &str {
+fn first(text: &str) -> String {
     let end = text.char_indices().nth(MAX_TEXT).map(|(at, _)| at);
-    &text[..end.unwrap_or(text.len())]
+    text[..end.unwrap_or(text.len())].to_owned()
 }
 
 #[cfg(test)]
@@ -220,8 +294,29 @@ mod tests {
     }
 
     #[test]
+    fn a_ticket_is_read_for_what_is_asked_about() {
+        let ticket = ["Order A-77812 and order 5001", "Lasku 90017"];
+        for (message, found) in [
+            ("where is order a77812?", Some("A77812")),
+            ("tilaus 5001", Some("5001")),
+            ("order 90017", None),
+            ("hello", None),
+        ] {
+            let message = text(message);
+            let read = reader().read_ticket(ticket, [], [&message]);
+            let judged = reader().judge(&message, &read, 7);
+            assert_eq!(
+                judged,
+                reader().judge(&message, &reader().read(ticket, []), 7)
+            );
+            assert_eq!(judged.map(|it| it.reference).as_deref(), found);
+        }
+    }
+
+    #[test]
     fn it_does_not_matter_which_text_came_first_nor_how_long_it_is() {
         let (one, other) = (text("order 5001 is late"), text("Tilaus 5001"));
+        assert!(one.shares_reference(&other) && !one.shares_reference(&text("order 5002")));
         let there = reader().judge(&one, &other, 1).unwrap();
         let back = reader().judge(&other, &one, 1).unwrap();
         assert_eq!(there, back);

@@ -14,6 +14,10 @@ const MAX_REFERENCES: usize = 20;
 const LENGTH: std::ops::RangeInclusive<usize> = 3..=32;
 /// Digits that a reference has at least.
 const MIN_DIGITS: usize = 3;
+/// Bytes before a digit that are searched for the word that says what it is the id of.
+const BEFORE: usize = 120;
+/// Bytes after a digit that may belong to its id: [`LENGTH`] letters and some dashes.
+const AFTER: usize = 164;
 
 /// What a reference names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,11 +60,7 @@ impl Reference {
     /// Reads an id that stands alone, as the value of a field; `None` if it is none.
     #[must_use]
     pub fn of(label: Label, written: &str) -> Option<Self> {
-        let value: String = written
-            .chars()
-            .filter(|c| c.is_alphanumeric())
-            .flat_map(char::to_uppercase)
-            .collect();
+        let value = squeezed(written);
         let digits = value.chars().filter(char::is_ascii_digit).count();
         (digits >= MIN_DIGITS && LENGTH.contains(&value.chars().count()))
             .then_some(Self { label, value })
@@ -145,14 +145,55 @@ impl Patterns {
                 Reference::of(Label::Any, part.as_str())
             })
         });
-        let labelled = LABELLED.iter().flat_map(|(label, pattern)| {
-            let written = pattern.captures_iter(text).filter_map(|found| found.get(1));
-            written
-                .filter(|it| !is_date(it.as_str()))
-                .filter_map(|it| Reference::of(*label, it.as_str()))
+        let labelled = near_digits(text).flat_map(|part| {
+            LABELLED.iter().flat_map(move |(label, pattern)| {
+                let written = pattern.captures_iter(part).filter_map(|found| found.get(1));
+                written
+                    .filter(|it| !is_date(it.as_str()))
+                    .filter_map(|it| Reference::of(*label, it.as_str()))
+            })
         });
         own.chain(labelled).take(MAX_REFERENCES).collect()
     }
+}
+
+/// Letters and digits alone, in capital letters.
+pub(crate) fn squeezed(text: &str) -> String {
+    text.chars()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_uppercase)
+        .collect()
+}
+
+/// The parts of a text in which an id may stand. Expressions with words of five languages are slow, and most of a text
+/// has no digit in it. A part begins and ends at a space, so that no piece of a word is taken for one.
+fn near_digits(text: &str) -> impl Iterator<Item = &str> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let digit = |from: usize| {
+            let found = text
+                .bytes()
+                .skip(from)
+                .position(|byte| byte.is_ascii_digit());
+            found.map(|at| from + at)
+        };
+        let first = digit(from)?;
+        let mut last = first;
+        while let Some(next) = digit(last + 1).filter(|next| next - last <= AFTER) {
+            last = next;
+        }
+        let cut = text.floor_char_boundary(first.saturating_sub(BEFORE));
+        let begin = match cut {
+            0 => 0,
+            cut => text[cut..first]
+                .find(char::is_whitespace)
+                .map_or(first, |at| cut + at),
+        };
+        // No digit stands behind the last one up to here, so that no number is cut.
+        let end = text.floor_char_boundary((last + AFTER).min(text.len()));
+        from = last + 1;
+        Some(&text[begin..end.max(last + 1)])
+    })
 }
 
 /// Whether it is a day, as 2026-11-22.
@@ -166,10 +207,12 @@ fn is_date(written: &str) -> bool {
 
 /// Numbers of tickets that a text names.
 pub(crate) fn numbers(text: &str) -> BTreeSet<i64> {
-    let found = NUMBER.captures_iter(text).filter_map(|found| {
-        let digits = found.get(1).or_else(|| found.get(2))?;
-        digits.as_str().parse().ok()
-    });
+    let found = near_digits(text)
+        .flat_map(|part| NUMBER.captures_iter(part))
+        .filter_map(|found| {
+            let digits = found.get(1).or_else(|| found.get(2))?;
+            digits.as_str().parse().ok()
+        });
     found.take(MAX_REFERENCES).collect()
 }
 
@@ -225,6 +268,30 @@ mod tests {
         assert!(of(Label::Any).fits(&of(Label::Invoice)));
         assert_eq!(Reference::of(Label::Any, "AB"), None);
         assert_eq!(Reference::of(Label::Any, "no digits"), None);
+    }
+
+    #[test]
+    fn where_in_a_long_text_it_stands_does_not_matter() {
+        let words = "ääkkösiä ja muuta ".repeat(30);
+        let text = format!(
+            "order 5001 {words}preorder {words}order 5002 {words}lasku 90017, {words} order no 5003 {words}reorder{} 5004",
+            " ".repeat(BEFORE - 3)
+        );
+        let values: Vec<String> = found(&text).into_iter().map(|(_, value)| value).collect();
+        assert_eq!(values, ["5001", "5002", "5003", "90017"]);
+        for gap in 1..400 {
+            let text = format!(
+                "order 1001 {}#1002{} ticket 1003",
+                "ä ".repeat(gap),
+                " x".repeat(gap)
+            );
+            let named: Vec<i64> = numbers(&text).into_iter().collect();
+            assert_eq!(named, [1002, 1003], "{gap}");
+            assert!(
+                found(&text).iter().any(|(_, value)| value == "1001"),
+                "{gap}"
+            );
+        }
     }
 
     #[test]

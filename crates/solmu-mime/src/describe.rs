@@ -95,7 +95,7 @@ fn description(mail: ParsedMail, classified: &Classified, findings: &Findings) -
     let offsets = quotes.in_characters(&mail.text);
     Description {
         thread_keys: threading::keys(&mail, classified),
-        from: mail.from.first().map(named).unwrap_or_default(),
+        from: mail.author().map(named).unwrap_or_default(),
         to: mail.to.iter().map(named).collect(),
         cc: mail.cc.iter().map(named).collect(),
         reply_to: mail.reply_to.iter().map(named).collect(),

@@ -2,6 +2,9 @@
 //! module.
 
 use jiff::Timestamp;
+use solmu_domain::contact::EmailAddress;
+
+use crate::address::Address;
 
 /// A name and an address as a header gives them. The address is not checked: broken ones are kept for the reader.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -10,6 +13,36 @@ pub struct Mailbox {
     pub name: String,
     /// As written.
     pub address: String,
+}
+
+impl Mailbox {
+    /// `Name <a@b>` or `a@b` in a raw header; the address as [`Address`] prints it.
+    #[must_use]
+    pub fn of_text(text: &str) -> Option<Self> {
+        let inner = text
+            .rsplit_once('<')
+            .and_then(|(name, rest)| Some((name, rest.split_once('>')?.0)));
+        let (name, address) = inner.unwrap_or(("", text));
+        let address = Address::parse(address).ok()?.to_string();
+        Some(Self {
+            name: name.trim().trim_matches('"').to_owned(),
+            address,
+        })
+    }
+
+    /// Its address for matching; strict where possible, because an address that only a lenient reader takes is better
+    /// than none.
+    #[must_use]
+    pub fn normalised(&self) -> Option<String> {
+        let strict = Address::parse(&self.address)
+            .ok()
+            .map(|address| address.normalised());
+        strict.or_else(|| {
+            EmailAddress::parse(&self.address)
+                .ok()
+                .map(|address| address.as_str().to_owned())
+        })
+    }
 }
 
 /// A header field: name in lower case, value unfolded and trimmed, encoded words not decoded.
@@ -153,4 +186,15 @@ pub struct ParsedMail {
     pub attached: Option<AttachedMail>,
     /// What the reader must be told.
     pub notices: Vec<String>,
+}
+
+impl ParsedMail {
+    /// Who From says wrote it: the first with an address that can be used, else the first.
+    #[must_use]
+    pub fn author(&self) -> Option<&Mailbox> {
+        self.from
+            .iter()
+            .find(|from| from.normalised().is_some())
+            .or_else(|| self.from.first())
+    }
 }

@@ -26,7 +26,8 @@ pub fn external_id(mail: &ParsedMail) -> String {
     }
 }
 
-/// SHA-256 over date, sender, subject and body. Headers that a server adds on the way are not part of it.
+/// SHA-256 over date, sender, subject and body. Headers that a server adds on the way are not part of it, but without a
+/// date they are all that tells a machine's second alarm from its first one.
 fn fingerprint(mail: &ParsedMail) -> String {
     let mut digest = Sha256::new();
     let date = mail.fields.first("date").unwrap_or_default();
@@ -35,8 +36,14 @@ fn fingerprint(mail: &ParsedMail) -> String {
         .first()
         .map(|from| from.address.to_lowercase())
         .unwrap_or_default();
+    let origin = if date.is_empty() {
+        origin(mail)
+    } else {
+        String::new()
+    };
+    let dated = [date, &origin].concat();
     for part in [
-        date,
+        &dated,
         &from,
         &mail.subject,
         mail.text.trim_end(),
@@ -49,6 +56,32 @@ fn fingerprint(mail: &ParsedMail) -> String {
         digest.update(Sha256::digest(&attachment.bytes));
     }
     format!("sha256:{}", hex::encode(digest.finalize()))
+}
+
+/// Where and when a mail without a date began: the Received field of its first hop, which each delivery of it carries,
+/// also one that is tried again, fetched again or imported later.
+///
+/// If the first hop is ours, the sender gave the mail to us directly, and a second try would get another time and id. Of
+/// such a field only the sender's side and the hour count: a try after a lost answer comes within minutes and is a
+/// repeat, tomorrow's alarm is not. Two equal mails of the same hour are one.
+fn origin(mail: &ParsedMail) -> String {
+    let first = squeezed(mail.fields.all("received").last().unwrap_or_default());
+    let (trace, time) = first.rsplit_once(';').unwrap_or((&first, ""));
+    match trace.split_once(" by ") {
+        Some((sender, by)) if by.contains(OWN_HOP) => {
+            let hour = time.split_once(':').map_or(time, |(hour, _)| hour);
+            format!("{sender};{hour}")
+        }
+        _ => first,
+    }
+}
+
+/// What our SMTP server calls itself in the Received field that it writes (`email::smtp`).
+const OWN_HOP: &str = "(Solmu)";
+
+/// One blank between words: folds do not survive every store.
+fn squeezed(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The oldest ancestor that the mail names: messages of one thread share it whatever their order of arrival.
@@ -143,12 +176,63 @@ mod tests {
         }
     }
 
+    fn id_of(text: &str) -> String {
+        external_id(&parse(text.as_bytes(), &ParseLimits::default()))
+    }
+
+    /// An alarm device writes neither Message-ID nor Date, and the same words each time.
+    #[test]
+    fn alarms_without_a_date_are_told_apart_and_repeats_are_not() {
+        let alarm = "From: alarm@plant.example\r\nSubject: Alarm\r\n\r\nDoor 7 open\r\n";
+        // Straight to us: our own hop, with a new id and time on each try.
+        let direct = |at: &str, id: u32, peer: &str| {
+            id_of(&format!(
+                "Return-Path: <a@plant.example>\r\nReceived: from plc7 ([{peer}])\r\n\tby desk.example (Solmu) with SMTP id \
+                 {id:016x}\r\n\tfor <support@desk.example>;\r\n\t{at}\r\n{alarm}"
+            ))
+        };
+        let first = direct("Sun, 22 Nov 2026 23:20:00 +0000", 1, "192.0.2.7");
+        assert_eq!(
+            first,
+            direct("Sun, 22 Nov 2026 23:21:40 +0000", 2, "192.0.2.7")
+        );
+        for (at, peer) in [
+            ("Mon, 23 Nov 2026 23:20:00 +0000", "192.0.2.7"),
+            ("Sun, 22 Nov 2026 22:20:00 +0000", "192.0.2.7"),
+            ("Sun, 22 Nov 2026 23:20:00 +0000", "192.0.2.8"),
+        ] {
+            assert_ne!(first, direct(at, 1, peer), "{at} {peer}");
+        }
+        // By a relay that gave it an id: each try, each way and each fetch of it has the relay's field at the bottom.
+        let relayed = |above: &str, queue: &str| {
+            id_of(&format!(
+                "{above}Received: from plc7 by relay.example with SMTP id {queue};\r\n Sun, 22 Nov 2026 23:20:00 +0000\r\n{alarm}"
+            ))
+        };
+        let ours = "Received: from relay by desk.example (Solmu) with ESMTP id 1;\r\n\tMon, 23 Nov 2026 02:00:00 +0000\r\n";
+        let one = relayed(ours, "4F1");
+        assert_eq!(one, relayed("", "4F1"));
+        assert_eq!(
+            one,
+            relayed(
+                "Received: from a by b; x\r\nReceived: from relay by a; y\r\n",
+                "4F1"
+            )
+        );
+        assert_ne!(one, relayed(ours, "4F2"));
+        // A date is enough, as ever, and a stored mail without any trace is what it says.
+        let dated = |above: &str| id_of(&format!("{above}Date: x\r\n{alarm}"));
+        assert_eq!(dated(ours), dated(""));
+        assert_eq!(id_of(alarm), id_of(alarm));
+    }
+
     #[test]
     fn keys_are_newest_first_and_each_once() {
         let human = Classified {
             class: AutomaticClass::Human,
             reason: "",
             bounce: None,
+            rewritten: None,
         };
         let read = |text: &str| parse(text.as_bytes(), &ParseLimits::default());
         let answer = read(

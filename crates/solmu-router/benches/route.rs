@@ -29,6 +29,7 @@ use solmu_domain::{
     rng::SystemRng,
 };
 use solmu_engines::{EngineConfig, Engines};
+use solmu_inquiry::Inquiry;
 use solmu_proto::{
     routing::v1::AssignmentDecided,
     ticket::v1::{TicketAssigned, TicketOpened, TicketState},
@@ -389,7 +390,9 @@ impl RoutingTexts for NoTexts {
     fn fetch<'a>(&'a self, _: &'a [TicketId]) -> FetchTexts<'a> {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
+}
 
+impl Inquiry for NoTexts {
     fn is_configured(&self) -> bool {
         false
     }

@@ -14,12 +14,13 @@ use uuid::Uuid;
 use crate::{
     config::Config,
     core::{
+        answers::Answers,
         decision::Decision,
         desk::{Agent, Hours, Presence},
         event::{TicketEvent, What},
         matching::Round,
         rules::{Actions, Rule, RuleSet, SCHEMA},
-        state::{State, Texts},
+        state::State,
         ticket::{Facts, Wish},
     },
 };
@@ -139,10 +140,11 @@ impl Core {
             what,
             time,
             answered: false,
+            within: None,
             trace: TraceContext::default(),
         };
         self.state.learn(&event);
-        self.state.route(&Texts::new(), 500);
+        self.state.route(&Answers::default(), 500);
         let second = u128::try_from(self.second).unwrap_or(0) << 64;
         let count = std::cell::Cell::new(0_u128);
         let new_id = || {
@@ -188,6 +190,7 @@ impl Core {
             },
             time,
             answered: false,
+            within: None,
             trace: TraceContext::default(),
         });
     }

@@ -15,8 +15,8 @@ const LEASE_TTL_MS: RangeInclusive<u64> = 500..=60_000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where the ticket service's gRPC API is, e.g. `http://tickets:7310`. Needed for rules that look at words or at the
-    /// sender; empty: such rules cannot be saved.
+    /// Where the ticket service's gRPC API is, e.g. `http://tickets:7310`. Needed for rules that look at words, at the
+    /// sender, or at fields of the contact or its organisations; empty: such rules cannot be saved.
     pub tickets_endpoint: String,
     /// Bearer token of role service for that API.
     pub tickets_token: Secret,

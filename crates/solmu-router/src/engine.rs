@@ -27,11 +27,10 @@ use tokio::sync::Notify;
 use crate::{
     config::Config,
     core::{
+        answers::{Answers, OwnChange},
         decision::{Decision, Kind, Outcome},
-        event::{Heard, TicketEvent},
+        event::{Erasure, Heard, RejectCause, TicketEvent},
         matching::Round,
-        rules::Text,
-        state::Texts,
     },
     error::RoundError,
     metrics::RouterMetrics,
@@ -39,11 +38,12 @@ use crate::{
     store::{
         decision::{decisions_add, outcomes_note},
         desk::loads_save,
+        erasure::{erased_note, forget_erased},
         offer::{offers_prune, offers_save, pulls_prune, said_answer, said_take},
         people::silent_go,
         ticket::tickets_save,
     },
-    texts::{RoutingTexts, TextsError},
+    texts::RoutingTexts,
 };
 
 /// The group of leases; its one shard makes the leader.
@@ -51,7 +51,7 @@ pub(crate) const LEASE: &str = "router";
 /// Name in the inbox.
 const CONSUMER: &str = "router";
 /// Tickets that one round asks the rules about, and gets the words of: a new rule may move a hundred thousand.
-const ROUTED_AT_ONCE: usize = 500;
+pub(crate) const ROUTED_AT_ONCE: usize = 500;
 /// Tickets that one round gives to agents, so that a transaction stays small when a thousand people come at once.
 const DECIDED_AT_ONCE: usize = 2_000;
 /// How often a round is tried that collides with changes of agents.
@@ -72,7 +72,15 @@ struct Work {
     arrived: Vec<Arrived>,
     held: Held,
     epoch: i64,
-    texts: Texts,
+    answers: Answers,
+}
+
+/// What is new in a batch.
+#[derive(Default)]
+struct News {
+    events: Vec<TicketEvent>,
+    changes: Vec<OwnChange>,
+    erased: Vec<Erasure>,
 }
 
 /// A committed round.
@@ -91,14 +99,14 @@ pub(crate) struct Engine {
     bus: Bus,
     clock: SharedClock,
     rng: SharedRng,
-    texts: Arc<dyn RoutingTexts>,
+    pub(crate) texts: Arc<dyn RoutingTexts>,
     metrics: RouterMetrics,
     candidates: usize,
     offer_retention: SignedDuration,
     terms: Terms,
     /// When old offers were last removed.
     swept: Mutex<Option<Timestamp>>,
-    known: Mutex<Option<Known>>,
+    pub(crate) known: Mutex<Option<Known>>,
     turn: tokio::sync::Mutex<()>,
     /// Fired when a round left work for the next one.
     pub(crate) again: Notify,
@@ -138,12 +146,12 @@ impl Engine {
         let started = Instant::now();
         let epoch = held.values().copied().next().unwrap_or(0);
         self.make_known(held, epoch).await?;
-        let texts = self.fetch_texts(&arrived).await;
+        let answers = self.ask(&arrived).await;
         let work = Arc::new(Work {
             arrived,
             held: held.clone(),
             epoch,
-            texts,
+            answers,
         });
         let mut collisions = 0;
         let done = loop {
@@ -247,50 +255,6 @@ impl Engine {
         Ok(())
     }
 
-    /// The words that rules want to see. Tickets whose words are not there yet wait; all else goes on.
-    async fn fetch_texts(&self, arrived: &[Arrived]) -> Texts {
-        let wanted = {
-            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(known) = known.as_ref() else {
-                return Texts::new();
-            };
-            let events = arrived.iter().filter_map(|(_, heard)| match heard {
-                Heard::Ticket(event) => Some(event.as_ref()),
-                Heard::Roster | Heard::Nothing => None,
-            });
-            known.state.wanted_texts(events, ROUTED_AT_ONCE)
-        };
-        if wanted.is_empty() {
-            return Texts::new();
-        }
-        // A ticket without words is routed as one whose words match nothing.
-        let nothing = || Text::new("", "", String::new());
-        match self.texts.fetch(&wanted).await {
-            Ok(found) => {
-                let mut texts: Texts = wanted.into_iter().map(|id| (id, nothing())).collect();
-                for text in found {
-                    if let Ok(id) = text.ticket_id.parse() {
-                        texts.insert(id, Text::new(&text.subject, &text.text, text.sender));
-                    }
-                }
-                texts
-            }
-            Err(TextsError::NotConfigured) => {
-                tracing::warn!("rules look at words but no ticket service is configured");
-                wanted.into_iter().map(|id| (id, nothing())).collect()
-            }
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(
-                    error,
-                    tickets = wanted.len(),
-                    "cannot get words; the tickets wait"
-                );
-                Texts::new()
-            }
-        }
-    }
-
     async fn try_round(self: &Arc<Self>, work: &Arc<Work>) -> Result<Done, RoundError> {
         let (engine, work) = (Arc::clone(self), Arc::clone(work));
         self.db
@@ -310,7 +274,9 @@ impl Engine {
         };
         refresh(tx, &mut known, &self.terms).await?;
         let now = self.clock.now();
-        let events = self.claim(tx, &work.arrived).await?;
+        let news = self.claim(tx, &work.arrived).await?;
+        erased_note(tx, &mut known.state, &news.erased).await?;
+        let events = forget_erased(tx, news.events).await?;
         let events = find_tickets(tx, &mut known.state, events).await?;
         let since = now.checked_sub(self.terms.returning).unwrap_or(now);
         find_formers(tx, &mut known.state, &events, since).await?;
@@ -318,6 +284,9 @@ impl Engine {
         let state = &mut known.state;
         for event in &events {
             state.learn(event);
+        }
+        for change in &news.changes {
+            state.own_changed(change);
         }
         let said = said_take(tx, &state.offers_due(now), asked, now).await?;
         let (decisions, told, routed_more) = {
@@ -328,7 +297,7 @@ impl Engine {
                 most: DECIDED_AT_ONCE,
                 new_id: &|| DecisionId::generate(&*self.clock, &*self.rng),
             };
-            let routed_more = state.route(&work.texts, ROUTED_AT_ONCE);
+            let routed_more = state.route(&work.answers, ROUTED_AT_ONCE);
             let (mut decisions, told) = state.hear_agents(&said, &round);
             decisions.extend(state.decide(&round));
             (decisions, told, routed_more)
@@ -358,23 +327,24 @@ impl Engine {
     }
 
     /// The events that were not done yet, in order.
-    async fn claim(
-        &self,
-        tx: &mut PgConnection,
-        arrived: &[Arrived],
-    ) -> Result<Vec<TicketEvent>, RoundError> {
+    async fn claim(&self, tx: &mut PgConnection, arrived: &[Arrived]) -> Result<News, RoundError> {
+        let mut news = News::default();
         if arrived.is_empty() {
-            return Ok(Vec::new());
+            return Ok(news);
         }
         let ids: Vec<EventId> = arrived.iter().map(|(id, _)| *id).collect();
         let mut new = inbox::claim(tx, Owner::Routing, CONSUMER, &ids, self.clock.now()).await?;
         // `remove`, because one batch may hold the same event twice.
         let fresh = arrived.iter().filter(|(id, _)| new.remove(id));
-        let events = fresh.filter_map(|(_, heard)| match heard {
-            Heard::Ticket(event) => Some(event.as_ref().clone()),
-            Heard::Roster | Heard::Nothing => None,
-        });
-        Ok(events.collect())
+        for (_, heard) in fresh {
+            match heard {
+                Heard::Ticket(event) => news.events.push(event.as_ref().clone()),
+                Heard::Own(change) => news.changes.push(change.clone()),
+                Heard::Erased(erasure) => news.erased.push(erasure.clone()),
+                Heard::Roster | Heard::Nothing => {}
+            }
+        }
+        Ok(news)
     }
 
     fn tell<B: EventBody>(&self, body: &B, at: Timestamp, trace: &TraceContext) -> OutboxEvent {
@@ -387,6 +357,15 @@ impl Engine {
         let state = &mut done.known.state;
         state.forget_done(&done.touched);
         self.metrics.unassigned(state.waiting());
+        let stuck = state.stuck();
+        self.metrics.stuck(stuck);
+        let restricted = Some(RejectCause::Restricted);
+        if stuck > 0 && done.outcomes.iter().any(|it| it.rejected == restricted) {
+            tracing::warn!(
+                tickets = stuck,
+                "restricted tickets name nobody who works here, an admin has to name somebody"
+            );
+        }
         for decision in &done.decisions {
             self.metrics.decided(decision);
         }

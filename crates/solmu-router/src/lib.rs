@@ -5,6 +5,7 @@
 //! epoch fences each transaction), because one decision maker can see every load at once. Optimistic claims by many
 //! were rejected: under load they collide, and a queue order over all teams cannot be kept.
 
+mod asking;
 #[doc(hidden)]
 pub mod bench;
 mod bootstrap;
@@ -37,7 +38,7 @@ pub use bootstrap::{FirstAgent, bootstrap};
 pub use config::Config;
 pub use error::Error;
 pub use matching::{Channel, Matching};
-pub use texts::{FetchFields, FetchTexts, RoutingTexts, TextsError};
+pub use texts::{FetchTexts, RoutingTexts, TextsError};
 
 /// Starts the router: its loops on the runtime's trackers, its gRPC service in the answer.
 #[expect(

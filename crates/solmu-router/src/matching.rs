@@ -149,6 +149,7 @@ impl Matching {
             strategy: Strategy::from_name(&self.strategy).unwrap_or_default(),
             repair: true,
             turns: Turns::Counted,
+            ..Policy::default()
         }
     }
 }

@@ -18,6 +18,7 @@ pub(crate) struct RouterMetrics {
     wait: Histogram,
     round: Histogram,
     unassigned: Gauge,
+    stuck: Gauge,
 }
 
 impl RouterMetrics {
@@ -48,6 +49,12 @@ impl RouterMetrics {
                 Unit::Seconds,
                 [],
                 CALL_SECONDS,
+            ),
+            stuck: metrics.gauge(
+                "solmu_restricted_stuck_tickets",
+                "Restricted tickets without an owner who works here that name nobody else; told by the router's leader",
+                Unit::Count,
+                [],
             ),
             unassigned: metrics.gauge(
                 "solmu_unassigned_tickets",
@@ -87,8 +94,15 @@ impl RouterMetrics {
             .set([], f64::from(u32::try_from(tickets).unwrap_or(u32::MAX)));
     }
 
+    /// How many restricted tickets can go to nobody.
+    pub(crate) fn stuck(&self, tickets: usize) {
+        self.stuck
+            .set([], f64::from(u32::try_from(tickets).unwrap_or(u32::MAX)));
+    }
+
     /// Who does not lead does not report what the leader knows.
     pub(crate) fn not_leading(&self) {
         self.unassigned.remove([]);
+        self.stuck.remove([]);
     }
 }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use serde::Serialize;
+use solmu_telemetry::metrics::{Gauge, Unit};
 use tokio::sync::watch;
 
 use crate::runtime::Runtime;
@@ -200,17 +201,58 @@ const POLL_AWAY: Duration = Duration::from_millis(100);
 /// How long they may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Watches PostgreSQL (with the version of its schema) and NATS until the process stops. `serves`: whether anybody is
-/// routed here; without that the checks are only shown.
-pub fn watch_engines(runtime: &Runtime, serves: bool) {
-    let add = |name: &str| {
-        if serves {
+/// Without which engine a process is not ready: what it is asked for it cannot do then. Of the others it only tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Needs {
+    /// It answers from the database. One that only takes messages in does not: NATS keeps them until they can be filed.
+    pub postgres: bool,
+    /// It publishes before it answers.
+    pub nats: bool,
+}
+
+/// What alerts look at: it must not depend on anybody being routed here.
+struct Told {
+    ready: Gauge,
+    engine: Gauge<1>,
+}
+
+impl Told {
+    fn register(runtime: &Runtime) -> Self {
+        Self {
+            ready: runtime.metrics.gauge(
+                "solmu_ready",
+                "1 while calls should come to this process, else 0",
+                Unit::Count,
+                [],
+            ),
+            engine: runtime.metrics.gauge(
+                "solmu_engine_ready",
+                "1 while this process can work with an engine, else 0: it answers, and the schema is new enough",
+                Unit::Count,
+                ["engine"],
+            ),
+        }
+    }
+
+    fn tell(&self, readiness: &Readiness, postgres: &CheckHandle, nats: &CheckHandle) {
+        let number = |holds: bool| f64::from(u8::from(holds));
+        self.ready.set([], number(readiness.report().ready));
+        self.engine.set(["postgres"], number(postgres.is_ready()));
+        self.engine.set(["nats"], number(nats.is_ready()));
+    }
+}
+
+/// Watches PostgreSQL (with the version of its schema) and NATS until the process stops.
+pub fn watch_engines(runtime: &Runtime, needs: Needs) {
+    let add = |name: &str, needed: bool| {
+        if needed {
             runtime.readiness.require(name)
         } else {
             runtime.readiness.inform(name)
         }
     };
-    let (postgres, nats) = (add("postgres"), add("nats"));
+    let (postgres, nats) = (add("postgres", needs.postgres), add("nats", needs.nats));
+    let (told, readiness) = (Told::register(runtime), runtime.readiness.clone());
     let (db, bus, stop) = (
         runtime.db.clone(),
         runtime.bus.clone(),
@@ -238,6 +280,7 @@ pub fn watch_engines(runtime: &Runtime, serves: bool) {
                 Ok(false) => nats.not_ready("nats is not connected"),
                 Err(_) => nats.not_ready("nats does not answer in time"),
             }
+            told.tell(&readiness, &postgres, &nats);
             let pause = if postgres.is_ready() && nats.is_ready() {
                 POLL
             } else {
@@ -271,6 +314,40 @@ mod tests {
         let report = readiness.report();
         assert!(!report.ready && report.started);
         assert_eq!(report.checks[1].reason, "away");
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_away_stops_only_who_answers_from_it() {
+        let harness = solmu_testkit::Harness::new().await;
+        let mut takes_mail = crate::testing::runtime(&harness, "email");
+        takes_mail.db = solmu_db::Db::new(
+            "postgres://nobody@127.0.0.1:1/nothing",
+            &solmu_db::DbConfig::default(),
+        )
+        .unwrap();
+        let mut answers = crate::testing::runtime(&harness, "tickets");
+        answers.db = takes_mail.db.clone();
+        for (runtime, postgres) in [(&takes_mail, false), (&answers, true)] {
+            runtime.readiness.complete();
+            let needs = Needs {
+                postgres,
+                nats: true,
+            };
+            watch_engines(runtime, needs);
+            // One look later both figures are told.
+            solmu_testkit::wait_for("NATS is seen", async || {
+                let text = runtime.metrics.encode();
+                text.contains("solmu_engine_ready{engine=\"nats\"} 1")
+                    && text.contains("solmu_engine_ready{engine=\"postgres\"} 0")
+                    && text.contains(&format!("solmu_ready{{}} {}", u8::from(!postgres)))
+            })
+            .await;
+            let report = runtime.readiness.report();
+            assert_eq!(report.ready, !postgres);
+            let check = &report.checks[1];
+            assert!(check.name == "postgres" && !check.ready && check.required == postgres);
+            runtime.shutdown.stop.cancel();
+        }
     }
 
     #[test]

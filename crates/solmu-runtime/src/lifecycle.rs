@@ -291,7 +291,11 @@ mod tests {
         let runtime = crate::testing::runtime(&harness, "one");
         let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
         let admin = crate::admin::serve(&runtime, any).await.unwrap();
-        crate::health::watch_engines(&runtime, true);
+        let needs = crate::health::Needs {
+            postgres: true,
+            nats: true,
+        };
+        crate::health::watch_engines(&runtime, needs);
         runtime.readiness.complete();
         let mut ready = runtime.readiness.subscribe();
         ready.wait_for(|ready| *ready).await.unwrap();

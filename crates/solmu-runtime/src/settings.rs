@@ -64,6 +64,9 @@ pub struct NatsSettings {
     pub max_stream_bytes: i64,
     /// Replicas of each stream, which `solmu streams apply` makes: 1, 3 or 5.
     pub replicas: u8,
+    /// The first token of the subjects that this process gets answers and messages on, which its user must be allowed to
+    /// subscribe to. Empty: `_INBOX_<user>` for the user of the URL, `_INBOX` without one.
+    pub inbox_prefix: String,
 }
 
 impl Default for NatsSettings {
@@ -76,6 +79,7 @@ impl Default for NatsSettings {
             publish_timeout_ms: millis(config.publish_timeout),
             max_stream_bytes: config.max_stream_bytes,
             replicas: 1,
+            inbox_prefix: String::new(),
         }
     }
 }
@@ -89,6 +93,7 @@ impl NatsSettings {
             partitions: self.partitions,
             publish_timeout: Duration::from_millis(self.publish_timeout_ms),
             max_stream_bytes: self.max_stream_bytes,
+            inbox_prefix: (!self.inbox_prefix.is_empty()).then(|| self.inbox_prefix.clone()),
         }
     }
 }

@@ -17,12 +17,12 @@ use crate::{
     changes::Changes,
     error::FoldError,
     facts::TicketFacts,
-    intake::{Opening, What},
+    intake::{Arrival, Opening, What},
     policy_set::PolicySet,
-    store::clocks,
+    store::{clocks, erasure::Erased},
     tracked::{Decided, Promise, Tracked},
     unpromised::{Unpromised, start_of},
-    worker::{Todo, Worker},
+    worker::Worker,
 };
 
 /// What happened to one ticket in a batch.
@@ -40,23 +40,79 @@ pub(crate) struct Group {
     first_trace: TraceContext,
 }
 
+impl Group {
+    /// A ticket of whose contact or organisations something else is known now.
+    pub(crate) fn seen_anew(version: i64, at: Timestamp, facts: Box<TicketFacts>) -> Self {
+        Self {
+            version,
+            facts: Some((at, facts)),
+            trace: TraceContext::current(),
+            ..Self::default()
+        }
+    }
+
+    /// Takes out of it what is older than the erasure of its contact.
+    fn forget(&mut self, erased: &Erased, told_at: Timestamp) {
+        let facts = self.facts.iter_mut().map(|(_, facts)| facts.as_mut());
+        let opening = self.opening.iter_mut().map(|opening| &mut opening.facts);
+        for facts in facts.chain(opening) {
+            if erased.covers(facts.contact, told_at) {
+                facts.erase();
+            }
+        }
+    }
+}
+
+/// Cuts a batch so that in each part a ticket says at most once what policies look at. Parts are applied one after the
+/// other: a ticket that became urgent and was not any more a minute later is what it would be had the events come alone.
+pub(crate) fn waves<'a>(
+    work: impl Iterator<Item = (&'a Arrival, &'a TraceContext)>,
+) -> Vec<Vec<(&'a Arrival, &'a TraceContext)>> {
+    let mut waves: Vec<Vec<_>> = Vec::new();
+    // The part that each ticket is in, and whether it has said it there.
+    let mut at: HashMap<TicketId, (usize, bool)> = HashMap::new();
+    for (arrival, trace) in work {
+        let says = arrival.facts().is_some();
+        let mine = at.get(&arrival.ticket).copied().unwrap_or_default();
+        let next = mine.0 + usize::from(says && mine.1);
+        // A merge concerns two.
+        let theirs = arrival
+            .tickets()
+            .filter_map(|id| at.get(&id))
+            .map(|it| it.0);
+        let wave = theirs.fold(next, usize::max);
+        for id in arrival.tickets() {
+            let said = at.get(&id).is_some_and(|it| it.0 == wave && it.1);
+            at.insert(id, (wave, said || (says && id == arrival.ticket)));
+        }
+        waves.resize_with(waves.len().max(wave + 1), Vec::new);
+        waves[wave].push((arrival, trace));
+    }
+    waves
+}
+
 /// Events by ticket.
-pub(crate) fn group<'a>(work: impl Iterator<Item = &'a Todo>) -> BTreeMap<TicketId, Group> {
+pub(crate) fn group<'a>(
+    work: impl Iterator<Item = (&'a Arrival, &'a TraceContext)>,
+    erased: &Erased,
+) -> BTreeMap<TicketId, Group> {
     let mut groups: BTreeMap<TicketId, Group> = BTreeMap::new();
-    for todo in work {
-        let group = groups.entry(todo.arrival.ticket).or_default();
-        let is_newest = todo.arrival.version >= group.version;
-        group.version = group.version.max(todo.arrival.version);
-        group.trace = todo.trace.clone();
-        match &todo.arrival.what {
+    for (arrival, trace) in work {
+        let group = groups.entry(arrival.ticket).or_default();
+        let is_newest = arrival.version >= group.version;
+        group.version = group.version.max(arrival.version);
+        group.trace = trace.clone();
+        match &arrival.what {
             What::Opened(opening) => {
                 group.opening = Some(opening.clone());
-                group.first_trace = todo.trace.clone();
+                group.first_trace = trace.clone();
+                group.forget(erased, arrival.told_at);
             }
             What::Clock(events, facts) => {
                 group.events.extend(events.iter().cloned());
                 if is_newest && facts.is_some() {
                     group.facts.clone_from(facts);
+                    group.forget(erased, arrival.told_at);
                 }
             }
             What::Merged { source, at } => {
@@ -64,7 +120,7 @@ pub(crate) fn group<'a>(work: impl Iterator<Item = &'a Todo>) -> BTreeMap<Ticket
                 let merged = ClockEvent::new(*at, ClockEventKind::Merged);
                 let source = groups.entry(*source).or_default();
                 source.events.push(merged);
-                source.trace = todo.trace.clone();
+                source.trace = trace.clone();
             }
             What::Unmerged { source, at } => {
                 let from = source.to_string();
@@ -73,7 +129,7 @@ pub(crate) fn group<'a>(work: impl Iterator<Item = &'a Todo>) -> BTreeMap<Ticket
                 let unmerged = ClockEvent::new(*at, ClockEventKind::Unmerged);
                 let source = groups.entry(*source).or_default();
                 source.events.push(unmerged);
-                source.trace = todo.trace.clone();
+                source.trace = trace.clone();
             }
         }
     }
@@ -160,13 +216,11 @@ impl<'a> Batch<'a> {
                     events: group.events,
                     facts: group.facts,
                     trace: group.trace,
+                    is_new: false,
                 };
                 self.go_on(tracked, news, past)
             }
             (None, Some(opening)) => {
-                self.changes.remember(ticket, &group.events);
-                let mut events = past.unwrap_or_default();
-                events.extend(group.events);
                 let tracked = Tracked {
                     ticket,
                     version: group.version,
@@ -176,8 +230,16 @@ impl<'a> Batch<'a> {
                     booked: Vec::new(),
                     decided: Decided::default(),
                     trace: group.first_trace,
+                    facts: Some(opening.facts.to_keep()),
                 };
-                self.open(tracked, &opening, events, &group.trace)
+                let news = News {
+                    version: group.version,
+                    events: group.events,
+                    facts: group.facts,
+                    trace: group.trace,
+                    is_new: true,
+                };
+                self.open(tracked, &opening, past.unwrap_or_default(), news)
             }
             (None, None) => {
                 // Its opening was dead-lettered, and may be replayed; or it was before our time.
@@ -188,17 +250,17 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// `events` are those that came before the opening did; what came with it and after it is in `news`.
     fn open(
         &mut self,
         mut tracked: Tracked,
         opening: &Opening,
         events: Vec<ClockEvent>,
-        trace: &TraceContext,
+        news: News,
     ) -> Result<(), FoldError> {
         let Some(choice) = self.catalogue.choose(&opening.facts) else {
             tracked.unpromised = Some(Box::new(Unpromised::new(opening, &events)));
-            self.changes.settle_without_promise(tracked);
-            return Ok(());
+            return self.go_on(tracked, news, Some(events));
         };
         let start = TicketStart {
             calendar: choice.calendars.key,
@@ -207,12 +269,10 @@ impl<'a> Batch<'a> {
             ..start_of(opening)
         };
         let terms = self.catalogue.terms(&choice.policies)?;
-        let mut promise = Promise::open(choice.policies, start, events, &terms)?;
-        let notices = promise.tell_breaches(self.now, false, &terms)?;
+        let promise = Promise::open(choice.policies, start, events.clone(), &terms)?;
         tracked.promise = Some(promise);
-        let maker = &self.worker.maker;
-        self.changes
-            .settle(tracked, notices, self.catalogue, trace, maker)
+        // What the same batch changed after the opening.
+        self.go_on(tracked, news, Some(events))
     }
 
     fn go_on(
@@ -221,19 +281,23 @@ impl<'a> Batch<'a> {
         mut news: News,
         past: Option<Vec<ClockEvent>>,
     ) -> Result<(), FoldError> {
+        // What an older event says of the ticket is not so any more.
+        news.facts = news.facts.filter(|_| news.version >= tracked.version);
+        let mut learned = news.is_new;
+        if let Some((_, facts)) = &news.facts {
+            let kept = facts.to_keep();
+            learned |= tracked.facts.as_ref() != Some(&kept);
+            tracked.facts = Some(kept);
+        }
         let Some(promise) = &mut tracked.promise else {
             return self.go_on_without(tracked, news, past.unwrap_or_default());
         };
-        // What an older event says of the ticket is not so any more.
-        let facts = news
-            .facts
-            .take()
-            .filter(|_| news.version >= tracked.version);
+        let facts = news.facts.take();
         let (at, moves) = match facts {
             Some((at, facts)) => (at, self.moves(promise, &facts)),
             None => (self.now, Moves::None),
         };
-        if news.events.is_empty() && moves.is_none() {
+        if news.events.is_empty() && moves.is_none() && !learned {
             return Ok(());
         }
         let mut recompute = None;
@@ -288,7 +352,7 @@ impl<'a> Batch<'a> {
         self.changes.remember(tracked.ticket, &news.events);
         history.extend(news.events);
         kept.note_status(&history);
-        let facts = news.facts.filter(|_| news.version >= tracked.version);
+        let facts = news.facts;
         tracked.version = tracked.version.max(news.version);
         let moved_at = facts.as_ref().map(|(at, _)| *at);
         kept.facts = facts.map_or_else(|| kept.facts.clone(), |(_, facts)| *facts);
@@ -349,6 +413,8 @@ struct News {
     events: Vec<ClockEvent>,
     facts: Option<(Timestamp, Box<TicketFacts>)>,
     trace: TraceContext,
+    /// It was opened in this batch, so that it has to be stored in any case.
+    is_new: bool,
 }
 
 /// What becomes of a ticket's terms.

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use solmu_conditions::Checked;
+use solmu_conditions::{Checked, Explanation};
 use solmu_db::DbError;
 use solmu_domain::{
     ids::{CalendarId, PolicyId},
@@ -16,6 +16,7 @@ use solmu_domain::{
         Calendar, CalendarFrom, CalendarSpec, Calendars, Metric, OnEdit, Policies, Policy, Terms,
     },
 };
+use solmu_inquiry::Watched;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -58,6 +59,8 @@ pub(crate) struct Catalogue {
     contacts: HashMap<Uuid, Contacts>,
     /// What sets of policies promise together, by their key, as far as it was asked for.
     composed: Mutex<HashMap<String, Arc<Policy>>>,
+    /// What those that new tickets may get look at, of contacts and organisations.
+    watched: Watched,
 }
 
 /// Which calendars clocks are counted in.
@@ -111,11 +114,29 @@ impl Catalogue {
                 row,
             });
             if version.row.current {
+                let watched = version.condition.as_ref().map(Watched::of);
+                catalogue.watched.add(&watched.unwrap_or_default());
                 catalogue.choices.push(Arc::clone(&version));
             }
             catalogue.policies.insert(version.row.key, version);
         }
         catalogue
+    }
+
+    /// What policies look at, of contacts and organisations.
+    pub(crate) const fn watched(&self) -> &Watched {
+        &self.watched
+    }
+
+    /// The policies that new tickets may get, in order, each with why it holds for a ticket, or does not.
+    pub(crate) fn asked_about<'a>(
+        &'a self,
+        facts: &'a TicketFacts,
+    ) -> impl Iterator<Item = (&'a PolicyVersion, Explanation)> {
+        self.choices.iter().filter_map(|policy| {
+            let condition = policy.condition.as_ref()?;
+            Some((policy.as_ref(), condition.explain(facts)))
+        })
     }
 
     /// The first policy whose condition holds, with those that it combines with.
@@ -321,7 +342,8 @@ impl CatalogueCache {
         Ok(fresh)
     }
 
-    fn known(&self) -> Option<Arc<Catalogue>> {
+    /// The catalogue as this process saw it last.
+    pub(crate) fn known(&self) -> Option<Arc<Catalogue>> {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

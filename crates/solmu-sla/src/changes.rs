@@ -90,6 +90,23 @@ pub(crate) struct Written {
     pub(crate) calls: bool,
 }
 
+impl Written {
+    /// Adds what the same transaction wrote next.
+    pub(crate) fn add(&mut self, more: Self) {
+        self.notices.extend(more.notices);
+        self.margins.extend(more.margins);
+        self.calls |= more.calls;
+        if let Some(at) = more.wake_at {
+            self.wake_before(at);
+        }
+    }
+
+    /// There is something to do at `at`.
+    pub(crate) fn wake_before(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |known| known.min(at)));
+    }
+}
+
 impl Changes {
     pub(crate) const fn new(now: Timestamp) -> Self {
         Self {

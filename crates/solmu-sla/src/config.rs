@@ -25,6 +25,11 @@ pub struct Config {
     /// How long a new leader waits at most to have read what happened while nobody worked before it fires timers, in
     /// milliseconds. Without that, an answer given during the outage would be called a breach.
     pub catch_up_ms: u64,
+    /// Where the ticket service's gRPC API is, e.g. `http://tickets:7310`. Needed for policies that look at fields of the
+    /// contact or its organisations; empty: such policies cannot be saved.
+    pub tickets_endpoint: String,
+    /// Bearer token of role service for that API.
+    pub tickets_token: Secret,
     /// Webhooks that steps of policies may call, by the name that the steps give. A step whose name is not here is only
     /// an event.
     pub webhooks: BTreeMap<String, Webhook>,
@@ -54,6 +59,8 @@ impl Default for Config {
             timer_batch: 500,
             clock_poll_ms: 200,
             catch_up_ms: 30_000,
+            tickets_endpoint: String::new(),
+            tickets_token: Secret::default(),
             webhooks: BTreeMap::new(),
             webhook_timeout_ms: 10_000,
         }

@@ -21,6 +21,8 @@ use crate::{
 pub(crate) const SHARDS: u16 = 1;
 /// Counted failures before an event is dead-lettered.
 const MAX_ATTEMPTS: u32 = 8;
+/// How often a batch asks anew because policies changed while it asked.
+const ASKED_AGAIN: u32 = 3;
 
 /// How ticket events are consumed.
 pub(crate) fn spec(bus: &Bus, config: &Config) -> ConsumerSpec {
@@ -76,11 +78,11 @@ impl Worker {
         for (place, delivered) in batch.iter().enumerate() {
             match intake::read(&delivered.event) {
                 Ok(None) => {}
-                Ok(Some(arrival)) => {
+                Ok(Some(heard)) => {
                     places.push((place, delivered.event.id));
                     todo.push(Todo {
                         id: delivered.event.id,
-                        arrival,
+                        heard,
                         trace: TraceContext::of(&delivered.span),
                     });
                 }
@@ -106,12 +108,20 @@ impl Worker {
         held: &Held,
     ) -> (BTreeMap<EventId, Cause>, Option<Cause>) {
         let mut failed = BTreeMap::new();
+        let mut asked = self.see_owners(&mut todo, &mut failed).await;
+        let mut patience = ASKED_AGAIN;
         while !todo.is_empty() {
             let work = Arc::new(todo);
-            let error = match self.apply(&work, held).await {
+            let error = match self.apply(&work, &asked, held).await {
                 Ok(()) => return (failed, None),
                 Err(error) => error,
             };
+            if matches!(error, BatchError::AskAgain) && patience > 0 {
+                patience -= 1;
+                todo = work.to_vec();
+                asked = self.see_owners(&mut todo, &mut failed).await;
+                continue;
+            }
             let BatchError::Ticket { ticket, .. } = &error else {
                 return (failed, Some(cause_of(&error)));
             };
@@ -119,7 +129,7 @@ impl Worker {
             let (bad, others): (Vec<Todo>, Vec<Todo>) = work
                 .iter()
                 .cloned()
-                .partition(|todo| todo.arrival.concerns(*ticket));
+                .partition(|todo| todo.heard.ticket().is_some_and(|it| it.concerns(*ticket)));
             failed.extend(bad.iter().map(|todo| (todo.id, cause.clone())));
             todo = others;
         }
@@ -133,6 +143,7 @@ fn cause_of(error: &BatchError) -> Cause {
         BatchError::Db(db) if db.is_unavailable() || db.is_conflict() => {
             Cause::passing("database_away", error)
         }
+        BatchError::AskAgain => Cause::passing("policies_changed", error),
         BatchError::Db(_) | BatchError::Ticket { .. } => Cause::new("database", error),
     }
 }

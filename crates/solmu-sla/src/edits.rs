@@ -1,5 +1,7 @@
 //! Brings an edit of a policy to the open tickets that have it, in batches under the lease, like timers.
 
+use std::sync::Arc;
+
 use solmu_db::{
     DbError,
     lease::{self, Held},
@@ -8,6 +10,7 @@ use solmu_domain::{
     ids::TicketId,
     sla::{ClockEvent, ClockEventKind},
 };
+use solmu_inquiry::{Owns, Watched};
 use solmu_telemetry::TraceContext;
 use sqlx::PgConnection;
 
@@ -17,6 +20,7 @@ use crate::{
     changes::{Changes, Written},
     error::FoldError,
     policy_set::PolicyKey,
+    reconsider::ReconsiderError,
     store::{
         clocks,
         edits::{self, EditRow},
@@ -25,14 +29,22 @@ use crate::{
     worker::{NAME, Worker},
 };
 
+/// What was asked before the transaction.
+#[derive(Debug, Default)]
+struct Seen {
+    asked: Watched,
+    owns: Owns,
+}
+
 impl Worker {
     /// Takes the next batch of the oldest edit, if there is one.
-    pub(crate) async fn apply_edit(&self, held: &Held, limit: u32) -> Result<(), DbError> {
+    pub(crate) async fn apply_edit(&self, held: &Held, limit: u32) -> Result<(), ReconsiderError> {
+        let seen = Arc::new(self.see_for_edit(limit).await?);
         let written = self
             .db
             .tx("sla.apply_edit", |tx| {
-                let (worker, held) = (self.clone(), held.clone());
-                Box::pin(async move { worker.apply_edit_in(tx, &held, limit).await })
+                let (worker, held, seen) = (self.clone(), held.clone(), seen.clone());
+                Box::pin(async move { worker.apply_edit_in(tx, &held, limit, &seen).await })
             })
             .await?;
         if let Some(written) = &written {
@@ -41,17 +53,40 @@ impl Worker {
         Ok(())
     }
 
+    /// Asks for what policies look at of the contacts and organisations of tickets without a policy.
+    async fn see_for_edit(&self, limit: u32) -> Result<Seen, ReconsiderError> {
+        let connection = self.db.pool().acquire().await;
+        let mut connection = connection.map_err(DbError::from)?;
+        let catalogue = self.catalogue.current(&mut connection).await?;
+        let asked = catalogue.watched().clone();
+        if asked.is_empty() {
+            return Ok(Seen::default());
+        }
+        let Some(edit) = edits::edit_peek(&mut connection).await? else {
+            return Ok(Seen::default());
+        };
+        let facts = edits::edit_facts(&mut connection, &edit, limit).await?;
+        drop(connection);
+        let owns = self.owns_of(&asked, facts.iter()).await?;
+        Ok(Seen { asked, owns })
+    }
+
     async fn apply_edit_in(
         &self,
         tx: &mut PgConnection,
         held: &Held,
         limit: u32,
+        seen: &Seen,
     ) -> Result<Option<Written>, DbError> {
         lease::fence(tx, NAME, held).await?;
         let Some(edit) = edits::edit_next(tx).await? else {
             return Ok(None);
         };
         let catalogue = self.catalogue.current(tx).await?;
+        if !seen.asked.covers(catalogue.watched()) {
+            // A policy that has come meanwhile looks at more: the next round asks for that, too.
+            return Ok(None);
+        }
         let Some(newest) = catalogue.current(edit.policy).map(|policy| policy.row.key) else {
             // It was taken away meanwhile: whoever has it keeps it.
             edits::edit_advance(tx, edit.id, None).await?;
@@ -68,7 +103,10 @@ impl Worker {
         let mut past = clocks::event_list(tx, &with_past).await?;
         let now = self.maker.clock.now();
         let mut changes = Changes::new(now);
-        for (ticket, tracked) in known {
+        for (ticket, mut tracked) in known {
+            if let Some(kept) = &mut tracked.unpromised {
+                kept.facts.see(&seen.owns);
+            }
             let history = past.remove(&ticket).unwrap_or_default();
             let done = self.edit_one(tracked, &edit, newest, history, &catalogue, &mut changes);
             if let Err(error) = done {

@@ -28,6 +28,9 @@ pub enum Error {
     /// The client of the webhooks cannot be made.
     #[error("cannot make the client of the webhooks")]
     Client(#[from] solmu_connector::http::HttpError),
+    /// The ticket service can never be asked so.
+    #[error("sla.tickets_endpoint or sla.tickets_token cannot be used")]
+    Tickets(#[from] solmu_inquiry::BadAddress),
     /// The database failed.
     #[error("cannot set up the SLA service")]
     Db(#[from] DbError),
@@ -80,13 +83,16 @@ pub(crate) enum BatchError {
         #[source]
         source: FoldError,
     },
+    /// Policies look at more of contacts and organisations than was asked for: they have just changed.
+    #[error("the policies changed meanwhile")]
+    AskAgain,
 }
 
 impl HasDbError for BatchError {
     fn db_error(&self) -> Option<&DbError> {
         match self {
             Self::Db(error) => Some(error),
-            Self::Ticket { .. } => None,
+            Self::Ticket { .. } | Self::AskAgain => None,
         }
     }
 }

@@ -6,11 +6,16 @@ use solmu_domain::sla::eval::{EvalError, eval_case};
 #[derive(Debug, thiserror::Error)]
 pub enum EvalLineError {
     /// The line is no JSON.
-    #[error("the line is not JSON")]
-    NotJson(#[source] serde_json::Error),
+    #[error("the line is not JSON: {}", fault(.0))]
+    NotJson(serde_json::Error),
     /// The case is wrong.
     #[error("the case cannot be evaluated")]
     Case(#[from] EvalError),
+}
+
+/// With the column alone: the line is told by whoever knows it.
+fn fault(error: &serde_json::Error) -> String {
+    error.to_string().replace(" at line 1 column", ", column")
 }
 
 /// Evaluates one case, a JSON object on one line, and answers with one: `{"id": ..., ...}` with the fields of the case's
@@ -33,7 +38,11 @@ mod tests {
             eval_line(line).unwrap(),
             r#"{"due":"2026-11-09T09:00:00Z","id":"a"}"#
         );
-        assert!(matches!(eval_line("{"), Err(EvalLineError::NotJson(_))));
+        let broken = eval_line("{").unwrap_err().to_string();
+        assert_eq!(
+            broken,
+            "the line is not JSON: EOF while parsing an object, column 1"
+        );
         assert!(matches!(eval_line("{}"), Err(EvalLineError::Case(_))));
     }
 }

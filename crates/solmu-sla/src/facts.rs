@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 use serde::{Deserialize, Serialize};
 use solmu_conditions::{Fact, Facts, Field, FieldType, Schema, value_of, values_by_key};
 use solmu_domain::ticket::Priority;
+use solmu_inquiry::{OwnFields, Owns, with_own_fields};
 use solmu_proto::{
     ticket::v1::TicketState,
     types::v1::{self as types, Channel},
@@ -16,7 +17,7 @@ const CHANNELS: [&str; 5] = ["email", "chat", "form", "whatsapp", "telegram"];
 
 /// The fields of a policy's condition.
 pub(crate) static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
-    Schema::new()
+    with_own_fields(Schema::new())
         .with(Field::one_of("channel", CHANNELS))
         .with(Field::new("account", FieldType::Keyword))
         .with(Field::new("recipient", FieldType::Text))
@@ -50,6 +51,9 @@ pub(crate) struct TicketFacts {
     pub(crate) organizations: Vec<String>,
     /// Custom fields by key in lower case.
     pub(crate) fields: BTreeMap<String, Vec<String>>,
+    /// Fields of the contact and its organisations: asked for when a policy looks at them, and never stored.
+    #[serde(skip)]
+    pub(crate) own: OwnFields,
 }
 
 impl TicketFacts {
@@ -72,7 +76,36 @@ impl TicketFacts {
                     .into_iter()
                     .map(|field| (field.key, field.values)),
             ),
+            own: OwnFields::default(),
         }
+    }
+}
+
+impl TicketFacts {
+    /// Ids of the organisations.
+    pub(crate) fn organizations(&self) -> impl Iterator<Item = Uuid> {
+        let ids = self.organizations.iter();
+        ids.filter_map(|text| Uuid::parse_str(text).ok())
+    }
+
+    /// Takes what it needs of what was asked about contacts and organisations.
+    pub(crate) fn see(&mut self, owns: &Owns) {
+        let organizations = self.organizations.iter().map(String::as_str);
+        self.own = owns.of(self.contact, organizations);
+    }
+
+    /// What of it may be kept.
+    pub(crate) fn to_keep(&self) -> Box<Self> {
+        Box::new(Self {
+            own: OwnFields::default(),
+            ..self.clone()
+        })
+    }
+
+    /// The same without what may be personal.
+    pub(crate) fn erase(&mut self) {
+        self.fields.clear();
+        self.own = OwnFields::default();
     }
 }
 
@@ -89,7 +122,12 @@ impl Facts for TicketFacts {
             "account" => self.account.as_str(),
             "recipient" => self.recipient.as_str(),
             "language" => self.language.as_str(),
-            _ => return value_of(&self.fields, field.strip_prefix("fields.")?),
+            _ => {
+                return match field.strip_prefix("fields.") {
+                    Some(key) => value_of(&self.fields, key),
+                    None => self.own.get(field),
+                };
+            }
         };
         (!text.is_empty()).then(|| text.into())
     }

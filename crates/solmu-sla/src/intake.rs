@@ -10,17 +10,53 @@ use solmu_domain::{
     sla::{ClockEvent, ClockEventKind, ClockStatus},
 };
 use solmu_proto::{
+    contact::v1::{
+        ContactChanged, ContactErased, ContactMerged, ContactUnmerged, OrganizationChanged,
+    },
     ticket::v1::{
         MessageFact, TicketAssigned, TicketChanged, TicketMerged, TicketMessageAdded, TicketOpened,
         TicketState, TicketUnmerged,
     },
     types::v1::{Actor, AutomaticClass, TicketStatus, actor},
 };
+use uuid::Uuid;
 
 use crate::{
     error::Malformed,
     facts::{TicketFacts, priority_name},
 };
+
+/// An event that the service acts on.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Heard {
+    /// Something happened to a ticket.
+    Ticket(Arrival),
+    /// Fields of contacts or organisations changed.
+    Own(OwnChange),
+    /// Data of these people was removed.
+    Erased { contacts: Vec<Uuid>, at: Timestamp },
+}
+
+/// Contacts or organisations whose fields changed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct OwnChange {
+    pub(crate) ids: Vec<Uuid>,
+    /// Otherwise contacts.
+    pub(crate) organizations: bool,
+    /// None: any.
+    pub(crate) fields: Option<Vec<String>>,
+    pub(crate) at: Timestamp,
+}
+
+impl Heard {
+    /// The ticket event, if it is one.
+    pub(crate) const fn ticket(&self) -> Option<&Arrival> {
+        match self {
+            Self::Ticket(arrival) => Some(arrival),
+            Self::Own(_) | Self::Erased { .. } => None,
+        }
+    }
+}
 
 /// A ticket event that concerns its clocks.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +65,8 @@ pub(crate) struct Arrival {
     /// Version of the ticket after the event.
     pub(crate) version: i64,
     pub(crate) what: What,
+    /// When it was told.
+    pub(crate) told_at: Timestamp,
 }
 
 /// What happened.
@@ -55,6 +93,32 @@ impl Arrival {
         let source = matches!(self.what,
             What::Merged { source, .. } | What::Unmerged { source, .. } if source == ticket);
         self.ticket == ticket || source
+    }
+
+    /// The tickets whose clocks it changes.
+    pub(crate) fn tickets(&self) -> impl Iterator<Item = TicketId> {
+        let source = match self.what {
+            What::Merged { source, .. } | What::Unmerged { source, .. } => Some(source),
+            What::Opened(_) | What::Clock(..) => None,
+        };
+        std::iter::once(self.ticket).chain(source)
+    }
+
+    /// What policies look at, if the event says it.
+    pub(crate) fn facts(&self) -> Option<&TicketFacts> {
+        match &self.what {
+            What::Opened(opening) => Some(&opening.facts),
+            What::Clock(_, facts) => facts.as_ref().map(|(_, facts)| facts.as_ref()),
+            What::Merged { .. } | What::Unmerged { .. } => None,
+        }
+    }
+
+    pub(crate) fn facts_mut(&mut self) -> Option<&mut TicketFacts> {
+        match &mut self.what {
+            What::Opened(opening) => Some(&mut opening.facts),
+            What::Clock(_, facts) => facts.as_mut().map(|(_, facts)| facts.as_mut()),
+            What::Merged { .. } | What::Unmerged { .. } => None,
+        }
     }
 }
 
@@ -84,7 +148,59 @@ pub(crate) struct Opening {
 }
 
 /// Reads an event. None when clocks do not care.
-pub(crate) fn read(event: &ReceivedEvent) -> Result<Option<Arrival>, Malformed> {
+pub(crate) fn read(event: &ReceivedEvent) -> Result<Option<Heard>, Malformed> {
+    if let Some(heard) = people(event)? {
+        return Ok(Some(heard));
+    }
+    let arrival = ticket(event)?;
+    Ok(arrival.map(|arrival| {
+        Heard::Ticket(Arrival {
+            told_at: event.time,
+            ..arrival
+        })
+    }))
+}
+
+/// Reads what is about contacts and organisations.
+fn people(event: &ReceivedEvent) -> Result<Option<Heard>, Malformed> {
+    let ids = |texts: &[String]| -> Vec<Uuid> {
+        let ids = texts.iter().filter_map(|text| Uuid::parse_str(text).ok());
+        ids.collect()
+    };
+    let own = |texts: &[String], fields| OwnChange {
+        ids: ids(texts),
+        organizations: false,
+        fields,
+        at: event.time,
+    };
+    let kind = event.event_type.as_str();
+    Ok(Some(if kind == ContactChanged::TYPE {
+        let body: ContactChanged = event.decode()?;
+        Heard::Own(own(&body.contact_ids, Some(body.fields)))
+    } else if kind == OrganizationChanged::TYPE {
+        let body: OrganizationChanged = event.decode()?;
+        Heard::Own(OwnChange {
+            organizations: true,
+            ..own(&[body.organization_id], Some(body.fields))
+        })
+    } else if kind == ContactMerged::TYPE {
+        let body: ContactMerged = event.decode()?;
+        Heard::Own(own(&[body.contact_id, body.merged_contact_id], None))
+    } else if kind == ContactUnmerged::TYPE {
+        let body: ContactUnmerged = event.decode()?;
+        Heard::Own(own(&[body.contact_id, body.unmerged_contact_id], None))
+    } else if kind == ContactErased::TYPE {
+        let body: ContactErased = event.decode()?;
+        Heard::Erased {
+            contacts: ids(&body.contact_ids),
+            at: body.erase_time.as_ref().map_or(event.time, from_proto_time),
+        }
+    } else {
+        return Ok(None);
+    }))
+}
+
+fn ticket(event: &ReceivedEvent) -> Result<Option<Arrival>, Malformed> {
     match event.event_type.as_str() {
         TicketOpened::TYPE => opened(event.decode()?, event.time).map(Some),
         TicketMessageAdded::TYPE => message_added(event.decode()?, event.time),
@@ -113,6 +229,7 @@ fn opened(event: TicketOpened, fallback: Timestamp) -> Result<Arrival, Malformed
             outbound: author == actor::Kind::Agent,
             facts: TicketFacts::of(state),
         })),
+        told_at: fallback,
     })
 }
 
@@ -182,6 +299,7 @@ fn merged(event: TicketMerged, fallback: Timestamp) -> Result<Arrival, Malformed
             source: event.source_ticket_id.parse()?,
             at: event.merge_time.as_ref().map_or(fallback, from_proto_time),
         },
+        told_at: fallback,
     })
 }
 
@@ -197,6 +315,7 @@ fn unmerged(event: TicketUnmerged, fallback: Timestamp) -> Result<Arrival, Malfo
                 .as_ref()
                 .map_or(fallback, from_proto_time),
         },
+        told_at: fallback,
     })
 }
 
@@ -217,6 +336,7 @@ fn arrival(
             events.collect(),
             looked_at.then(|| (at, Box::new(TicketFacts::of(state)))),
         ),
+        told_at: at,
     }))
 }
 

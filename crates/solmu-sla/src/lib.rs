@@ -19,7 +19,9 @@ mod eval;
 mod facts;
 mod intake;
 mod metrics;
+mod owners;
 mod policy_set;
+mod reconsider;
 mod service;
 mod store;
 mod timers;
@@ -36,6 +38,7 @@ use solmu_db::{
     lease::{self, LeaseGroup},
     outbox::Owner,
 };
+use solmu_inquiry::{Inquiry, Nobody, TicketService};
 use solmu_runtime::{Parts, Runtime, relay};
 
 pub use bootstrap::bootstrap;
@@ -63,6 +66,24 @@ use crate::{
     reason = "every role starts alike, and others wait for something"
 )]
 pub async fn start(runtime: &Runtime, config: Config) -> Result<Parts, Error> {
+    let inquiry: Arc<dyn Inquiry> = if config.tickets_endpoint.is_empty() {
+        Arc::new(Nobody)
+    } else {
+        let token = config.tickets_token.expose();
+        Arc::new(TicketService::new(&config.tickets_endpoint, token)?)
+    };
+    start_with(runtime, config, inquiry)
+}
+
+/// As [`start`], with somebody given who knows the fields of contacts and organisations.
+///
+/// # Errors
+/// As there.
+pub fn start_with(
+    runtime: &Runtime,
+    config: Config,
+    inquiry: Arc<dyn Inquiry>,
+) -> Result<Parts, Error> {
     config.check()?;
     let worker = Worker {
         db: runtime.db.clone(),
@@ -76,6 +97,7 @@ pub async fn start(runtime: &Runtime, config: Config) -> Result<Parts, Error> {
         metrics: SlaMetrics::register(&runtime.metrics),
         alarm: Arc::new(Alarm::default()),
         called: Arc::default(),
+        inquiry,
     };
     let group = LeaseGroup::new(worker::NAME, consumer::SHARDS, &runtime.instance);
     let stop = runtime.shutdown.stop.clone();

@@ -31,6 +31,7 @@ pub(crate) struct SlaServer {
     db: Db,
     maker: Maker,
     catalogue: CatalogueCache,
+    worker: Worker,
 }
 
 impl SlaServer {
@@ -39,6 +40,7 @@ impl SlaServer {
             db: worker.db.clone(),
             maker: worker.maker.clone(),
             catalogue: worker.catalogue.clone(),
+            worker: worker.clone(),
         }
     }
 

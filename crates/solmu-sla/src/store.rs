@@ -5,4 +5,6 @@ pub(crate) mod clocks;
 pub(crate) mod contacts;
 pub(crate) mod cycles;
 pub(crate) mod edits;
+pub(crate) mod erasure;
+pub(crate) mod own_changes;
 pub(crate) mod webhooks;

@@ -15,7 +15,9 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::{config::Config, consumer::durable, store::clocks, worker::Worker};
+use crate::{
+    config::Config, consumer::durable, reconsider::ReconsiderError, store::clocks, worker::Worker,
+};
 
 /// How often the table is asked anyway, for what others wrote.
 const REFRESH: Duration = Duration::from_secs(5);
@@ -98,7 +100,7 @@ impl Timers {
             match self.round(term).instrument(span).await {
                 Ok(()) => {}
                 // The keeper sees it, too, and ends this term.
-                Err(DbError::LeaseLost { .. }) => self.pause(FAILED).await,
+                Err(ReconsiderError::Db(DbError::LeaseLost { .. })) => self.pause(FAILED).await,
                 Err(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
@@ -113,7 +115,7 @@ impl Timers {
     }
 
     /// Fires what is due, and asks the table for the next timer.
-    async fn round(&mut self, term: &Held) -> Result<(), DbError> {
+    async fn round(&mut self, term: &Held) -> Result<(), ReconsiderError> {
         let limit = self.config.timer_batch;
         while self.still(term) {
             let fired = self.worker.fire(term, limit).await?;
@@ -132,6 +134,7 @@ impl Timers {
                 return Ok(());
             }
             self.worker.apply_edit(term, limit).await?;
+            self.worker.reconsider(term, limit).await?;
         }
     }
 

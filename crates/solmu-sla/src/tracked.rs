@@ -17,7 +17,9 @@ use solmu_domain::{
 };
 use solmu_telemetry::TraceContext;
 
-use crate::{policy_set::PolicySet, store::cycles::Booking, unpromised::Unpromised};
+use crate::{
+    facts::TicketFacts, policy_set::PolicySet, store::cycles::Booking, unpromised::Unpromised,
+};
 
 /// What is told later than this after its time is marked as late.
 const ON_TIME: SignedDuration = SignedDuration::from_secs(1);
@@ -88,6 +90,8 @@ pub(crate) struct Tracked {
     pub(crate) decided: Decided,
     /// Where the ticket's opening stands in its trace.
     pub(crate) trace: TraceContext,
+    /// What policies look at, as of the newest event that may have changed it; None in rows of the release before.
+    pub(crate) facts: Option<Box<TicketFacts>>,
 }
 
 impl Tracked {

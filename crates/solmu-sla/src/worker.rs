@@ -3,7 +3,7 @@
 //! Both begin with the fence (a process that lost its lease changes nothing) and lock the rows of the tickets that they
 //! change, so they never meet in one ticket. Both end with one statement per table, whatever the number of tickets.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use solmu_db::{
@@ -11,7 +11,8 @@ use solmu_db::{
     lease::{self, Held},
     outbox::Owner,
 };
-use solmu_domain::ids::EventId;
+use solmu_domain::ids::{EventId, TicketId};
+use solmu_inquiry::{Inquiry, Watched};
 use solmu_telemetry::{TraceContext, trace_context::add_link};
 use sqlx::PgConnection;
 use tokio::sync::Notify;
@@ -19,13 +20,13 @@ use tracing::Span;
 
 use crate::{
     alarm::Alarm,
-    batch::{Batch, absorptions, group, past_of},
+    batch::{Batch, Group, absorptions, group, past_of, waves},
     catalogue::{Catalogue, CatalogueCache},
     changes::{Changes, Maker, Written},
     error::{BatchError, FoldError},
-    intake::Arrival,
+    intake::Heard,
     metrics::SlaMetrics,
-    store::clocks,
+    store::{clocks, erasure::Erased},
     tracked::Tracked,
 };
 
@@ -35,7 +36,7 @@ pub(crate) const NAME: &str = "sla";
 const DEFER: SignedDuration = SignedDuration::from_mins(1);
 
 /// What both transactions work with. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Worker {
     pub(crate) db: Db,
     pub(crate) maker: Maker,
@@ -44,13 +45,15 @@ pub(crate) struct Worker {
     pub(crate) alarm: Arc<Alarm>,
     /// Wakes who calls webhooks.
     pub(crate) called: Arc<Notify>,
+    /// Who knows the fields of contacts and organisations.
+    pub(crate) inquiry: Arc<dyn Inquiry>,
 }
 
 /// An event to apply.
 #[derive(Debug, Clone)]
 pub(crate) struct Todo {
     pub(crate) id: EventId,
-    pub(crate) arrival: Arrival,
+    pub(crate) heard: Heard,
     pub(crate) trace: TraceContext,
 }
 
@@ -62,14 +65,28 @@ struct Applied {
     waiting: u64,
 }
 
+impl Applied {
+    fn add(&mut self, more: Self) {
+        self.written.add(more.written);
+        self.late += more.late;
+        self.waiting += more.waiting;
+    }
+}
+
 impl Worker {
-    /// Applies events, each once, in one transaction.
-    pub(crate) async fn apply(&self, work: &Arc<Vec<Todo>>, held: &Held) -> Result<(), BatchError> {
+    /// Applies events, each once, in one transaction. `asked` is what was asked for of contacts and organisations.
+    pub(crate) async fn apply(
+        &self,
+        work: &Arc<Vec<Todo>>,
+        asked: &Watched,
+        held: &Held,
+    ) -> Result<(), BatchError> {
         let applied = self
             .db
             .tx("sla.apply", |tx| {
                 let (worker, work, held) = (self.clone(), Arc::clone(work), held.clone());
-                Box::pin(async move { worker.apply_in(tx, &work, &held).await })
+                let asked = asked.clone();
+                Box::pin(async move { worker.apply_in(tx, &work, &asked, &held).await })
             })
             .await?;
         self.metrics.late_events.add([], applied.late);
@@ -107,6 +124,7 @@ impl Worker {
         &self,
         tx: &mut PgConnection,
         work: &[Todo],
+        asked: &Watched,
         held: &Held,
     ) -> Result<Applied, BatchError> {
         let now = self.maker.clock.now();
@@ -114,29 +132,59 @@ impl Worker {
         let ids: Vec<EventId> = work.iter().map(|todo| todo.id).collect();
         let mut new = inbox::claim(tx, Owner::Sla, NAME, &ids, now).await?;
         // Each id is taken out once: two deliveries of one event may be in one batch.
-        let mut groups = group(work.iter().filter(|todo| new.remove(&todo.id)));
-        if groups.is_empty() {
+        let fresh: Vec<&Todo> = work.iter().filter(|todo| new.remove(&todo.id)).collect();
+        if fresh.is_empty() {
             return Ok(Applied::default());
         }
         let catalogue = self.catalogue.current(tx).await?;
-        let known = clocks::clock_lock(tx, groups.keys().copied()).await?;
+        if !asked.covers(catalogue.watched()) {
+            return Err(BatchError::AskAgain);
+        }
+        let changed = self.hear_of_people(tx, &fresh, &catalogue).await?;
+        let tickets = || {
+            let fresh = fresh.iter();
+            fresh.filter_map(|todo| Some((todo.heard.ticket()?, &todo.trace)))
+        };
+        let erased = Erased::of(tx, tickets().map(|(arrival, _)| arrival)).await?;
+        let waves = waves(tickets());
+        if waves.len() > 1 {
+            // All at once and in order, as everybody locks several.
+            let all = waves.iter().flatten().flat_map(|(it, _)| it.tickets());
+            clocks::clock_lock(tx, all).await?;
+        }
+        let mut applied = Applied::default();
+        for wave in waves {
+            let groups = group(wave.into_iter(), &erased);
+            applied.add(self.apply_groups(tx, groups, &catalogue, now).await?);
+        }
+        if changed {
+            // Wakes who brings it to the open tickets.
+            applied.written.wake_before(now);
+        }
+        Ok(applied)
+    }
+
+    async fn apply_groups(
+        &self,
+        tx: &mut PgConnection,
+        mut groups: BTreeMap<TicketId, Group>,
+        catalogue: &Catalogue,
+        now: Timestamp,
+    ) -> Result<Applied, BatchError> {
+        let mut known = clocks::clock_lock(tx, groups.keys().copied()).await?;
         absorptions(&mut groups, &known);
-        let past = past_of(tx, &groups, &known).await?;
-        let mut batch = Batch::new(self, &catalogue, now);
-        let mut known = known;
-        let mut past = past;
+        let mut past = past_of(tx, &groups, &known).await?;
+        let mut batch = Batch::new(self, catalogue, now);
         for (ticket, group) in groups {
             let history = past.remove(&ticket);
             batch
                 .take(ticket, group, known.remove(&ticket), history)
                 .map_err(|source| BatchError::Ticket { ticket, source })?;
         }
-        let (late, waiting) = (batch.late, batch.waiting);
-        let written = batch.changes.write(tx, &self.maker.bus).await?;
         Ok(Applied {
-            written,
-            late,
-            waiting,
+            late: batch.late,
+            waiting: batch.waiting,
+            written: batch.changes.write(tx, &self.maker.bus).await?,
         })
     }
 

@@ -1,7 +1,7 @@
 //! Closes tickets that have been resolved for long enough, and looks after what waits and what is over.
 //!
 //! The time stands on the ticket, so a restart loses nothing; any replica may close, and each ticket is closed once, by
-//! the loop of all that falls due ([`crate::tasks::timers`]).
+//! the loop of all that falls due ([`crate::timers`]).
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,13 +18,12 @@ use uuid::Uuid;
 use crate::{
     activity,
     context::Context,
-    decide::changed_event,
     delivery,
     error::TicketError,
-    events::{EventSink, change},
+    events::{EventSink, change, changed_event},
     file::{awaited, budget},
     hierarchy, lateness, model, quarantine,
-    tasks::timers::with_lateness,
+    timers::with_lateness,
 };
 
 /// How often what waits is looked through.

@@ -9,7 +9,7 @@ use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc};
 
 use solmu_bus::{Cause, Delivered, EventBody as _, Handler, Held, OneByOne, Verdict};
 use solmu_db::{inbox, outbox::Owner};
-use solmu_domain::ticket::{Priority, Status};
+use solmu_domain::ticket::Priority;
 use solmu_proto::{
     routing::v1::AssignmentDecided,
     sla::v1::{DueTimesDecided, SlaBreached, SlaEscalated, SlaWarned},
@@ -27,7 +27,7 @@ use crate::{
     due::{note_breach, set_due_times},
     error::TicketError,
     escalate::escalate,
-    events::{EventSink, actor, assigned, change},
+    events::{EventSink, actor, assigned, change, changed_event},
     file::verdict_of,
     metrics::Tally,
     model::{self, Ticket},
@@ -303,11 +303,15 @@ fn assign(
                 },
                 |ticket| ticket.state(),
             );
+            let named = within.filter(|_| cause == Some(Rejection::Restricted));
+            let texts = |ids: &[Uuid]| ids.iter().map(Uuid::to_string).collect();
             let body = proto::AssignmentRejected {
                 ticket: Some(state),
                 decision_id: decision.decision_id.clone(),
                 agent_id: decision.agent_id.clone(),
                 cause: cause.unwrap_or(Rejection::Unspecified).into(),
+                restricted_agent_ids: named.map_or_else(Vec::new, |it| texts(&it.agents)),
+                restricted_team_ids: named.map_or_else(Vec::new, |it| texts(&it.teams)),
             };
             events.add(&body, trace.clone());
             return Outcome::Rejected;
@@ -344,37 +348,4 @@ fn assign(
         );
     }
     Outcome::Applied
-}
-
-/// A `TicketChanged` event.
-pub(crate) fn changed_event(
-    ticket: &Ticket,
-    changes: Vec<proto::FieldChange>,
-    kind: Kind,
-    reason: &str,
-    now: jiff::Timestamp,
-) -> proto::TicketChanged {
-    let name = match kind {
-        Kind::Router => "router",
-        Kind::Sla => "sla",
-        Kind::Timer => "timer",
-        _ => "tickets",
-    };
-    proto::TicketChanged {
-        ticket: Some(ticket.state()),
-        changes,
-        actor: Some(actor(kind, name)),
-        change_time: Some(solmu_bus::envelope::to_proto_time(now)),
-        reason: reason.to_owned(),
-    }
-}
-
-/// Whether a status stops the clock of closing: only a resolved ticket closes itself.
-pub(crate) fn close_time(
-    status: Status,
-    now: jiff::Timestamp,
-    days: u32,
-) -> Option<jiff::Timestamp> {
-    let span = jiff::SignedDuration::from_hours(i64::from(days) * 24);
-    (status == Status::Resolved).then(|| now.saturating_add(span).unwrap_or(jiff::Timestamp::MAX))
 }

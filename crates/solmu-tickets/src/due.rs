@@ -9,8 +9,8 @@ use solmu_proto::{
 use solmu_telemetry::TraceContext;
 
 use crate::{
-    decide::{Outcome, changed_event},
-    events::{EventSink, change},
+    decide::Outcome,
+    events::{EventSink, change, changed_event},
     model::Ticket,
 };
 

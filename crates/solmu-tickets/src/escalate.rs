@@ -19,12 +19,12 @@ use uuid::Uuid;
 use crate::{
     agent_mail::escalation,
     context::Context,
-    decide::{Outcome, changed_event},
+    decide::Outcome,
     error::TicketError,
-    events::{EventSink, actor, assigned, change},
+    events::{EventSink, actor, assigned, change, changed_event},
+    followers::MAX_FOLLOWERS,
     model::Ticket,
     restrict,
-    tasks::followers::MAX_FOLLOWERS,
 };
 
 /// Why a ticket changed, as its history says it.

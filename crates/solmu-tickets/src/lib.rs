@@ -3,42 +3,15 @@
 //! It files each inbound message once, applies the decisions of router and SLA service, takes commands of people and
 //! services, and tells what happened in events that carry ids and states, never a body.
 
-mod activity;
-mod agent_mail;
 mod api;
-pub mod blocks;
+mod broadcast;
 mod close;
-mod command;
-mod config;
-mod context;
 mod decide;
-mod delivery;
 pub mod desk;
 mod due;
-mod edit;
-mod error;
 mod escalate;
-mod events;
-mod experts;
-mod fields;
-mod file;
-mod hierarchy;
 mod lateness;
-mod matters;
-mod mentions;
-mod merge;
-mod metrics;
-mod model;
-mod quarantine;
-mod reach;
-mod recipient;
-mod restrict;
-mod row;
-mod search;
-mod substatus;
-mod tasks;
-mod views;
-mod wire;
+mod timers;
 
 use std::{sync::Arc, time::Duration};
 
@@ -49,6 +22,7 @@ use solmu_db::{
     lease::{self, LeaseGroup},
     outbox::Owner,
 };
+use solmu_filing::{agent_mail, delivery, file, matters};
 use solmu_proto::ticket::v1::{
     activity_service_server::ActivityServiceServer, field_service_server::FieldServiceServer,
     matter_service_server::MatterServiceServer, search_service_server::SearchServiceServer,
@@ -56,28 +30,33 @@ use solmu_proto::ticket::v1::{
     work_service_server::WorkServiceServer,
 };
 use solmu_runtime::{Parts, Runtime, relay};
+use solmu_ticketmerge as merge;
+use solmu_ticketsearch::{list, search, sight};
+use solmu_ticketstore::{
+    activity, calls, catalogue, change, config, context, error, events, fields, followers,
+    hierarchy, looked, metrics, model, quarantine, restrict, row,
+};
+use solmu_ticketwork::{command, edit, links, substatus, tasks};
 use tokio::sync::{Semaphore, watch};
 use tonic::service::Routes;
 
-pub use config::{
-    Acknowledgement, AgentMail, Answers, Bounces, Cap, Config, ConfigError, Loops, Quarantine,
-    Quoting,
-};
-pub use desk::Desk;
-pub use error::TicketError;
-pub use file::acknowledge::TemplateError;
-pub use matters::{Matter, MatterPolicy};
 pub use solmu_answers::{Keep, Keeping, Kept};
 pub use solmu_contacts::objects::Objects;
+pub use solmu_ticketstore::{
+    blocks,
+    config::{
+        Acknowledgement, AgentMail, Answers, Bounces, Cap, Config, ConfigError, Desk, Loops,
+        Matter, MatterPolicy, Quarantine, Quoting, TemplateError,
+    },
+    error::TicketError,
+};
 
 use crate::{
-    activity::service::Activities,
-    api::{fields::Fields, tickets::Tickets, work::Work},
+    api::{activity::Activities, fields::Fields, matters::Matters, tickets::Tickets, work::Work},
     context::Context,
     decide::Decider,
     desk::Hands,
     file::Filer,
-    matters::service::Matters,
     search::service::Searches,
     substatus::Substatuses,
 };
@@ -119,7 +98,7 @@ pub fn start_with_files(
     );
     runtime.spawn(
         "tickets.timers",
-        tasks::timers::run(context.clone(), runtime.shutdown.drain.clone()),
+        timers::run(context.clone(), runtime.shutdown.drain.clone()),
     );
     runtime.spawn(
         "tickets.roster",

@@ -52,6 +52,18 @@ pub(crate) enum Task {
         #[command(subcommand)]
         task: DeadTask,
     },
+    /// Write a copy of a private database into a file, beside a running `solmu serve`
+    Dump {
+        /// The file to make
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Fill the private database of an empty data directory from such a file
+    Restore {
+        /// The file that `solmu dump` (or `pg_dump --format custom`) has made
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// The API, described
     Api {
         #[command(subcommand)]
@@ -108,6 +120,8 @@ pub(crate) struct ServeFlags {
 pub(crate) enum StreamsTask {
     /// Make the streams as this release defines them
     Apply(Target),
+    /// After a restore, before the processes start: have all that is still in INBOUND filed again; what is filed already is dropped
+    Rewind(Target),
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,6 @@
 //! `solmu doctor`: looks at an installation from where it stands, and says what to do.
 
-use std::{fs, path::Path};
+use std::{fmt::Write as _, fs, io, io::Write as _, path::Path};
 
 use solmu_bus::Bus;
 use solmu_db::Db;
@@ -25,36 +25,43 @@ pub(crate) async fn run(
     json: bool,
 ) -> anyhow::Result<bool> {
     let findings = examine(data, file, target, monitoring).await;
+    let mut text = String::new();
     for finding in &findings {
-        if json {
-            println!("{}", serde_json::to_string(finding)?);
+        let line = if json {
+            serde_json::to_string(finding)?
         } else {
-            print(finding);
-        }
+            shown(finding)
+        };
+        writeln!(text, "{line}")?;
     }
     let worst = findings.iter().map(|finding| finding.verdict).max();
     if !json {
-        println!(
-            "{}",
-            match worst {
-                Some(Verdict::Bad) => "Something has to be mended.",
-                Some(Verdict::Warning) => "It works; look at the warnings.",
-                _ => "All is well.",
-            }
-        );
+        let end = match worst {
+            Some(Verdict::Bad) => "Something has to be mended.",
+            Some(Verdict::Warning) => "It works; look at the warnings.",
+            _ => "All is well.",
+        };
+        writeln!(text, "{end}")?;
+    }
+    match io::stdout().write_all(text.as_bytes()) {
+        // `solmu doctor | head -1` has read what it wanted.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
+        _ => {}
     }
     Ok(worst != Some(Verdict::Bad))
 }
 
-fn print(finding: &Finding) {
+fn shown(finding: &Finding) -> String {
     let mark = match finding.verdict {
         Verdict::Good => "ok",
         Verdict::Warning => "warning",
         Verdict::Bad => "BAD",
     };
-    println!("{mark:<8} {:<21} {}", finding.check, finding.found);
-    if !finding.advice.is_empty() {
-        println!("{:<30} -> {}", "", finding.advice);
+    let line = format!("{mark:<8} {:<21} {}", finding.check, finding.found);
+    if finding.advice.is_empty() {
+        line
+    } else {
+        format!("{line}\n{:<30} -> {}", "", finding.advice)
     }
 }
 
@@ -107,7 +114,11 @@ async fn postgres(config: &Config, data: &Path) -> Vec<Finding> {
     let opened = engines::postgres(config, data)
         .and_then(|url| Ok(Db::new(&url, &config.postgres.to_config())?));
     match opened {
-        Ok(db) => examine_postgres(&db, SystemClock.now(), config.postgres.max_connections).await,
+        Ok(db) => {
+            let own = config.postgres.url.expose().is_empty();
+            let pool = config.postgres.max_connections;
+            examine_postgres(&db, SystemClock.now(), pool, own).await
+        }
         Err(error) => vec![Finding::bad(
             "postgres",
             format!("{error:#}"),

@@ -64,6 +64,16 @@ pub(crate) async fn start(
     Ok((addresses, Some(engines)))
 }
 
+/// The folder with the programs of the private PostgreSQL, as its last start has noted.
+pub(crate) fn noted_postgres_bin(data: &Path) -> anyhow::Result<PathBuf> {
+    solmu_engines::noted_postgres_bin(data).with_context(|| {
+        format!(
+            "no private PostgreSQL was ever started in '{}'",
+            data.display()
+        )
+    })
+}
+
 /// Where PostgreSQL is for a command: as configured, else the private one of a running `solmu serve`.
 pub(crate) fn postgres(config: &Config, data: &Path) -> anyhow::Result<String> {
     match config.postgres.url.expose() {

@@ -117,6 +117,9 @@ fn words(summary: &Summary, dry: bool) -> String {
     for (cause, count) in &summary.causes {
         words.push(format!("{count} refused ({})", cause.replace('_', " ")));
     }
+    for (cause, count) in summary.left_out.by_cause() {
+        words.push(format!("{count} left out ({cause})"));
+    }
     if at.unreadable > 0 {
         words.push(format!("{} files or folders unreadable", at.unreadable));
     }

@@ -6,6 +6,7 @@ use clap::Parser;
 
 mod arguments;
 mod assemble;
+mod backup;
 mod config;
 mod dead;
 mod doctor;
@@ -62,6 +63,13 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Task::Streams {
             task: arguments::StreamsTask::Apply(target),
         } => operate::streams_apply(&connect.data, config.as_deref(), &target).await,
+        Task::Streams {
+            task: arguments::StreamsTask::Rewind(target),
+        } => operate::streams_rewind(&connect.data, config.as_deref(), &target).await,
+        Task::Dump { file } => backup::dump(&connect.data, config.as_deref(), file).await,
+        Task::Restore { file } => {
+            Box::pin(backup::restore(&connect.data, config.as_deref(), file)).await
+        }
         Task::FirstToken(target) => {
             operate::first_token(&connect.data, config.as_deref(), &target).await
         }

@@ -1,9 +1,6 @@
 //! Commands that prepare and inspect a deployment.
 
-use std::{
-    io::{BufRead as _, Write as _},
-    path::Path,
-};
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use solmu_runtime::config as runtime_config;
@@ -45,6 +42,23 @@ pub(crate) async fn streams_apply(
     for line in solmu_bus::streams::apply(&bus, usize::from(config.nats.replicas)).await? {
         println!("{line}");
     }
+    Ok(())
+}
+
+/// `solmu streams rewind`.
+pub(crate) async fn streams_rewind(
+    data: &Path,
+    file: Option<&Path>,
+    target: &Target,
+) -> anyhow::Result<()> {
+    let config = config::read(data, file, target, &[])?;
+    let bus =
+        solmu_bus::Bus::connect(&engines::nats(&config, data)?, config.nats.to_config()).await?;
+    let forgotten = solmu_bus::streams::rewind_inbound(&bus).await?;
+    for durable in &forgotten {
+        println!("forgotten: {durable}");
+    }
+    println!("the next `solmu serve` reads INBOUND from its beginning");
     Ok(())
 }
 
@@ -109,14 +123,7 @@ pub(crate) fn api(task: &ApiTask) {
 
 /// `solmu sla eval`.
 pub(crate) fn sla_eval() -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    for (number, line) in std::io::stdin().lock().lines().enumerate() {
-        let line = line.context("cannot read standard input")?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let answer = solmu_sla::eval_line(&line).with_context(|| format!("line {}", number + 1))?;
-        writeln!(out, "{answer}")?;
-    }
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    solmu_matching::lines::each_line(std::io::stdin().lock(), &mut out, solmu_sla::eval_line)?;
     Ok(())
 }

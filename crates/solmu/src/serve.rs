@@ -53,7 +53,7 @@ pub(crate) async fn serve(
     };
 
     let admin_address = admin::serve(&runtime, config.server.admin_address).await?;
-    health::watch_engines(&runtime, true);
+    health::watch_engines(&runtime, needs(&wanted));
     watch::pool(&runtime);
     if engines.is_some() || flags.migrate {
         solmu_db::migrate::migrate(&runtime.db).await?;
@@ -67,6 +67,7 @@ pub(crate) async fn serve(
         FirstTokens::default()
     };
     introduce_router(&runtime, &mut config, data, &wanted).await?;
+    introduce_sla(&runtime, &mut config, data, &wanted).await?;
     let access = Access::start_with(&runtime, &config.access);
     let started = assemble::roles(&runtime, &config, data, &wanted).await?;
     if wanted.contains(&RoleName::Tickets) {
@@ -109,6 +110,17 @@ pub(crate) async fn serve(
         Outcome::Clean if runtime.shutdown.reason().is_none() => ExitCode::SUCCESS,
         Outcome::Clean | Outcome::TimedOut { .. } | Outcome::Forced => ExitCode::FAILURE,
     })
+}
+
+/// Without what these roles cannot answer. Email, social and forms hand what comes to the bus: senders are served while PostgreSQL is
+/// away, and what came is filed later. All others read or write the database before they answer.
+fn needs(wanted: &[RoleName]) -> health::Needs {
+    let takes_in =
+        |role: &RoleName| matches!(role, RoleName::Email | RoleName::Social | RoleName::Forms);
+    health::Needs {
+        postgres: !wanted.iter().all(takes_in),
+        nats: true,
+    }
 }
 
 /// Waits until somebody has migrated the schema and applied the streams. False when the process is to stop.
@@ -166,6 +178,22 @@ async fn introduce_router(
             config.router.tickets_endpoint = beside;
             config.router.tickets_token = Secret::new(token);
         }
+    }
+    Ok(())
+}
+
+/// In one process the SLA service asks the ticket service beside it about contacts, unless it is told of another.
+async fn introduce_sla(
+    runtime: &Runtime,
+    config: &mut Config,
+    data: &Path,
+    wanted: &[RoleName],
+) -> anyhow::Result<()> {
+    let both = wanted.contains(&RoleName::Sla) && wanted.contains(&RoleName::Tickets);
+    if both && config.sla.tickets_endpoint.is_empty() {
+        config.sla.tickets_endpoint = format!("http://{}", config.server.grpc_address);
+        let token = first_start::service_token(runtime, data).await?;
+        config.sla.tickets_token = Secret::new(token);
     }
     Ok(())
 }

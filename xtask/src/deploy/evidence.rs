@@ -110,7 +110,7 @@ mod tests {
         let role = |name: &str| roles.iter().find(|role| role.name == name).unwrap();
         assert!(role("email").smtp && role("email").mail && role("email").http);
         assert!(role("tickets").grpc && !role("tickets").web && !role("tickets").http);
-        assert!(role("router").asks_tickets);
+        assert!(role("router").asks_tickets && role("sla").asks_tickets);
         assert!(role("chat").http && !role("chat").web);
     }
 }

@@ -1,6 +1,9 @@
 //! Tools of others, over the files that are theirs to judge.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result};
 use walkdir::WalkDir;
@@ -125,6 +128,23 @@ pub(super) fn nats(root: &Path) -> Result<Outcome> {
         command.env(format!("SOLMU_NATS_{role}"), "secret");
     }
     command.args(["--config", "deploy/nats/nats-server.conf", "-t"]);
+    findings(&mut command)
+}
+
+/// What each user may read, on a real server: `deploy/checks/bus_users.py`.
+pub(super) fn nats_users(root: &Path) -> Result<Outcome> {
+    if process::tool(root, "nats-server")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        return Ok(missing("nats-server"));
+    }
+    let mut command = Command::new("python3");
+    command
+        .current_dir(root)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .arg("deploy/checks/bus_users.py");
     findings(&mut command)
 }
 

@@ -299,6 +299,26 @@ pub(crate) fn contact_erased() -> contact::ContactErased {
     }
 }
 
+pub(crate) fn contact_changed() -> contact::ContactChanged {
+    contact::ContactChanged {
+        contact_id: id(31),
+        contact_ids: vec![id(31), id(32)],
+        fields: vec![
+            "contact.fields.tier".to_owned(),
+            "contact.language".to_owned(),
+        ],
+        change_time: at(36),
+    }
+}
+
+pub(crate) fn organization_changed() -> contact::OrganizationChanged {
+    contact::OrganizationChanged {
+        organization_id: id(35),
+        fields: vec!["organization.fields.plan".to_owned()],
+        change_time: at(37),
+    }
+}
+
 pub(crate) fn roster_changed() -> routing::RosterChanged {
     routing::RosterChanged {
         resource_id: id(3),

@@ -94,6 +94,12 @@ pub(crate) fn ticket_opened() -> ticket::TicketOpened {
         message: fact(),
         previous_ticket_id: id(9),
         same_matter: same_matter(),
+        restricted_by: Some(ticket::RestrictedByRule {
+            rule_id: id(46),
+            rule_version: 3,
+            rule_name: "threats".to_owned(),
+            names: vec![id(47), id(48)],
+        }),
     }
 }
 
@@ -112,6 +118,8 @@ pub(crate) fn assignment_rejected() -> ticket::AssignmentRejected {
         decision_id: id(4),
         agent_id: id(3),
         cause: assignment_rejected::Cause::StaleTicket.into(),
+        restricted_agent_ids: vec![id(47)],
+        restricted_team_ids: vec![id(48)],
     }
 }
 

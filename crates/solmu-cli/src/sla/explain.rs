@@ -331,6 +331,7 @@ mod tests {
                 kind: "breach".to_owned(),
                 step: String::new(),
             }],
+            ..ExplainTicketResponse::default()
         };
         let now = words::time(at(40).as_ref()).unwrap();
         let text = page(&answer, now);

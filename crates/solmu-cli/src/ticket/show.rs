@@ -16,10 +16,10 @@ use solmu_proto::{
 use super::list::{channels, owner};
 use crate::{
     connect::Session,
-    contact::undeliverable,
     roster::Roster,
     views::{
         ClockView, ContactView, DecisionView, LinkView, MessageView, TicketDetailView, TicketView,
+        undeliverable,
     },
     words,
 };

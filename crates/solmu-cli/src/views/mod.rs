@@ -4,8 +4,9 @@
 mod people;
 mod tickets;
 
-pub(crate) use people::{AgentView, BlockedSenderView, ContactView, RuleView, TeamView, TokenView};
+pub(crate) use people::{AgentView, RuleView, TeamView, TokenView};
+pub use people::{ContactView, undeliverable};
 pub(crate) use tickets::{
-    ChangeView, ClockView, DecisionView, LinkView, MessageView, QuarantinedView, TicketDetailView,
-    TicketView,
+    ChangeView, ClockView, DecisionView, LinkView, MessageView, TicketDetailView,
 };
+pub use tickets::{QuarantinedView, TicketView};

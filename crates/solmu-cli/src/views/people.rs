@@ -6,14 +6,13 @@ use solmu_proto::{
     access::v1::Token,
     contact::v1::Contact,
     routing::v1::{Agent, Rule, Team},
-    ticket::v1::BlockedSender,
 };
 
 use crate::words;
 
 /// A contact.
 #[derive(Debug, Serialize)]
-pub(crate) struct ContactView {
+pub struct ContactView {
     pub(crate) id: String,
     pub(crate) display_name: String,
     pub(crate) language: String,
@@ -56,24 +55,23 @@ impl From<&Contact> for ContactView {
     }
 }
 
-/// A sender whose messages wait in the quarantine.
-#[derive(Debug, Serialize)]
-pub(crate) struct BlockedSenderView {
-    pub(crate) pattern: String,
-    pub(crate) reason: String,
-    pub(crate) created_by: String,
-    pub(crate) create_time: Option<Timestamp>,
-}
-
-impl From<&BlockedSender> for BlockedSenderView {
-    fn from(blocked: &BlockedSender) -> Self {
-        Self {
-            pattern: blocked.pattern.clone(),
-            reason: blocked.reason.clone(),
-            created_by: blocked.created_by.clone(),
-            create_time: words::time(blocked.create_time.as_ref()),
+/// What there is to know before one writes to them: addresses that mail came back from.
+#[must_use]
+pub fn undeliverable(contact: &Contact, now: Timestamp) -> Vec<String> {
+    let marked = contact.identities.iter().filter_map(|identity| {
+        let since = words::time(identity.undeliverable_time.as_ref())?;
+        let mut text = format!(
+            "mail to {} comes back, last {}",
+            words::short(&identity.value, 60),
+            words::relative(now, since)
+        );
+        if !identity.undeliverable_cause.is_empty() {
+            text.push_str(": ");
+            text.push_str(&words::short(&identity.undeliverable_cause, 100));
         }
-    }
+        Some(text)
+    });
+    marked.collect()
 }
 
 /// An agent.

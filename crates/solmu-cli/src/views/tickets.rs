@@ -13,7 +13,7 @@ use crate::words;
 
 /// A ticket.
 #[derive(Debug, Serialize)]
-pub(crate) struct TicketView {
+pub struct TicketView {
     pub(crate) id: String,
     pub(crate) number: i64,
     pub(crate) subject: String,
@@ -241,7 +241,7 @@ impl From<&WatchTicketsResponse> for ChangeView {
 
 /// A message in the quarantine.
 #[derive(Debug, Serialize)]
-pub(crate) struct QuarantinedView {
+pub struct QuarantinedView {
     pub(crate) message_id: String,
     pub(crate) channel: String,
     pub(crate) account: String,

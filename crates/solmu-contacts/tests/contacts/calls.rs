@@ -234,6 +234,7 @@ async fn fields_of_ones_own_are_typed() {
     assert_eq!(less.attributes.keys().collect::<Vec<_>>(), ["since"]);
     let request = DeleteContactAttributeRequest {
         name: "since".to_owned(),
+        ..DeleteContactAttributeRequest::default()
     };
     world
         .contacts()
@@ -249,7 +250,7 @@ async fn fields_of_ones_own_are_typed() {
     assert!(world.get(&contact.id).await.attributes.is_empty());
     let left = world
         .contacts()
-        .list_contact_attributes(world.agent(ListContactAttributesRequest {}))
+        .list_contact_attributes(world.agent(ListContactAttributesRequest::default()))
         .await;
     assert_eq!(left.unwrap().into_inner().attributes.len(), 1);
 }

@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 mod calls;
+mod condition_values;
+mod kept;
 mod merges;
 mod organizations;
 mod role_mailboxes;

@@ -155,3 +155,31 @@ async fn merges_in_a_ring_end_in_one_contact() {
     assert_eq!(world.count(merges).await, 5);
     assert_eq!(world.told::<ContactMerged>().await.len(), 5);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_stands_for_more_or_fewer_has_another_etag() {
+    let world = World::new().await;
+    let one = world.sender("Aino", &[proven("aino@a.example")]).await;
+    let other = world.sender("Berta", &[proven("berta@b.example")]).await;
+    world.looked_at().await;
+    let (first, second) = (world.get(one).await, world.get(other).await);
+    let both = world.merge(one, other).await.unwrap();
+    assert_ne!(both.etag, first.etag, "it shows what the other is known by");
+    let request = world.agent(ListMergesRequest {
+        contact_id: one.to_string(),
+        ..ListMergesRequest::default()
+    });
+    let merges = world.contacts().list_merges(request).await.unwrap();
+    let request = world.agent(UnmergeContactRequest {
+        merge_id: merges.into_inner().merges[0].id.clone(),
+        ..UnmergeContactRequest::default()
+    });
+    let sides = world.contacts().unmerge_contact(request).await;
+    let sides = sides.unwrap().into_inner();
+    let (kept, apart) = (sides.contact.unwrap(), sides.unmerged_contact.unwrap());
+    assert!(kept.etag != both.etag && apart.etag != second.etag);
+    assert_eq!(
+        (kept.identities, apart.identities),
+        (first.identities, second.identities)
+    );
+}

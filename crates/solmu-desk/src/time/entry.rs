@@ -18,7 +18,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Row, SELECT, Terms, checked_seconds, checked_start, race, read, tell};
-use crate::context::Context;
+use crate::{context::Context, items::reused};
 
 /// What can be changed.
 const PATHS: [&str; 7] = [
@@ -92,11 +92,13 @@ fn terms_of(entry: TimeEntry) -> Terms {
     }
 }
 
-/// What the caller made under a request id.
+/// What the caller made under a request id; REQUEST_ID_REUSED if that is not the `same` on this ticket. An entry that was
+/// changed since no longer says what was asked.
 pub(super) async fn known(
     tx: &mut PgConnection,
-    by: &Actor,
+    (by, ticket): (&Actor, Uuid),
     request_id: Option<&str>,
+    same: impl Fn(&Row) -> bool + Send,
 ) -> Result<Option<Row>, ApiError> {
     let Some(request_id) = request_id else {
         return Ok(None);
@@ -107,7 +109,13 @@ pub(super) async fn known(
         .bind(request_id)
         .fetch_optional(tx)
         .await;
-    Ok(found.map_err(TicketError::from)?)
+    let found: Option<Row> = found.map_err(TicketError::from)?;
+    if let Some(row) = &found
+        && (row.ticket_id != ticket || (row.version == 1 && !same(row)))
+    {
+        return Err(reused());
+    }
+    Ok(found)
 }
 
 /// Adds an entry; the same request id adds one.
@@ -128,7 +136,12 @@ async fn create_in(
     new: &New,
 ) -> Result<TimeEntry, ApiError> {
     let mut held = context.hands.hold(tx, new.ticket).await?;
-    if let Some(known) = known(tx, &new.by, new.request_id.as_deref()).await? {
+    let same = |row: &Row| {
+        let (terms, agent) = (&new.terms, &new.agent);
+        row.seconds == Some(new.seconds) && row.agent_id == *agent && terms.are_of(row)
+    };
+    let whose = (&new.by, new.ticket);
+    if let Some(known) = known(tx, whose, new.request_id.as_deref(), same).await? {
         return Ok(known.into());
     }
     let (id, now, terms) = (context.new_id(), context.clock.now(), &new.terms);

@@ -54,6 +54,7 @@ struct Row {
     created_by: String,
     created_at: SqlTimestamp,
     updated_at: SqlTimestamp,
+    booked_at: Option<SqlTimestamp>,
     version: i64,
 }
 solmu_db::from_row!(Row {
@@ -71,13 +72,14 @@ solmu_db::from_row!(Row {
     created_by,
     created_at,
     updated_at,
+    booked_at,
     version
 });
 
 /// Begins every statement that reads entries; its `WHERE` comes next.
 const SELECT: &str = "SELECT entry.id, entry.ticket_id, ticket.number, entry.agent_id, entry.started_at, entry.seconds, \
     entry.billable, entry.activity, coalesce(trim_scale(entry.rate)::text, '') AS rate, entry.currency, entry.note, \
-    entry.created_by, entry.created_at, entry.updated_at, entry.version \
+    entry.created_by, entry.created_at, entry.updated_at, entry.booked_at, entry.version \
     FROM tickets.time_entry AS entry JOIN tickets.ticket ON ticket.id = entry.ticket_id";
 
 impl Row {
@@ -123,6 +125,7 @@ impl From<Row> for TimeEntry {
             created_by: row.created_by,
             create_time: time(row.created_at),
             update_time: time(row.updated_at),
+            book_time: row.booked_at.and_then(time),
         }
     }
 }
@@ -175,6 +178,12 @@ impl Terms {
             return Ok(self);
         }
         Err(ApiError::InvalidArgument { violations: wrong })
+    }
+
+    /// Whether a row says the same, whatever its rate: that is one decimal in many forms.
+    fn are_of(&self, row: &Row) -> bool {
+        let said = (self.billable, &self.activity, &self.currency, &self.note);
+        said == (row.billable, &row.activity, &row.currency, &row.note)
     }
 
     fn rate(&self) -> Option<&str> {

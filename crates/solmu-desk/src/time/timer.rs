@@ -69,7 +69,9 @@ async fn start_in(
     context: &Context,
     start: &Start,
 ) -> Result<proto::TimeEntry, ApiError> {
-    let known = super::entry::known(tx, &start.by, start.request_id.as_deref()).await?;
+    let same = |row: &Row| row.seconds.is_none() && start.terms.are_of(row);
+    let whose = (&start.by, start.ticket);
+    let known = super::entry::known(tx, whose, start.request_id.as_deref(), same).await?;
     if let Some(known) = known {
         return Ok(known.into());
     }
@@ -82,14 +84,15 @@ async fn start_in(
                 message: format!("a timer of yours runs on #{}: stop it first", row.number),
             });
         }
+        // Of two tickets the lesser is locked first, so that nobody waits in a ring.
         if row.ticket_id < start.ticket {
-            stop_row(tx, context, row, (0, ""), None, now, &start.by).await?;
+            context.hands.hold_any(tx, row.ticket_id).await?;
         }
     }
-    // Of two tickets the lesser is locked first, so that nobody waits in a ring.
+    // Both before anything is booked: an export that waits for the booking must not have to wait for a ticket.
     context.hands.hold(tx, start.ticket).await?;
-    if let Some(row) = before.filter(|row| row.ticket_id >= start.ticket) {
-        stop_row(tx, context, &row, (0, ""), None, now, &start.by).await?;
+    if let Some(row) = &before {
+        stop_row(tx, context, row, (0, ""), None, now, &start.by).await?;
     }
     let (id, terms) = (context.new_id(), &start.terms);
     let made = sqlx::query(

@@ -2,14 +2,17 @@
 
 use prost_types::FieldMask;
 use solmu_proto::{
-    ticket::v1::{self as proto, BulkUpdateRequest},
+    ticket::v1::{
+        self as proto, BulkUpdateRequest, BulkUpdateResponse, TicketChanged, UpdateTicketRequest,
+        VerifyActivityRequest,
+    },
     types::v1::{Priority, TicketStatus},
 };
 use solmu_tickets::{Config, Desk};
 use tonic::Code;
 use uuid::Uuid;
 
-use crate::support::{Api, mail};
+use crate::support::{Api, Ticket, mail};
 
 fn bulk(ids: Vec<String>, request_id: &str) -> BulkUpdateRequest {
     BulkUpdateRequest {
@@ -201,4 +204,157 @@ async fn a_filter_names_the_tickets_page_by_page() {
     ] {
         assert_eq!(call(bad).await.unwrap_err().code(), Code::InvalidArgument);
     }
+}
+
+fn reasons(answer: &BulkUpdateResponse) -> Vec<&str> {
+    let reasons = answer.results.iter().map(|it| it.reason.as_str());
+    reasons.collect()
+}
+
+async fn filed(api: &Api, count: usize) -> Vec<Ticket> {
+    let mut tickets = Vec::new();
+    for n in 0..count {
+        let mail = mail(&format!("{n}@c.example"), &format!("{n}@d.example"));
+        tickets.push(api.world.file(&mail).await.unwrap());
+    }
+    tickets
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tickets_of_one_change_are_judged_one_after_the_other() {
+    let api = Api::new().await;
+    let tickets = filed(&api, 3).await;
+    let [whole, part, other] = tickets.as_slice() else {
+        panic!("three");
+    };
+    let attach = UpdateTicketRequest {
+        ticket: Some(proto::Ticket {
+            id: part.id.to_string(),
+            parent_id: whole.id.to_string(),
+            ..proto::Ticket::default()
+        }),
+        ..UpdateTicketRequest::default()
+    };
+    api.tickets()
+        .update_ticket(api.agent(attach))
+        .await
+        .unwrap();
+    let told_before = api.world.told::<TicketChanged>().await.len();
+    let call = async |ids: &[&Ticket], request_id: &str| {
+        let ids = ids.iter().map(|it| it.id.to_string()).collect();
+        let request = api.agent(bulk(ids, request_id));
+        let answer = api.desk().bulk_update(request).await;
+        answer.unwrap().into_inner()
+    };
+    // The whole comes first, while its part is open; the same ticket twice is changed once.
+    let first = call(&[whole, part, other, other], "one").await;
+    assert_eq!(reasons(&first), ["SUBTICKETS_OPEN", "", "", ""]);
+    assert_eq!(first.results[2].etag, first.results[3].etag);
+    let version = api.world.ticket(other.id).await.version;
+    assert_eq!(version, other.version + 1);
+    let told = api.world.told::<TicketChanged>().await;
+    assert_eq!(told.len() - told_before, 2, "one event of each");
+    let refused = api.world.ticket(whole.id).await;
+    assert_eq!(
+        (refused.status.as_str(), refused.priority.as_str()),
+        ("new", "normal"),
+        "all of it or nothing"
+    );
+    // What was refused is tried again under the same id, what was made is not.
+    let again = call(&[whole, part], "one").await;
+    assert_eq!(reasons(&again), ["", ""]);
+    assert_eq!(again.results[1].etag, first.results[1].etag);
+    let another = BulkUpdateRequest {
+        ticket_ids: vec![other.id.to_string()],
+        ..urgent("", "one")
+    };
+    let another = api.desk().bulk_update(api.agent(another)).await;
+    assert_eq!(
+        reasons(&another.unwrap().into_inner()),
+        ["REQUEST_ID_REUSED"]
+    );
+    // A part that is closed first lets the whole go.
+    for ticket in [whole, part] {
+        api.world.set_status(ticket.id, "open").await;
+    }
+    let both = call(&[part, whole], "two").await;
+    assert_eq!(reasons(&both), ["", ""]);
+    for ticket in [whole, part, other] {
+        let request = VerifyActivityRequest {
+            ticket_id: ticket.id.to_string(),
+            ..VerifyActivityRequest::default()
+        };
+        let verified = api.activity().verify_activity(api.admin(request)).await;
+        assert!(verified.unwrap().into_inner().intact, "the log is whole");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_who_change_the_same_tickets_wait_for_each_other() {
+    let api = Api::new().await;
+    let tickets = filed(&api, 5).await;
+    let ids: Vec<String> = tickets.iter().map(|it| it.id.to_string()).collect();
+    let change = async |ids: Vec<String>, priority: Priority| {
+        for _ in 0..10 {
+            let request = BulkUpdateRequest {
+                ticket_ids: ids.clone(),
+                ticket: Some(proto::Ticket {
+                    priority: priority.into(),
+                    ..proto::Ticket::default()
+                }),
+                ..BulkUpdateRequest::default()
+            };
+            let answer = api.desk().bulk_update(api.agent(request)).await;
+            assert_eq!(answer.unwrap().into_inner().succeeded, 5);
+        }
+    };
+    let backwards = ids.iter().rev().cloned().collect();
+    tokio::join!(
+        change(ids, Priority::Low),
+        change(backwards, Priority::High)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wrong_is_said_of_the_call_or_of_each() {
+    let api = Api::new().await;
+    let tickets = filed(&api, 2).await;
+    let ids: Vec<String> = tickets.iter().map(|it| it.id.to_string()).collect();
+    let long = bulk(ids.clone(), &"x".repeat(129));
+    let refused = api.desk().bulk_update(api.agent(long)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    // A part of a ticket, and of itself: done one by one.
+    let attach = BulkUpdateRequest {
+        ticket_ids: ids.clone(),
+        ticket: Some(proto::Ticket {
+            parent_id: ids[0].clone(),
+            ..proto::Ticket::default()
+        }),
+        ..BulkUpdateRequest::default()
+    };
+    let answer = api.desk().bulk_update(api.agent(attach)).await;
+    let answer = answer.unwrap().into_inner();
+    assert_eq!(answer.succeeded, 1, "{:?}", answer.results);
+    assert!(answer.results[0].code != 0 && answer.results[1].code == 0);
+    // No such field: said of each, since the fields are known only there.
+    let field = BulkUpdateRequest {
+        ticket_ids: ids,
+        ticket: Some(proto::Ticket {
+            fields: vec![proto::FieldValue {
+                key: "height".to_owned(),
+                values: vec!["1".to_owned()],
+            }],
+            ..proto::Ticket::default()
+        }),
+        ..BulkUpdateRequest::default()
+    };
+    let answer = api.desk().bulk_update(api.agent(field)).await;
+    let codes: Vec<Code> = answer
+        .unwrap()
+        .into_inner()
+        .results
+        .iter()
+        .map(|it| it.code.into())
+        .collect();
+    assert_eq!(codes, [Code::InvalidArgument; 2]);
 }

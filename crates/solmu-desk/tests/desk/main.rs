@@ -8,5 +8,6 @@ mod mentions;
 mod support;
 mod texts;
 mod time;
+mod time_booked;
 mod time_export;
 mod viewers;

@@ -113,7 +113,9 @@ async fn entries_are_written_as_csv_and_as_json() {
     );
     assert_eq!(text.matches("\r\n").count(), 3);
     assert!(
-        text.contains(",85.5,EUR,128.2500,\"'=HYPERLINK(\"\"x\"\"), \"\"twice\"\"\"\r\n"),
+        text.contains(
+            ",85.5,EUR,128.2500,\"'=HYPERLINK(\"\"x\"\"), \"\"twice\"\"\",2026-11-02T08:00:00Z\r\n"
+        ),
         "{text}"
     );
 

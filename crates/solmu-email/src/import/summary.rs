@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use solmu_mailfiles::Extent;
+use solmu_mailfiles::{Extent, LeftOut};
 
 /// How far an import is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Progress {
 pub struct Summary {
     /// Counts.
     pub progress: Progress,
+    /// Files that are no mail for anybody, by why.
+    pub left_out: LeftOut,
     /// Refused mails by why.
     pub causes: BTreeMap<&'static str, u64>,
     /// The first mails that were not taken: where they lie and why. At most [`Summary::NAMED`].
@@ -48,6 +50,7 @@ impl Summary {
                 total_bytes: extent.bytes,
                 ..Progress::default()
             },
+            left_out: extent.left_out,
             ..Self::default()
         }
     }

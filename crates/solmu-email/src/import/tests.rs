@@ -68,12 +68,17 @@ async fn folders_of_everything() {
         format!("From x\n{}\nFrom y\n{}", mail(6), mail(7)),
     )
     .unwrap();
+    fs::write(root.join("Maildir/cur/8.x:2,ST"), mail(8)).unwrap();
+    fs::write(root.join("plain/9.eml"), "").unwrap();
     let (bench, summary) = import(root, &Config::default()).await;
-    let progress = summary.unwrap().progress;
+    let summary = summary.unwrap();
+    let progress = summary.progress;
     assert_eq!(
         (progress.read, progress.accepted, progress.refused),
         (6, 6, 0)
     );
+    assert!(summary.is_complete());
+    assert_eq!(summary.left_out.by_cause(), [("deleted", 1), ("empty", 1)]);
     let messages = bench.desk.messages();
     let ids: Vec<&str> = messages
         .iter()

@@ -141,7 +141,7 @@ fn verified_senders_are_proven() {
     );
     assert_eq!(made.authenticity.unwrap().verdict(), ProtoVerdict::Verified);
     let rewritten = make(
-        "From: g@c.example\nList-Id: <g.c.example>\nX-Original-Sender: jane@d.example\n\nx",
+        "From: support@desk.example\nList-Id: <g.desk.example>\nX-Original-Sender: jane@d.example\n\nx",
         &[],
         Verdict::Verified,
     )
@@ -151,16 +151,16 @@ fn verified_senders_are_proven() {
         (identity.value.as_str(), identity.assurance()),
         ("jane@d.example", Assurance::Claimed)
     );
-    let hiding = make(
-        "From: mallory@evil.example\nX-Original-From: jane@d.example\n\nx",
-        &[],
-        Verdict::Unverified,
-    )
-    .message;
-    assert_eq!(
-        hiding.sender.unwrap().identities[0].value,
-        "mallory@evil.example"
-    );
+    for list in ["", "List-Id: <l.evil.example>\n"] {
+        let text =
+            format!("From: mallory@evil.example\n{list}X-Original-From: J <jane@d.example>\n\nx");
+        let hiding = make(&text, &[], Verdict::Verified).message;
+        let identity = &hiding.sender.unwrap().identities[0];
+        assert_eq!(
+            (identity.value.as_str(), identity.assurance()),
+            ("mallory@evil.example", Assurance::Proven)
+        );
+    }
 }
 
 #[test]
@@ -186,6 +186,15 @@ fn without_from_the_envelope_tells_who_wrote() {
     assert_eq!(
         of("From: \"A\" <odd address@c.example>, B@c.example\n\nx").as_deref(),
         Some("b@c.example")
+    );
+    // The envelope's sender is the last resort.
+    assert_eq!(
+        of("From: Virtanen, Aino <aino@x.example>\n\nx").as_deref(),
+        Some("aino@x.example")
+    );
+    assert_eq!(
+        of("From: <mailto:aino@x.example>\n\nx").as_deref(),
+        Some("aino@x.example")
     );
 }
 
@@ -229,8 +238,8 @@ fn signatures_name_tickets_wherever_they_stand() {
         );
         let threading = made.message.threading.unwrap();
         assert_eq!(threading.signed_ticket_ids, wanted, "{header}");
-        // Whether somebody chose to answer there, or a program named what it answers.
-        let addressed = !header.contains(&id);
+        // Whether the author chose to answer there, or a program named what it answers, or somebody else handed it in.
+        let addressed = header.starts_with("To") || header.starts_with("Cc");
         assert_eq!(
             !threading.addressed_ticket_ids.is_empty(),
             addressed,
@@ -238,7 +247,12 @@ fn signatures_name_tickets_wherever_they_stand() {
         );
     }
     let envelope = make("From: a@c.example\n\nx", &[&reply], Verdict::Unverified).message;
-    assert_eq!(envelope.threading.unwrap().signed_ticket_ids, wanted);
+    let threading = envelope.threading.unwrap();
+    assert_eq!(threading.signed_ticket_ids, wanted);
+    assert!(threading.addressed_ticket_ids.is_empty());
+    let twice = format!("From: a@c.example\nTo: {reply}\nTo: b@c.example\n\nx");
+    let twice = make(&twice, &[&reply], Verdict::Verified).message;
+    assert!(twice.threading.unwrap().addressed_ticket_ids.is_empty());
     let forged = reply.replace("+t.", "+t.b");
     let forged = make(
         &format!("From: a@c.example\nTo: {forged}\nReferences: <x{id}>\n\nx"),

@@ -17,7 +17,7 @@ use solmu_proto::{
 
 use super::{
     body::{Readable, body},
-    headers::{automatic, named, plain_header, subject, threading, unsubscribe},
+    headers::{automatic, copied, named, plain_header, subject, threading, unsubscribe},
     marker, quote,
     template::Values,
     verp,
@@ -135,9 +135,7 @@ pub fn build(
         .date(now.into())
         .raw_header(plain_header("Message-ID", format!("<{message_id}>")))
         .raw_header(plain_header(LOOP_HEADER, message_id.clone()));
-    for copy in &copies {
-        builder = builder.cc(copy.clone());
-    }
+    builder = copied(builder, &copies);
     builder = threading(builder, message);
     let is_automatic = is_automatic(message);
     if is_automatic {

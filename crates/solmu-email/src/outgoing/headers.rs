@@ -4,7 +4,7 @@ use lettre::{
     Address as LettreAddress,
     message::{
         Mailbox, MessageBuilder,
-        header::{HeaderName, HeaderValue},
+        header::{Cc, Header as _, HeaderName, HeaderValue, Headers},
     },
 };
 use solmu_proto::outbound::v1::MessageQueued;
@@ -15,8 +15,8 @@ const REFERENCES_MAX: usize = 20;
 const ID_MAX: usize = 900;
 /// Longest subject, in characters. A word is not folded, and a line has 998 octets.
 const LINE_MAX: usize = 600;
-/// Longest name beside an address, in characters: two names that need quotes may stand on one line, each with an address of
-/// up to 320 octets (RFC 5321 section 4.5.3.1), and a line has 998 octets.
+/// Longest name beside an address, in characters: in quotes it is not folded, and it stands on a line with an address of up to
+/// 320 octets (RFC 5321 section 4.5.3.1).
 const NAME_MAX: usize = 100;
 /// Beginnings of a subject that is an answer already, in the languages of the big clients.
 const ANSWER_PREFIXES: [&str; 8] = ["re:", "vs:", "sv:", "aw:", "antw:", "odp:", "r:", "rif:"];
@@ -49,6 +49,30 @@ pub(super) fn subject(message: &MessageQueued) -> String {
         return subject;
     }
     format!("Re: {subject}")
+}
+
+/// Each on a line of its own: the mail library writes addresses without names as one line, whatever its length, and a line has
+/// 998 octets (RFC 5322 section 2.1.1).
+pub(super) fn copied(builder: MessageBuilder, copies: &[Mailbox]) -> MessageBuilder {
+    if copies.is_empty() {
+        return builder;
+    }
+    let named: Vec<String> = copies.iter().map(ToString::to_string).collect();
+    let lines: Vec<String> = copies.iter().map(encoded).collect();
+    builder.raw_header(HeaderValue::dangerous_new_pre_encoded(
+        Cc::name(),
+        named.join(", "),
+        lines.join(",\r\n "),
+    ))
+}
+
+/// One address as it stands in a header of addresses.
+fn encoded(mailbox: &Mailbox) -> String {
+    let mut headers = Headers::new();
+    headers.set(Cc::from(lettre::message::Mailboxes::from(mailbox.clone())));
+    let line = headers.to_string();
+    let value = line.split_once(": ").map_or("", |(_, value)| value);
+    value.trim_end().to_owned()
 }
 
 pub(super) fn threading(builder: MessageBuilder, message: &MessageQueued) -> MessageBuilder {

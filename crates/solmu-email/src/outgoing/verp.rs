@@ -73,5 +73,6 @@ pub fn judged(
             status: String::new(),
             diagnostic: String::new(),
         }),
+        ..classified
     }
 }

@@ -1,6 +1,6 @@
 //! Words that readers look for.
 
-pub(crate) const MAIL_WORDS: [&str; 56] = [
+pub(crate) const MAIL_WORDS: [&str; 61] = [
     "\r\n",
     "\n",
     "\r",
@@ -39,6 +39,11 @@ pub(crate) const MAIL_WORDS: [&str; 56] = [
     "filename*0*=utf-8''%e4",
     "name==?utf-8?Q?",
     "charset=utf-7",
+    "charset=iso-2022-kr",
+    "charset=hz-gb-2312",
+    "\x1b$)C\x0e>H3g\x0f",
+    "=?iso-2022-kr?B?GyQpQw4+SDNnDw==?=",
+    "=?cp949?Q?=BE=C8?=",
     "charset=\"",
     "boundary=\r\n \"m\"",
     "boundary=",

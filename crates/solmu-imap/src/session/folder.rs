@@ -161,14 +161,21 @@ impl Session {
         Ok(sizes)
     }
 
-    /// Whole mails. Those that the server does not give are missing. PEEK: reading must not make a mail \Seen.
+    /// Whole mails. Those that the server does not give are missing, and those that would be too much together because
+    /// they are larger than announced. PEEK: reading must not make a mail \Seen.
     pub(crate) async fn mails(
         &mut self,
         uids: &[u32],
     ) -> Result<BTreeMap<u32, Content>, ImapError> {
         self.framed.literal_max = self.message_max;
+        self.framed.room = if uids.len() > 1 {
+            self.batch_max
+        } else {
+            self.message_max
+        };
         let outcome = self.sections(uids, "BODY.PEEK[]").await;
         self.framed.literal_max = LINE_MAX_BYTES;
+        self.framed.room = usize::MAX;
         outcome
     }
 

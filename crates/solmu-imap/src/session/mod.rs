@@ -32,6 +32,8 @@ pub(crate) struct Session {
     /// Mails in the folder, as last told.
     exists: u32,
     message_max: usize,
+    /// Bytes of mails that are kept of one answer.
+    batch_max: usize,
 }
 
 /// How a command ended.
@@ -55,7 +57,7 @@ impl Done {
 }
 
 /// Bytes of a mail that may come above the announced limit: Exchange tells sizes that are only nearly right.
-const SIZE_SLACK_BYTES: u64 = 1024 * 1024;
+pub(crate) const SIZE_SLACK_BYTES: u64 = 1024 * 1024;
 
 impl Session {
     /// Connects, protects the connection and logs in.
@@ -65,6 +67,7 @@ impl Session {
             .limits
             .message_bytes
             .saturating_add(SIZE_SLACK_BYTES);
+        let batch_max = settings.limits.batch_bytes.saturating_add(SIZE_SLACK_BYTES);
         let mut session = Self {
             framed: Framed::new(stream, settings.times.silence),
             tags: 0,
@@ -73,6 +76,7 @@ impl Session {
             news: false,
             exists: 0,
             message_max: usize::try_from(message_max).unwrap_or(usize::MAX),
+            batch_max: usize::try_from(batch_max).unwrap_or(usize::MAX),
         };
         let is_logged_in = session.greeting().await?;
         if settings.tls == Tls::StartTls {

@@ -26,6 +26,8 @@ pub(crate) enum Piece {
     Literal(Bytes),
     /// A literal over the limit, which was read and thrown away.
     Dropped,
+    /// A literal for which there was no room beside the others of its command, thrown away like that.
+    Postponed,
 }
 
 /// Why nothing could be read.
@@ -48,6 +50,8 @@ pub(crate) struct Framed {
     patience: Duration,
     /// Bytes of the largest literal that is kept.
     pub(crate) literal_max: usize,
+    /// Bytes of literals that are still kept before it is set anew: what a server announces is no promise.
+    pub(crate) room: usize,
 }
 
 impl Framed {
@@ -56,6 +60,7 @@ impl Framed {
             stream: BufReader::with_capacity(16 * 1024, stream),
             patience,
             literal_max: LINE_MAX_BYTES,
+            room: usize::MAX,
         }
     }
 
@@ -134,9 +139,11 @@ impl Framed {
     }
 
     async fn literal(&mut self, size: u64) -> Result<Piece, FrameError> {
-        let keep = usize::try_from(size)
+        let fits = usize::try_from(size)
             .ok()
             .filter(|size| *size <= self.literal_max);
+        let keep = fits.filter(|size| *size <= self.room);
+        self.room -= keep.unwrap_or(0);
         let mut kept = BytesMut::with_capacity(keep.unwrap_or(0).min(RESERVE_BYTES));
         let mut left = size;
         while left > 0 {
@@ -154,9 +161,10 @@ impl Framed {
             self.stream.consume(taken);
             left -= taken as u64;
         }
-        Ok(match keep {
-            Some(_) => Piece::Literal(kept.freeze()),
-            None => Piece::Dropped,
+        Ok(match (keep, fits) {
+            (Some(_), _) => Piece::Literal(kept.freeze()),
+            (None, Some(_)) => Piece::Postponed,
+            (None, None) => Piece::Dropped,
         })
     }
 
@@ -244,6 +252,24 @@ mod tests {
         );
         assert_eq!(framed.read().await.unwrap(), [line("* OK x {9}")]);
         assert!(matches!(framed.read().await, Err(FrameError::Closed)));
+    }
+
+    #[tokio::test]
+    async fn literals_that_fit_alone_and_not_together_are_postponed() {
+        let mut framed = framed(b"* 1 F {3}\r\nabc\r\n* 2 F {3}\r\ndef\r\n* 3 F {1}\r\ng\r\n");
+        (framed.literal_max, framed.room) = (4, 5);
+        let mut second = Vec::new();
+        for _ in 0..3 {
+            second.extend(framed.read().await.unwrap().into_iter().nth(1));
+        }
+        assert_eq!(
+            second,
+            [
+                Piece::Literal(Bytes::from_static(b"abc")),
+                Piece::Postponed,
+                Piece::Literal(Bytes::from_static(b"g")),
+            ]
+        );
     }
 
     #[tokio::test]

@@ -56,6 +56,8 @@ pub(crate) fn values(pieces: &[Piece]) -> Vec<Value> {
             Piece::Line(line) => cut(line, &mut open),
             Piece::Literal(bytes) => push(&mut open, Value::Text(bytes.clone())),
             Piece::Dropped => push(&mut open, Value::Dropped),
+            // As if the server had not given it: it is asked for again.
+            Piece::Postponed => push(&mut open, Value::Atom(b"NIL".to_vec())),
         }
     }
     while open.len() > 1 {

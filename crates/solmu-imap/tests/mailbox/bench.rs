@@ -25,6 +25,8 @@ pub(crate) struct Kept {
     pub(crate) positions: BTreeMap<u32, Position>,
     pub(crate) stay: Vec<u32>,
     pub(crate) events: Vec<Event>,
+    /// Mails of each hand-over.
+    pub(crate) handed: Vec<usize>,
     /// The next hand-overs that fail.
     pub(crate) failures: u32,
 }
@@ -79,6 +81,7 @@ impl Sink for Desk {
             kept.failures -= 1;
             return Err("the bus is away".into());
         }
+        kept.handed.push(mails.len());
         let stays = |mail: &Mail| !matches!(mail.content, MailContent::Whole(_));
         let stay: Vec<u32> = mails
             .iter()

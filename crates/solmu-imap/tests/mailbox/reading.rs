@@ -180,6 +180,28 @@ async fn of_a_mail_that_is_too_large_the_header_comes() {
     bench.stop().await;
 }
 
+/// A server may announce a byte and send megabytes, of each of many mails.
+#[tokio::test]
+async fn mails_larger_than_announced_do_not_pile_up() {
+    let mut bench = Bench::new(|_| ()).await;
+    bench.settings.limits.batch_mails = 6;
+    bench.settings.limits.batch_bytes = 100;
+    // It stands three times in each.
+    let body = "x".repeat(200_000);
+    for number in 1..=6_u32 {
+        bench.server.deliver(&format!("m{number}\r\n\r\n{body}"));
+        bench.server.model().sizes.insert(number, 1);
+    }
+    bench.start();
+    bench.until_taken(6).await;
+    bench.stop().await;
+    assert_eq!(bench.desk.uids(), [1, 2, 3, 4, 5, 6]);
+    let whole = |uid: u32| matches!(bench.desk.content(uid), Some(MailContent::Whole(raw)) if raw.len() > 600_000);
+    assert!((1..=6).all(whole), "a mail came as less");
+    // A megabyte more than a batch is what a wrong size may cost: two of these go together, never all six.
+    assert_eq!(bench.desk.kept().handed, [2, 2, 2]);
+}
+
 #[tokio::test]
 async fn batches_keep_to_their_bytes() {
     let mut bench = Bench::with_mails(6, |_| ()).await;

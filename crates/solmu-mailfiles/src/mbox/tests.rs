@@ -47,6 +47,43 @@ fn mailbox_files_of_both_kinds() {
     );
 }
 
+/// Lines that begin with `From ` and are none, and separators that nothing precedes.
+#[test]
+fn a_mail_begins_where_it_looks_like_one() {
+    let raw = |mails: &[&str]| -> Vec<Option<Vec<u8>>> {
+        let bytes = mails.iter().map(|mail| mail.as_bytes().to_vec());
+        bytes.map(Some).collect()
+    };
+    let odd = "From a Mon Nov  2 10:00:00 2026\nSubject: 1\n\nHi.\n\nFrom here on it is broken: my mail.\nBye\n\n\
+               From there\nNote: call me\n\nFrom b Mon Nov  2 10:00:00 2026\nSubject: 2\n\nhello\n\
+               From c Mon Nov  2 10:00:00 2026\nSubject: 3\n\nhello\n\n>From quoted\n\n\
+               From d@e Mon, 02 Nov 2026 10:00 +0200\r\nX-Odd: 1\r\nSubject: 4\r\n\r\nlast\r\n";
+    // "From there" is one word, as an address is, and a field follows: that much looks like a mail.
+    assert_eq!(
+        read(odd.as_bytes(), 10_000),
+        raw(&[
+            "Subject: 1\n\nHi.\n\nFrom here on it is broken: my mail.\nBye\n",
+            "Note: call me\n",
+            "Subject: 2\n\nhello\n",
+            "Subject: 3\n\nhello\n\nFrom quoted\n",
+            "X-Odd: 1\r\nSubject: 4\r\n\r\nlast\r\n",
+        ])
+    );
+    for text in [
+        "From 10:00 on 2 Nov 2026 we are open\nyours\n",
+        "\nFrom now on:\nTurku: 5\n",
+        "\nFrom Turku to Helsinki\n\nBye\n",
+        "From Mon Nov 2 10:00 2026\nno field\n",
+    ] {
+        let file = format!("From a\nSubject: 1\n\nx\n{text}");
+        let wanted = format!("Subject: 1\n\nx\n{text}");
+        assert_eq!(read(file.as_bytes(), 10_000), raw(&[&wanted]), "{text}");
+    }
+    // The rest of a line over the limit begins no mail.
+    let long = format!("From a\nS: 1\n\n{}From b\nS: 2\n", "x".repeat(42));
+    assert_eq!(read(long.as_bytes(), 40), [None]);
+}
+
 proptest! {
     #[test]
     fn no_mailbox_file_panics_or_hangs(file in "(From |>From |a|\r?\n){0,60}") {

@@ -5,17 +5,20 @@ use std::{
     io::BufRead,
 };
 
-use serde::Deserialize;
-use solmu_domain::{
-    ids::{AgentId, TeamId, TicketId},
-    ticket::Priority,
-};
+use solmu_domain::ids::{AgentId, TeamId, TicketId};
 use uuid::Uuid;
 
-use super::arrivals::Chance;
+use super::{
+    arrivals::Chance,
+    format::{
+        ARRIVALS_FIELDS, AgentLine, ArrivalsLine, Common, Line, PolicyLine, TICKET_FIELDS,
+        WantLine, nothing_else,
+    },
+};
 use crate::{
     Agent, Availability, ChannelPolicy, Kind, Micros, Policy, Strategy, TeamPolicy, Ticket, Want,
-    snapshot::micros,
+    lines::{JsonFault, lines},
+    numbers::{Lasting, Seconds},
 };
 
 /// Tickets of a plan at most.
@@ -40,7 +43,15 @@ pub enum InputError {
         line: usize,
         /// Why.
         #[source]
-        source: serde_json::Error,
+        source: JsonFault,
+    },
+    /// A line says something that cannot be.
+    #[error("line {line}: {what}")]
+    Wrong {
+        /// Counted from 1.
+        line: usize,
+        /// What, and what to write instead.
+        what: String,
     },
     /// There is nobody, or nothing comes.
     #[error("a simulation needs at least one agent and one ticket")]
@@ -51,149 +62,6 @@ pub enum InputError {
         /// Counted from 1.
         line: usize,
     },
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-enum Line {
-    /// What holds for all. At most one, before the others.
-    Policy(PolicyLine),
-    /// A team with something of its own.
-    Team {
-        id: String,
-        overflow_after: Option<f64>,
-        #[serde(default)]
-        overflow_to: Vec<String>,
-        #[serde(default)]
-        follow_sun: bool,
-        strategy: Option<Strategy>,
-    },
-    /// Somebody who works.
-    Agent(Box<AgentLine>),
-    /// One ticket.
-    Ticket(Box<TicketLine>),
-    /// A random stream of tickets.
-    Arrivals(Box<ArrivalsLine>),
-}
-
-#[derive(Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct PolicyLine {
-    weights: BTreeMap<String, u32>,
-    exclusive: BTreeSet<String>,
-    live: BTreeSet<String>,
-    age_step: f64,
-    risk_lead: f64,
-    sticky_hold: f64,
-    strategy: Strategy,
-    repair: bool,
-    /// Seconds at the beginning that do not count in the statistics.
-    warm_up: f64,
-}
-
-impl Default for PolicyLine {
-    fn default() -> Self {
-        Self {
-            weights: BTreeMap::new(),
-            exclusive: BTreeSet::new(),
-            live: BTreeSet::new(),
-            age_step: 900.0,
-            risk_lead: 900.0,
-            sticky_hold: 0.0,
-            strategy: Strategy::default(),
-            repair: true,
-            warm_up: 0.0,
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AgentLine {
-    id: String,
-    teams: Vec<String>,
-    #[serde(default)]
-    backup_teams: Vec<String>,
-    #[serde(default)]
-    skills: BTreeMap<String, u8>,
-    #[serde(default)]
-    languages: BTreeSet<String>,
-    #[serde(default = "hundred")]
-    capacity: u32,
-    #[serde(default)]
-    max: BTreeMap<String, u32>,
-    /// Begin and end in seconds; none: always there.
-    #[serde(default)]
-    shifts: Vec<(f64, f64)>,
-}
-
-const fn hundred() -> u32 {
-    100
-}
-
-#[derive(Deserialize, Clone)]
-#[serde(deny_unknown_fields)]
-struct WantLine {
-    n: String,
-    #[serde(default = "one")]
-    lvl: u8,
-    relax: Option<f64>,
-    #[serde(default)]
-    preferred: bool,
-}
-
-const fn one() -> u8 {
-    1
-}
-
-/// What tickets of a line have in common.
-#[derive(Deserialize, Clone)]
-struct Common {
-    team: String,
-    channel: String,
-    #[serde(default = "normal")]
-    priority: String,
-    #[serde(default)]
-    vip: bool,
-    #[serde(default)]
-    skills: Vec<WantLine>,
-    /// Seconds within which somebody should have it.
-    within: Option<f64>,
-}
-
-fn normal() -> String {
-    "normal".to_owned()
-}
-
-#[derive(Deserialize)]
-struct TicketLine {
-    id: String,
-    /// Seconds since the beginning.
-    at: f64,
-    /// Seconds of work.
-    handle: f64,
-    sticky: Option<String>,
-    #[serde(flatten)]
-    common: Common,
-}
-
-#[derive(Deserialize)]
-struct ArrivalsLine {
-    /// Their ids begin with it.
-    id: String,
-    /// Seconds.
-    #[serde(default)]
-    from: f64,
-    /// Seconds.
-    to: f64,
-    /// On average.
-    per_hour: f64,
-    /// Seconds of work, on average; exponentially distributed.
-    handle_mean: f64,
-    #[serde(default)]
-    seed: u64,
-    #[serde(flatten)]
-    common: Common,
 }
 
 /// Somebody who works.
@@ -248,20 +116,19 @@ impl Plan {
 /// Reads a plan.
 pub fn read_plan(input: impl BufRead) -> Result<Plan, InputError> {
     let mut reader = Reader::default();
-    for (index, line) in input.lines().enumerate() {
-        let number = index + 1;
+    for (number, line) in lines(input) {
         let line = line.map_err(|source| InputError::Read {
             line: number,
             source,
         })?;
-        if line.trim().is_empty() {
-            continue;
-        }
         let line = serde_json::from_str(&line).map_err(|source| InputError::Json {
             line: number,
-            source,
+            source: source.into(),
         })?;
-        reader.take(line);
+        reader.line = number;
+        reader
+            .take(line)
+            .map_err(|what| InputError::Wrong { line: number, what })?;
         if reader.plan.tickets.len() > TICKETS_MAX {
             return Err(InputError::TooMany { line: number });
         }
@@ -274,13 +141,29 @@ struct Reader {
     plan: Plan,
     teams: HashMap<String, TeamId>,
     agents: HashMap<String, AgentId>,
+    /// Agents who have a line of their own.
+    there: BTreeSet<String>,
+    /// Whom tickets go to first, and the line that says so.
+    sticky: BTreeMap<String, usize>,
+    /// Tickets that have a line of their own.
+    tickets: BTreeSet<String>,
+    /// Teams that have a line of their own.
+    teams_told: BTreeSet<String>,
+    /// Teams that somebody has to work for, and the first line that names each.
+    needed: BTreeMap<String, usize>,
+    has_policy: bool,
+    line: usize,
 }
 
 impl Reader {
-    fn take(&mut self, line: Line) {
+    /// Takes a line in, or says what is wrong with it.
+    fn take(&mut self, line: Line) -> Result<(), String> {
         match line {
             Line::Policy(line) => {
-                self.plan.warm_up = micros(line.warm_up);
+                if std::mem::replace(&mut self.has_policy, true) {
+                    return Err("there is a policy already: it is said once".to_owned());
+                }
+                self.plan.warm_up = line.warm_up.micros();
                 self.plan.policy = policy(&line);
             }
             Line::Team {
@@ -290,8 +173,14 @@ impl Reader {
                 follow_sun,
                 strategy,
             } => {
+                if !self.teams_told.insert(id.clone()) {
+                    return Err(format!("there is a team '{id}' already"));
+                }
+                for team in &overflow_to {
+                    self.needed.entry(team.clone()).or_insert(self.line);
+                }
                 let policy = TeamPolicy {
-                    overflow_after: overflow_after.map(micros),
+                    overflow_after: overflow_after.map(Lasting::micros),
                     overflow_to: overflow_to.iter().map(|it| self.team(it)).collect(),
                     strategy,
                     pull: false,
@@ -300,21 +189,67 @@ impl Reader {
                 let team = self.team(&id);
                 self.plan.teams.insert(team, policy);
             }
-            Line::Agent(line) => self.agent_line(*line),
+            Line::Agent(line) => self.agent_line(*line)?,
             Line::Ticket(line) => {
+                nothing_else(&line.rest, TICKET_FIELDS)?;
+                if !self.tickets.insert(line.id.clone()) {
+                    return Err(format!("there is a ticket '{}' already", line.id));
+                }
+                if let Some(name) = &line.sticky {
+                    self.sticky.entry(name.clone()).or_insert(self.line);
+                }
                 let sticky = line.sticky.as_ref().map(|it| self.agent(it));
-                self.ticket(line.id, line.at, line.handle, sticky, &line.common);
+                let (at, handle) = (line.at.micros(), line.handle.micros());
+                self.ticket(line.id, at, handle, sticky, &line.common);
             }
-            Line::Arrivals(line) => self.arrivals(&line),
+            Line::Arrivals(line) => {
+                nothing_else(&line.rest, ARRIVALS_FIELDS)?;
+                self.arrivals(&line)?;
+            }
         }
+        Ok(())
     }
 
-    fn finish(self) -> Result<Plan, InputError> {
-        let plan = self.plan;
-        if plan.workers.is_empty() || plan.tickets.is_empty() {
+    fn finish(mut self) -> Result<Plan, InputError> {
+        if !self.has_policy {
+            self.plan.policy = policy(&PolicyLine::default());
+        }
+        let unknown = self
+            .sticky
+            .iter()
+            .find(|(name, _)| !self.there.contains(*name));
+        if let Some((name, line)) = unknown {
+            return Err(InputError::Wrong {
+                line: *line,
+                what: format!("sticky: there is no agent '{name}'"),
+            });
+        }
+        if self.plan.workers.is_empty() || self.plan.tickets.is_empty() {
             return Err(InputError::Empty);
         }
-        Ok(plan)
+        if let Some((name, line)) = self.needed.iter().find(|(name, _)| !self.has_agents(name)) {
+            return Err(InputError::Wrong {
+                line: *line,
+                what: format!(
+                    "no agent works for team '{name}': name it in 'teams' of an agent, or correct the name"
+                ),
+            });
+        }
+        Ok(self.plan)
+    }
+
+    /// Whether somebody works for a team, or helps it.
+    fn has_agents(&self, name: &str) -> bool {
+        let Some(id) = self.teams.get(name) else {
+            return false;
+        };
+        let policy = self.plan.teams.get(id);
+        let helpers = policy.map_or(&[][..], |policy| &policy.overflow_to);
+        self.plan.workers.iter().any(|worker| {
+            let agent = &worker.agent;
+            let theirs = |team: &TeamId| team == id || helpers.contains(team);
+            agent.teams.iter().any(theirs) || agent.backup_teams.contains(id)
+        })
     }
 
     fn team(&mut self, name: &str) -> TeamId {
@@ -329,7 +264,24 @@ impl Reader {
         *self.agents.entry(name.to_owned()).or_insert_with(new)
     }
 
-    fn agent_line(&mut self, line: AgentLine) {
+    fn agent_line(&mut self, line: AgentLine) -> Result<(), String> {
+        if !self.there.insert(line.id.clone()) {
+            return Err(format!("there is an agent '{}' already", line.id));
+        }
+        if let Some((begin, end)) = line
+            .shifts
+            .iter()
+            .find(|(begin, end)| begin.get() >= end.get())
+        {
+            return Err(format!(
+                "shifts: [{}, {}] ends before it begins",
+                begin.get(),
+                end.get()
+            ));
+        }
+        if line.capacity.0 == 0 {
+            return Err("capacity: must be at least 1".to_owned());
+        }
         let id = self.agent(&line.id);
         let agent = Agent {
             id,
@@ -339,45 +291,53 @@ impl Reader {
             languages: line.languages,
             availability: Availability::Online,
             open: true,
-            capacity: line.capacity,
+            capacity: line.capacity.0,
             limits: line.max,
             location: None,
         };
         let shifts = line.shifts.into_iter();
-        let shifts = shifts.map(|(begin, end)| (micros(begin), micros(end)));
+        let shifts = shifts.map(|(begin, end)| (begin.micros(), end.micros()));
         self.plan.workers.push(Worker {
             name: line.id,
             agent,
-            shifts: shifts.collect(),
+            shifts: united(shifts.collect()),
         });
+        Ok(())
     }
 
-    fn arrivals(&mut self, line: &ArrivalsLine) {
-        if line.per_hour <= 0.0 {
-            return;
+    fn arrivals(&mut self, line: &ArrivalsLine) -> Result<(), String> {
+        if line.per_hour < 0.0 {
+            return Err("per_hour: must not be less than zero".to_owned());
+        }
+        if line.to.get() <= line.from.get() {
+            return Err("to: must be after 'from'".to_owned());
+        }
+        if line.per_hour == 0.0 {
+            return Ok(());
         }
         let chance = Chance::new(line.seed);
-        let mut at = line.from;
+        let mut at = line.from.get();
         for number in 1.. {
             at += chance.exponential(3_600.0 / line.per_hour);
-            if at >= line.to || self.plan.tickets.len() > TICKETS_MAX {
-                return;
+            if at >= line.to.get() || self.plan.tickets.len() > TICKETS_MAX {
+                break;
             }
-            let handle = chance.exponential(line.handle_mean);
+            let handle = chance.exponential(line.handle_mean.get());
             let name = format!("{}{number}", line.id);
+            let (at, handle) = (Seconds::new(at).micros(), Seconds::new(handle).micros());
             self.ticket(name, at, handle, None, &line.common);
         }
+        Ok(())
     }
 
     fn ticket(
         &mut self,
         name: String,
-        at: f64,
-        handle: f64,
+        arrived: Micros,
+        handling: Micros,
         former: Option<AgentId>,
         common: &Common,
     ) {
-        let arrived = micros(at);
         let id = TicketId::from_uuid(Uuid::from_u128(self.plan.tickets.len() as u128 + 1));
         let want = |it: &WantLine| Want {
             skill: it.n.clone(),
@@ -387,14 +347,17 @@ impl Reader {
                 Kind::Preferred
             } else {
                 Kind::Required {
-                    relax_after: it.relax.map(micros),
+                    relax_after: it.relax.map(Lasting::micros),
                 }
             },
         };
-        let within = common.within.map(micros);
+        let within = common.within.map(Lasting::micros);
+        if !self.needed.contains_key(&common.team) {
+            self.needed.insert(common.team.clone(), self.line);
+        }
         let team = self.team(&common.team);
         let ticket = Ticket {
-            priority: common.priority.parse().unwrap_or(Priority::Normal),
+            priority: common.priority.into(),
             vip: common.vip,
             wants: common.skills.iter().map(want).collect(),
             former,
@@ -404,25 +367,38 @@ impl Reader {
         self.plan.tickets.push(Planned {
             name,
             ticket,
-            handling: micros(handle),
+            handling,
             within,
         });
     }
 }
 
+/// Shifts in their order; those that overlap or meet are one.
+fn united(mut shifts: Vec<(Micros, Micros)>) -> Vec<(Micros, Micros)> {
+    shifts.sort_unstable();
+    let mut united: Vec<(Micros, Micros)> = Vec::new();
+    for (begin, end) in shifts {
+        match united.last_mut() {
+            Some((_, last)) if begin <= *last => *last = end.max(*last),
+            _ => united.push((begin, end)),
+        }
+    }
+    united
+}
+
 fn policy(line: &PolicyLine) -> Policy {
     let names = line.weights.keys().chain(&line.exclusive).chain(&line.live);
     let of = |name: &String| ChannelPolicy {
-        units: line.weights.get(name).copied().unwrap_or(10),
+        units: line.weights.get(name).map_or(10, |it| it.0),
         exclusive: line.exclusive.contains(name),
         live: line.live.contains(name),
-        age_step: micros(line.age_step),
-        sticky_hold: micros(line.sticky_hold),
+        age_step: line.age_step.micros(),
+        sticky_hold: line.sticky_hold.micros(),
     };
     Policy {
         channels: names.map(|name| (name.clone(), of(name))).collect(),
         other: of(&String::new()),
-        risk_lead: micros(line.risk_lead),
+        risk_lead: line.risk_lead.micros(),
         strategy: line.strategy,
         repair: line.repair,
         ..Policy::default()

@@ -4,6 +4,7 @@
 //! as long as the file says. So what a change of teams, skills or patience does can be seen before it is made.
 
 mod arrivals;
+mod format;
 mod input;
 mod stats;
 
@@ -77,7 +78,10 @@ pub fn run(plan: &Plan, mut tell: impl FnMut(&Assigned)) -> Report {
         }
         day.decide(now, &mut tell);
     }
-    day.ledger.report(plan, day.floor.waiting())
+    for id in day.expected.keys() {
+        day.ledger.left_over(plan, &plan.tickets[day.tickets[id]]);
+    }
+    day.ledger.report(plan)
 }
 
 impl<'a> Day<'a> {

@@ -36,8 +36,10 @@ pub struct Waits {
     pub p99: f64,
     /// The longest.
     pub max: f64,
-    /// Share of those with a time limit who were served within it; absent if none had one.
+    /// Share of those with a time limit who were served within it; absent if none had one. What nobody took missed it.
     pub within: Option<f64>,
+    /// Tickets besides that nobody took: how long they would have waited is not known.
+    pub left: usize,
 }
 
 /// What one agent did.
@@ -47,8 +49,11 @@ pub struct AgentReport {
     pub agent: String,
     /// Tickets.
     pub tickets: usize,
-    /// Units in use of those that were there, over their shifts.
+    /// Units in use of those that were there, over their shifts: 1 is all of the capacity all the time. Without shifts,
+    /// over the time from the end of the warm-up to the end of the last work.
     pub occupancy: f64,
+    /// Seconds of work after the end of their shifts, summed over tickets.
+    pub overtime: f64,
 }
 
 /// What a simulation says at its end.
@@ -72,16 +77,26 @@ pub struct Report {
 
 struct Served {
     priority: &'static str,
-    waited: Micros,
+    /// Absent: nobody took it.
+    waited: Option<Micros>,
     within: Option<bool>,
+}
+
+/// Work on one ticket.
+struct Work {
+    begin: Micros,
+    end: Micros,
+    units: f64,
 }
 
 /// What is noted on the way.
 pub(super) struct Ledger {
     served: Vec<Served>,
     best: usize,
-    /// Tickets and unit-microseconds of each worker.
-    work: Vec<(usize, f64)>,
+    /// Tickets of each worker that count in the statistics.
+    taken: Vec<usize>,
+    /// All work of each worker.
+    work: Vec<Vec<Work>>,
     end: Micros,
 }
 
@@ -90,7 +105,8 @@ impl Ledger {
         Self {
             served: Vec::new(),
             best: 0,
-            work: vec![(0, 0.0); workers],
+            taken: vec![0; workers],
+            work: (0..workers).map(|_| Vec::new()).collect(),
             end: 0,
         }
     }
@@ -104,67 +120,94 @@ impl Ledger {
         missing: u32,
     ) {
         let ticket = &planned.ticket;
+        let end = now.saturating_add(planned.handling);
+        self.end = self.end.max(end);
+        self.work[worker].push(Work {
+            begin: now,
+            end,
+            units: f64::from(plan.policy.channel(&ticket.channel).units),
+        });
         if ticket.arrived < plan.warm_up {
             return;
         }
         let waited = now - ticket.arrived;
         self.served.push(Served {
             priority: ticket.priority.name(),
-            waited,
+            waited: Some(waited),
             within: planned.within.map(|within| waited <= within),
         });
         self.best += usize::from(missing == 0);
-        let units = plan.policy.channel(&ticket.channel).units;
-        self.work[worker].0 += 1;
-        self.work[worker].1 += f64::from(units) * seconds(planned.handling);
-        self.end = self.end.max(now);
+        self.taken[worker] += 1;
     }
 
-    pub(super) fn report(self, plan: &Plan, left: usize) -> Report {
+    /// Nobody took a ticket before the end.
+    pub(super) fn left_over(&mut self, plan: &Plan, planned: &Planned) {
+        if planned.ticket.arrived >= plan.warm_up {
+            self.served.push(Served {
+                priority: planned.ticket.priority.name(),
+                waited: None,
+                within: planned.within.map(|_| false),
+            });
+        }
+    }
+
+    pub(super) fn report(self, plan: &Plan) -> Report {
         let mut by_priority: BTreeMap<String, Vec<&Served>> = BTreeMap::new();
         for served in &self.served {
             let of = by_priority.entry(served.priority.to_owned()).or_default();
             of.push(served);
         }
-        let span = seconds(self.end - plan.warm_up).max(f64::MIN_POSITIVE);
-        let agents: Vec<AgentReport> = plan
-            .workers
-            .iter()
-            .zip(&self.work)
-            .map(|(worker, (tickets, work))| {
-                let inside = worker.shifts.iter().map(|(begin, end)| {
-                    let begin = (*begin).max(plan.warm_up);
-                    seconds((*end - begin).max(0))
-                });
-                let there = if worker.shifts.is_empty() {
-                    span
-                } else {
-                    inside.sum()
-                };
-                let room = f64::from(worker.agent.capacity) * there;
-                AgentReport {
-                    agent: worker.name.clone(),
-                    tickets: *tickets,
-                    occupancy: if room > 0.0 { work / room } else { 0.0 },
-                }
-            })
-            .collect();
-        let all: Vec<&Served> = self.served.iter().collect();
+        let each = 0..plan.workers.len();
+        let agents: Vec<AgentReport> = each.map(|index| self.agent(plan, index)).collect();
+        let all = waits(&self.served.iter().collect::<Vec<_>>());
         let priorities = by_priority.into_iter();
         Report {
-            best_skill: real(self.best) / real(all.len().max(1)),
-            all: waits(&all),
+            best_skill: real(self.best) / real(all.count.max(1)),
             by_priority: priorities.map(|(name, of)| (name, waits(&of))).collect(),
             occupancy: agents.iter().map(|it| it.occupancy).sum::<f64>() / real(agents.len()),
             fairness: jain(agents.iter().map(|it| it.occupancy)),
-            left,
+            left: all.left,
+            all,
             agents,
+        }
+    }
+
+    fn agent(&self, plan: &Plan, index: usize) -> AgentReport {
+        let worker = &plan.workers[index];
+        let always = [(plan.warm_up, self.end.max(plan.warm_up))];
+        let there = if worker.shifts.is_empty() {
+            &always[..]
+        } else {
+            &worker.shifts
+        };
+        // What of a time lies in the shifts, and after the warm-up.
+        let inside = |begin: Micros, end: Micros| {
+            let begin = begin.max(plan.warm_up);
+            let parts = there.iter().map(|(from, to)| {
+                let (from, to) = ((*from).max(begin), (*to).min(end));
+                seconds((to - from).max(0))
+            });
+            parts.sum::<f64>()
+        };
+        let (mut used, mut overtime) = (0.0, 0.0);
+        for work in &self.work[index] {
+            let during = inside(work.begin, work.end);
+            used += work.units * during;
+            let all = work.end - work.begin.max(plan.warm_up);
+            overtime += (seconds(all.max(0)) - during).max(0.0);
+        }
+        let room = f64::from(worker.agent.capacity) * inside(Micros::MIN / 2, Micros::MAX / 2);
+        AgentReport {
+            agent: worker.name.clone(),
+            tickets: self.taken[index],
+            occupancy: if room > 0.0 { used / room } else { 0.0 },
+            overtime,
         }
     }
 }
 
 fn waits(served: &[&Served]) -> Waits {
-    let mut times: Vec<Micros> = served.iter().map(|it| it.waited).collect();
+    let mut times: Vec<Micros> = served.iter().filter_map(|it| it.waited).collect();
     times.sort_unstable();
     let at = |hundredths: usize| {
         let index = (times.len() * hundredths).div_ceil(100).max(1) - 1;
@@ -180,6 +223,7 @@ fn waits(served: &[&Served]) -> Waits {
         p99: at(99),
         max: at(100),
         within: (!limited.is_empty()).then(|| real(kept) / real(limited.len())),
+        left: served.len() - times.len(),
     }
 }
 
@@ -211,7 +255,7 @@ mod tests {
         let served: Vec<Served> = (1..=10)
             .map(|second| Served {
                 priority: "normal",
-                waited: second * crate::SECOND,
+                waited: Some(second * crate::SECOND),
                 within: Some(second <= 4),
             })
             .collect();

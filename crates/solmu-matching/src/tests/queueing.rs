@@ -159,7 +159,9 @@ fn shifts_and_priorities_show_in_the_report() {
     assert_eq!(report.by_priority["normal"].count, 2);
     assert_eq!(report.all.within, Some(0.5));
     assert_eq!(report.agents[0].tickets, 4);
-    assert!((report.agents[0].occupancy - 115.0 / 200.0).abs() < 1e-9);
+    // Five of 115 seconds are after the shift.
+    assert!((report.agents[0].occupancy - 110.0 / 200.0).abs() < 1e-9);
+    assert!((report.agents[0].overtime - 5.0).abs() < 1e-9);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! With a `message/delivery-status` part (RFC 3464) all of it is written down. qmail, Exim, OpenSMTPD, Yahoo and old
 //! Exchange write prose; from that only a status code and the returned Message-ID are taken.
 
+mod words;
+
 use solmu_domain::signed::Signer;
 use solmu_proto::types::v1::AutomaticClass as Class;
 
@@ -146,14 +148,15 @@ fn severity(class: Class) -> u8 {
     }
 }
 
-/// Reads a report in prose, if the mail is one: an automatic sender and the subject or words of a bounce.
+/// Reads a report in prose, if the mail is one: an automatic sender and the subject or words of a bounce, or our own
+/// Message-ID in a mail from nobody.
 pub(super) fn without_report(
     mail: &ParsedMail,
     null_sender: bool,
     signer: &Signer,
 ) -> Option<Bounce> {
     // DragonFly writes `MAILER-DAEMON <>`: a name and no address.
-    let sender = mail.from.first().map(|from| {
+    let sender = mail.author().map(|from| {
         let shown = Some(&from.address).filter(|address| !address.is_empty());
         shown.unwrap_or(&from.name).to_ascii_lowercase()
     });
@@ -166,21 +169,28 @@ pub(super) fn without_report(
             .any(|known| sender.starts_with(known));
     let failed_header = mail.fields.has("x-failed-recipients");
     let subject = mail.subject.to_lowercase();
-    let by_subject = SUBJECTS.iter().any(|known| subject.contains(known));
+    let by_subject = SUBJECTS.iter().any(|known| subject.contains(known))
+        || (by_system && words::fails(&subject));
     let system_like = by_system || null_sender;
+    // Somebody's note of absence may quote what it answers, header and all.
+    let returned_ours = || {
+        null_sender && !super::words::is_away(mail) && own_id_in_text(&mail.text, signer).is_some()
+    };
     if !(failed_header
         || ((system_like || mail.content_type == "multipart/report") && by_subject)
         || (system_like && speaks_of_failure(&mail.text))
         || (by_daemon && has_code(&mail.text))
-        || (by_system && null_sender && has_code(&mail.text)))
+        || (by_system && null_sender && has_code(&mail.text))
+        || returned_ours())
     {
         return None;
     }
     let message_id = returned_id(mail)
-        .or_else(|| id_in_text(&mail.text, signer))
+        .or_else(|| own_id_in_text(&mail.text, signer))
+        .or_else(|| id_in_text(&mail.text))
         .or_else(|| mail.in_reply_to.first().cloned());
     let bounce = from_text(&mail.text);
-    let delayed = DELAYS.iter().any(|known| subject.contains(known));
+    let delayed = DELAYS.iter().any(|known| subject.contains(known)) || words::is_late(&subject);
     Some(Bounce {
         message_id,
         class: if delayed { Class::Delay } else { bounce.class },
@@ -203,10 +213,10 @@ const LOOKED_AT: usize = 400;
 fn speaks_of_failure(text: &str) -> bool {
     let head: String = text.chars().take(LOOKED_AT).collect();
     let head = head.to_lowercase();
-    FAILURES.iter().any(|known| head.contains(known))
+    FAILURES.iter().any(|known| head.contains(known)) || words::tells_of_failure(&head)
 }
 
-const SUBJECTS: [&str; 21] = [
+const SUBJECTS: [&str; 20] = [
     "failure notice",
     "delivery status notification",
     "delivery failure",
@@ -221,7 +231,6 @@ const SUBJECTS: [&str; 21] = [
     "nondeliverable",
     "delayed mail",
     "warning: could not send",
-    "toimitus epäonnistui",
     "failed delivery",
     "mail failed",
     "mail failure",
@@ -309,30 +318,39 @@ fn returned_id(mail: &ParsedMail) -> Option<String> {
     plain_id(value)
 }
 
-/// A Message-ID in returned text: ours if one is ours, else the first. A returned mail often quotes older ones.
-fn id_in_text(text: &str, signer: &Signer) -> Option<String> {
-    let mut first = None;
+/// Words of a text that are tried for our signature: each costs a computation.
+const TRIED_MAX: usize = 200;
+
+/// A Message-ID of ours anywhere in returned text. A returned mail often quotes older ones, so this is looked for first.
+fn own_id_in_text(text: &str, signer: &Signer) -> Option<String> {
+    text.split(|c: char| c.is_whitespace() || "<>\"'(),;:[]".contains(c))
+        .filter(|word| word.contains('@') && word.len() <= ID_MAX)
+        .filter(|word| {
+            word.get(..2)
+                .is_some_and(|start| start.eq_ignore_ascii_case("m."))
+        })
+        .take(TRIED_MAX)
+        .map(|word| word.trim_end_matches('.'))
+        .find(|word| own_message(word, signer).is_some())
+        .map(str::to_owned)
+}
+
+/// The first Message-ID of a header in returned text.
+fn id_in_text(text: &str) -> Option<String> {
     let lines = text
         .lines()
         .map(|line| line.trim_start_matches(['>', ' ', '\t']));
-    for line in lines {
-        let Some((name, value)) = line.split_once(':') else {
-            continue;
-        };
-        if !name.trim().eq_ignore_ascii_case("message-id") {
-            continue;
-        }
-        let Some(id) = plain_id(value) else { continue };
-        if own_message(&id, signer).is_some() {
-            return Some(id);
-        }
-        first.get_or_insert(id);
-    }
-    first
+    lines
+        .filter_map(|line| line.split_once(':'))
+        .filter(|(name, _)| name.trim().eq_ignore_ascii_case("message-id"))
+        .find_map(|(_, value)| plain_id(value))
 }
+
+/// Octets of a Message-ID that is taken.
+const ID_MAX: usize = 998;
 
 fn plain_id(value: &str) -> Option<String> {
     let id: String = value.chars().filter(|c| !c.is_whitespace()).collect();
     let id = id.trim_matches(['<', '>']);
-    (!id.is_empty() && id.len() <= 998).then(|| id.to_owned())
+    (!id.is_empty() && id.len() <= ID_MAX).then(|| id.to_owned())
 }

@@ -2,7 +2,12 @@
 //!
 //! The order matters: our own mail that comes back is a loop whatever else it says; a bounce carries `Auto-Submitted`
 //! too; an out-of-office note carries `Precedence: bulk` too. What decides is the sender's own declaration (RFC 3834,
-//! RFC 3464, RFC 8098, RFC 5965); guesses by subject come last and only for the beginnings that responders write.
+//! RFC 3464, RFC 8098, RFC 5965).
+//!
+//! A person's mail must not be taken for a machine's: it would open no ticket, or not wake up the one that it answers.
+//! So what a mail service adds to everything that it sends ([`weak_sign`]) says nothing against a mail that answers what
+//! we signed, and a subject alone decides nothing: people write about out-of-office notes, too. Such mail is human, and
+//! its reason names the sign, so that no automatic answer goes out to it.
 
 mod bounce;
 mod words;
@@ -10,7 +15,11 @@ mod words;
 use solmu_domain::signed::Signer;
 use solmu_proto::types::v1::AutomaticClass as Class;
 
-use crate::{address::Address, mail::ParsedMail, reply_address::own_message};
+use crate::{
+    address::Address,
+    mail::{Mailbox, ParsedMail},
+    reply_address::{own_message, ticket_of_address},
+};
 
 pub use bounce::Bounce;
 
@@ -22,10 +31,13 @@ pub const LOOP_HEADER: &str = "X-Solmu-Instance";
 pub struct Classified {
     /// Its class.
     pub class: Class,
-    /// What decided, as a stable code, for example `auto-submitted`. Empty for human mail.
+    /// What decided, as a stable code, for example `auto-submitted`. Of human mail: a sign of a machine that was not
+    /// enough, so that no automatic answer goes out to it; else empty.
     pub reason: &'static str,
     /// What a delivery report says.
     pub bounce: Option<Bounce>,
+    /// Who wrote, where a group of ours sent the mail on under its own name.
+    pub rewritten: Option<Mailbox>,
 }
 
 impl Classified {
@@ -34,6 +46,7 @@ impl Classified {
             class,
             reason,
             bounce: None,
+            rewritten: None,
         }
     }
 }
@@ -60,15 +73,22 @@ impl std::fmt::Debug for Surroundings<'_> {
 /// Classifies a mail.
 #[must_use]
 pub fn classify(mail: &ParsedMail, around: &Surroundings<'_>) -> Classified {
-    if let Some(reason) = own(mail, around) {
+    let rewritten = rewritten_author(mail, around.is_own);
+    Classified {
+        rewritten: rewritten.clone(),
+        ..judged(mail, around, rewritten.is_some())
+    }
+}
+
+fn judged(mail: &ParsedMail, around: &Surroundings<'_>, rewritten: bool) -> Classified {
+    if let Some(reason) = own(mail, around, rewritten) {
         return Classified::of(Class::Own, reason);
     }
     let null_sender = has_null_sender(mail, around);
     if let Some(bounce) = bounce::of_report(mail) {
         return Classified {
-            class: bounce.class,
-            reason: "delivery-status",
-            bounce: Some(bounce),
+            bounce: Some(bounce.clone()),
+            ..Classified::of(bounce.class, "delivery-status")
         };
     }
     if let Some(reason) = other_report(mail) {
@@ -76,23 +96,54 @@ pub fn classify(mail: &ParsedMail, around: &Surroundings<'_>) -> Classified {
     }
     if let Some(bounce) = bounce::without_report(mail, null_sender, around.signer) {
         return Classified {
-            class: bounce.class,
-            reason: "bounce-text",
-            bounce: Some(bounce),
+            bounce: Some(bounce.clone()),
+            ..Classified::of(bounce.class, "bounce-text")
         };
     }
     if mail.content_type == "multipart/report" {
         return Classified::of(Class::Report, "report");
     }
+    let answers_us = answers_us(mail, around.signer);
     declared(mail)
         .or_else(|| listed(mail))
         .or_else(|| bulk(mail))
-        .or_else(|| by_subject(mail))
+        .or_else(|| by_weak_sign(mail).filter(|_| !answers_us))
+        .or_else(|| by_subject(mail, null_sender))
         .or_else(|| by_sender(mail, null_sender))
-        .unwrap_or_else(|| Classified::of(Class::Human, ""))
+        .unwrap_or_else(|| Classified::of(Class::Human, doubt(mail)))
 }
 
-fn own(mail: &ParsedMail, around: &Surroundings<'_>) -> Option<&'static str> {
+/// Why a human mail gets no automatic answer all the same.
+fn doubt(mail: &ParsedMail) -> &'static str {
+    let by_subject = words::is_automatic_subject(&mail.subject).then_some("subject");
+    weak_sign(mail).or(by_subject).unwrap_or_default()
+}
+
+/// Ids and addresses of a mail that are tried for our signature: each costs a computation.
+const SIGNED_MAX: usize = 200;
+
+/// Whether a mail answers one of ours by what only we can write: a Message-ID or a reply address with our signature.
+fn answers_us(mail: &ParsedMail, signer: &Signer) -> bool {
+    let by_id = mail
+        .in_reply_to
+        .iter()
+        .chain(mail.references.iter().rev())
+        .take(SIGNED_MAX)
+        .any(|id| own_message(id, signer).is_some());
+    let written = mail.to.iter().chain(&mail.cc);
+    let delivered = ["delivered-to", "x-original-to", "envelope-to"]
+        .into_iter()
+        .flat_map(|name| mail.fields.all(name));
+    by_id
+        || written
+            .map(|mailbox| mailbox.address.as_str())
+            .chain(delivered)
+            .take(SIGNED_MAX)
+            .filter_map(|text| Address::parse(text).ok())
+            .any(|address| ticket_of_address(&address, signer).is_some())
+}
+
+fn own(mail: &ParsedMail, around: &Surroundings<'_>, rewritten: bool) -> Option<&'static str> {
     let fields = &mail.fields;
     // Others run Solmu, too: only a value that we signed is ours.
     let marked = fields.first(&LOOP_HEADER.to_ascii_lowercase());
@@ -107,12 +158,25 @@ fn own(mail: &ParsedMail, around: &Surroundings<'_>) -> Option<&'static str> {
         return Some("own-message-id");
     }
     let from = mail
-        .from
-        .first()
+        .author()
         .and_then(|from| Address::parse(&from.address).ok())?;
-    // A group that rewrites From to its own (our) address says who really wrote.
-    let rewritten = fields.has("x-original-from") || fields.has("x-original-sender");
     ((around.is_own)(&from) && !rewritten).then_some("own-address")
+}
+
+/// Who wrote a mail that a group sent on: one that rewrites From to its own address names the author in a header of its
+/// own. Believed only where From is an address of ours, because then the group is ours, and only if it names somebody
+/// else: anybody could hide behind another's name otherwise, or send our own mail around in a circle.
+fn rewritten_author(mail: &ParsedMail, is_own: &dyn Fn(&Address) -> bool) -> Option<Mailbox> {
+    let from = Address::parse(&mail.author()?.address).ok()?;
+    if !is_own(&from) {
+        return None;
+    }
+    let author = ["x-original-from", "x-original-sender"]
+        .iter()
+        .find_map(|name| mail.fields.first(name))
+        .and_then(Mailbox::of_text)?;
+    let address = Address::parse(&author.address).ok()?;
+    (!is_own(&address)).then_some(author)
 }
 
 /// The null reverse-path (RFC 5321 section 4.5.5), from the envelope or from the header that a mail server left.
@@ -145,8 +209,7 @@ fn other_report(mail: &ParsedMail) -> Option<&'static str> {
     // Hotmail's complaints, from before RFC 5965.
     let complaint = mail.subject.starts_with("complaint about message from ");
     let staff = mail
-        .from
-        .first()
+        .author()
         .is_some_and(|from| from.address.to_ascii_lowercase().starts_with("staff@"));
     (complaint && staff).then_some("feedback-report")
 }
@@ -225,10 +288,13 @@ fn suppresses(mail: &ParsedMail) -> bool {
 
 /// Mailing lists (RFC 2919, RFC 2369).
 fn listed(mail: &ParsedMail) -> Option<Classified> {
-    let by_header = ["list-id", "list-post", "list-unsubscribe", "mailing-list"]
+    let mut precedence = precedences(mail);
+    let is_bulk = precedences(mail).any(|value| matches!(value.as_str(), "bulk" | "junk"));
+    let by_header = ["list-id", "list-post", "mailing-list"]
         .iter()
-        .any(|name| mail.fields.has(name));
-    let by_precedence = precedences(mail).any(|value| value == "list");
+        .any(|name| mail.fields.has(name))
+        || (is_bulk && mail.fields.has("list-unsubscribe"));
+    let by_precedence = precedence.any(|value| value == "list");
     (by_header || by_precedence).then(|| {
         Classified::of(
             Class::List,
@@ -244,25 +310,51 @@ fn listed(mail: &ParsedMail) -> Option<Classified> {
 fn bulk(mail: &ParsedMail) -> Option<Classified> {
     let reason = if precedences(mail).any(|value| matches!(value.as_str(), "bulk" | "junk")) {
         "precedence"
-    } else if mail.fields.has("feedback-id") {
-        "feedback-id"
     } else if mail.fields.first("x-loop").is_some() {
         "x-loop"
-    } else if suppresses(mail) {
-        "auto-response-suppress"
     } else {
         return None;
     };
-    let class = if words::is_automatic_subject(&mail.subject) {
+    Some(Classified::of(away_or(mail, Class::AutoGenerated), reason))
+}
+
+fn away_or(mail: &ParsedMail, otherwise: Class) -> Class {
+    if words::is_automatic_subject(&mail.subject) {
         Class::OutOfOffice
     } else {
-        Class::AutoGenerated
+        otherwise
+    }
+}
+
+/// What a sender asks for, or a service adds to all of its mail, newsletters and people's letters alike.
+fn weak_sign(mail: &ParsedMail) -> Option<&'static str> {
+    if mail.fields.has("list-unsubscribe") {
+        Some("list-header")
+    } else if mail.fields.has("feedback-id") {
+        Some("feedback-id")
+    } else if suppresses(mail) {
+        Some("auto-response-suppress")
+    } else {
+        None
+    }
+}
+
+/// By weak signs alone: out of the blue, such mail is a service's and not a person's.
+fn by_weak_sign(mail: &ParsedMail) -> Option<Classified> {
+    let reason = weak_sign(mail)?;
+    let class = if reason == "list-header" {
+        Class::List
+    } else {
+        away_or(mail, Class::AutoGenerated)
     };
     Some(Classified::of(class, reason))
 }
 
-fn by_subject(mail: &ParsedMail) -> Option<Classified> {
-    words::is_automatic_subject(&mail.subject)
+/// By its subject, but only of a mail that answers something or that wants no answer itself: people write subjects like
+/// these about their own troubles.
+fn by_subject(mail: &ParsedMail, null_sender: bool) -> Option<Classified> {
+    let answers = !mail.in_reply_to.is_empty() || !mail.references.is_empty();
+    ((answers || null_sender) && words::is_automatic_subject(&mail.subject))
         .then(|| Classified::of(Class::OutOfOffice, "subject"))
 }
 
@@ -270,7 +362,7 @@ fn by_sender(mail: &ParsedMail, null_sender: bool) -> Option<Classified> {
     if null_sender {
         return Some(Classified::of(Class::AutoGenerated, "null-sender"));
     }
-    let address = mail.from.first()?.address.to_ascii_lowercase();
+    let address = mail.author()?.address.to_ascii_lowercase();
     let local = address.split('@').next().unwrap_or_default();
     let base = local.split('+').next().unwrap_or_default();
     let known = matches!(

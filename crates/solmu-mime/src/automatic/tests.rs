@@ -1,5 +1,7 @@
 //! Classes of mails, own ones and those of others.
 
+mod people;
+
 use super::*;
 use crate::{
     parse::{ParseLimits, parse},
@@ -64,12 +66,22 @@ fn headers_decide() {
         // Another installation of Solmu.
         ("X-Solmu-Instance: main", Class::Human),
         (
-            "Subject: Automaattinen vastaus: Tilaus 5",
+            "Subject: Automaattinen vastaus: Tilaus 5\nIn-Reply-To: <a@b.example>",
             Class::OutOfOffice,
         ),
         ("Subject: Re: Automaattinen vastaus: Tilaus 5", Class::Human),
-        ("Subject: Abwesenheitsnotiz", Class::OutOfOffice),
-        ("Subject: Autosvar: hej", Class::OutOfOffice),
+        (
+            "Subject: Abwesenheitsnotiz\nReturn-Path: <>",
+            Class::OutOfOffice,
+        ),
+        (
+            "Subject: Autosvar: hej\nReferences: <a@b.example>",
+            Class::OutOfOffice,
+        ),
+        (
+            "Precedence: bulk\nList-Unsubscribe: <mailto:x@y.example>",
+            Class::List,
+        ),
     ] {
         assert_eq!(
             class(&format!("From: a@c.example\n{header}\n\ntext\n")),

@@ -2,14 +2,14 @@
 
 use crate::mail::ParsedMail;
 
-/// Beginnings of subjects that mail systems write before the subject that they answer.
-const SUBJECT_STARTS: [&str; 26] = [
+/// Beginnings of subjects that mail systems write before the subject that they answer. Not `Auto:` (RFC 3834 section
+/// 3.1.5): who writes that also writes `Auto-Submitted`, and in Finnish it is a car.
+const SUBJECT_STARTS: [&str; 25] = [
     "automatic reply:",
     "automatic reply ",
     "auto reply:",
     "auto-reply:",
     "autoreply:",
-    "auto:",
     "autoresponse:",
     "out of office",
     "out-of-office",

@@ -4,7 +4,7 @@ use solmu_text::{clean, html_to_text, sanitise_html};
 
 use super::{
     ParseLimits, calendar,
-    encoding::to_text,
+    encoding::{read_text, to_text},
     file,
     header::{clean_line, media_type},
     protection, tnef,
@@ -130,7 +130,10 @@ impl Sorter<'_> {
     }
 
     fn take_text(&mut self, leaf: &Leaf<'_>, mail: &mut ParsedMail) {
-        let mut content = to_text(&leaf.bytes, &leaf.block.charset);
+        let (mut content, is_whole) = read_text(&leaf.bytes, &leaf.block.charset);
+        if !is_whole {
+            note_unread(mail, &leaf.block.charset);
+        }
         let html = leaf.block.content_type == "text/html";
         let room = self
             .limits
@@ -209,6 +212,26 @@ fn note(mail: &mut ParsedMail, when: bool, notice: &str) {
     }
 }
 
+/// Characters of a character set's name that the reader is told.
+const CHARSET_SHOWN: usize = 40;
+
+fn note_unread(mail: &mut ParsedMail, charset: &str) {
+    let name: String = clean_line(charset).chars().take(CHARSET_SHOWN).collect();
+    let named = if name.is_empty() {
+        String::new()
+    } else {
+        format!(" '{name}'")
+    };
+    let notice = format!(
+        "not every character of the text could be read in its character set{named}; the original has them all"
+    );
+    // One is enough: a mail may have a different set in each of many parts.
+    let told = |known: &String| known.starts_with("not every character");
+    if !mail.notices.iter().any(told) {
+        mail.notices.push(notice);
+    }
+}
+
 fn as_report(leaf: &Leaf<'_>) -> Option<Report> {
     let kind = leaf.block.content_type.as_str();
     let is_report = matches!(
@@ -241,13 +264,22 @@ fn fill_text(pieces: &[Piece], limits: &ParseLimits, mail: &mut ParsedMail) -> b
     };
     let mut text = String::new();
     let mut is_cut = false;
+    let mut html_left = limits.html_bytes;
     for piece in pieces {
         let superseded = piece.html && piece.alternative.is_some() && has_plain(piece.alternative);
         if superseded || piece.content.trim().is_empty() {
             continue;
         }
+        // Laying out HTML is dear: nothing is for a text that is full, and all parts together have one measure of it.
+        if text.len() > limits.text_bytes || (piece.html && html_left == 0) {
+            is_cut = true;
+            continue;
+        }
         let content = if piece.html {
-            html_to_text(cut(&piece.content, limits.html_bytes))
+            let first = cut(&piece.content, html_left);
+            is_cut |= first.len() < piece.content.len();
+            html_left -= first.len();
+            html_to_text(first)
         } else {
             let first = cut(&piece.content, limits.text_bytes.saturating_add(1));
             is_cut |= first.len() < piece.content.len();
@@ -283,6 +315,9 @@ fn fill_html(pieces: &[Piece], limits: &ParseLimits, mail: &mut ParsedMail) -> b
     }
     let mut html = String::new();
     for piece in pieces {
+        if html.len() > limits.html_bytes {
+            break;
+        }
         if piece.html {
             html.push_str(&piece.content);
         } else if piece.alternative.is_none() || !has_html(piece.alternative) {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::uuencode;
+use super::{charset, uuencode};
 use mail_parser::decoders::{base64::base64_decode, charsets::map::charset_decoder};
 
 /// Decodes a Content-Transfer-Encoding (RFC 2045 section 6). Unknown ones are taken as they are.
@@ -68,28 +68,36 @@ fn soft_break(escape: &[u8]) -> Option<usize> {
 /// Text in the declared character set. Undeclared, unknown or wrongly declared ones are guessed between UTF-8 and
 /// Windows-1252.
 pub(super) fn to_text(bytes: &[u8], charset: &str) -> String {
-    let charset = charset.trim().trim_matches('"');
-    let unicode = charset.is_empty()
-        || ["utf-8", "utf8", "us-ascii", "ascii"]
-            .iter()
-            .any(|name| charset.eq_ignore_ascii_case(name));
+    read_text(bytes, charset).0
+}
+
+/// As [`to_text`], and whether all of it could be read.
+pub(super) fn read_text(bytes: &[u8], charset: &str) -> (String, bool) {
+    let name = charset::known_name(charset);
     // Latin-1 has no letters between 0x80 and 0x9f; who uses them means Windows-1252, and every mail client takes it so.
-    let latin = ["iso-8859-1", "iso8859-1", "latin1", "l1", "ansi"]
-        .iter()
-        .any(|name| charset.eq_ignore_ascii_case(name));
-    match charset_decoder(charset.as_bytes()) {
-        _ if latin => windows_1252(bytes),
-        Some(decode) if !unicode => decode(bytes),
-        _ => guess(bytes),
+    if ["iso-8859-1", "iso8859-1", "latin1", "l1", "ansi"].contains(&name.as_str()) {
+        return (windows_1252(bytes), true);
     }
+    let is_unicode = ["", "utf-8", "utf8", "us-ascii", "ascii"].contains(&name.as_str());
+    let decoded = charset::read_rare(bytes, &name).or_else(|| {
+        let decode = charset_decoder(name.as_bytes()).filter(|_| !is_unicode)?;
+        Some(decode(bytes))
+    });
+    if let Some(text) = decoded {
+        let is_whole = !text.contains(char::REPLACEMENT_CHARACTER);
+        return (text, is_whole);
+    }
+    if let Ok(valid) = std::str::from_utf8(bytes) {
+        return (valid.to_owned(), true);
+    }
+    let text = guess(bytes);
+    let is_whole = is_unicode && !text.contains(char::REPLACEMENT_CHARACTER);
+    (text, is_whole)
 }
 
 /// UTF-8 where most of what is not ASCII is valid UTF-8, else Windows-1252: a mail in UTF-8 that was cut in a
 /// character must not turn into `Ã¤`, and one in Latin-1 must not turn into replacement characters.
 fn guess(bytes: &[u8]) -> String {
-    if let Ok(valid) = std::str::from_utf8(bytes) {
-        return valid.to_owned();
-    }
     let lossy = String::from_utf8_lossy(bytes);
     let (mut valid, mut broken) = (0_usize, 0_usize);
     for character in lossy.chars().filter(|c| !c.is_ascii()) {

@@ -50,6 +50,19 @@ fn character_sets() {
         ("utf-7", b"p+AOQ-iv+AOQ-", "päivä"),
         ("macintosh", b"\x8a", "ä"),
         ("ibm850", b"\x84", "ä"),
+        ("cp949", b"\xbe\xc8\xb3\xe7", "안녕"),
+        ("\"UHC\"", b"\xbe\xc8", "안"),
+        (
+            "iso-2022-kr",
+            b"\x1b$)C\x0e>H3g\x0f, Aino\n\x0e>H\x0f",
+            "안녕, Aino\n안",
+        ),
+        ("iso-2022-cn", b"\x1b$)A\x0eDc\x0f x", "你 x"),
+        ("hz-gb-2312", b"a ~{Dc:C~} ~~ b~\nc", "a 你好 ~ bc"),
+        ("iso-2022-jp-2", b"\x1b$B$3$s\x1b(B", "こん"),
+        ("cp932", b"\x82\xb1", "こ"),
+        ("ibm437", b"\x84\x94\x9b \xe1", "äö¢ ß"),
+        ("cp-850", b"\x84\xd5", "äı"),
         ("x-unknown", b"\xe4\xf6", "äö"),
         ("unknown-8bit", b"\xc3\xa4", "ä"),
         ("us-ascii", b"\xc3\xa4", "ä"),
@@ -59,7 +72,141 @@ fn character_sets() {
         raw.extend(bytes);
         let read = parse(&raw, &ParseLimits::default());
         assert_eq!(read.text, wanted, "{charset}");
+        // Of a set that nobody knows only a guess can be had.
+        let is_guess = ["x-unknown"].contains(&charset);
+        assert_eq!(
+            !read.notices.is_empty(),
+            is_guess,
+            "{charset}: {:?}",
+            read.notices
+        );
     }
+}
+
+#[test]
+fn what_cannot_be_read_is_told_once() {
+    for (charset, bytes, wanted) in [
+        ("iso-2022-cn", &b"\x1b$)G\x0e!!\x0f x"[..], "\u{fffd} x"),
+        ("euc-kr", b"\xbe", "\u{fffd}"),
+        ("x-odd", b"\xe4", "ä"),
+        ("utf-8", b"p\xc3\xa4\xc3\xa4 \xc3", "pää \u{fffd}"),
+    ] {
+        let part = [
+            format!("--m\r\nContent-Type: text/plain; charset={charset}\r\n\r\n").as_bytes(),
+            bytes,
+            b"\r\n",
+        ]
+        .concat();
+        let head = b"Content-Type: multipart/mixed; boundary=m\r\n\r\n";
+        let raw = [&head[..], &part, &part, b"--m--\r\n"].concat();
+        let read = parse(&raw, &ParseLimits::default());
+        assert_eq!(read.text, format!("{wanted}\n\n{wanted}"), "{charset}");
+        let notice = format!(
+            "not every character of the text could be read in its character set '{charset}'; the original has them all"
+        );
+        assert_eq!(read.notices, [notice], "{charset}");
+    }
+}
+
+#[test]
+fn encoded_words_in_rare_sets_are_read() {
+    for (word, wanted) in [
+        ("=?iso-2022-kr?B?GyQpQw4+SDNnDw==?= x", "안녕 x"),
+        ("=?CP949?Q?=BE=C8_a?= =?cp949?Q?=B3=E7?=", "안 a녕"),
+        ("=?hz-gb-2312?Q?~{Dc:C~}?=", "你好"),
+        ("=?utf-8?Q?=C3=A4?= =?iso-2022-jp?B?GyRCJDMbKEI=?=", "äこ"),
+        ("=?cp949?X?x?= =?cp949", "=?cp949?X?x?= =?cp949"),
+    ] {
+        let read = mail(&format!("From: a@b.example\nSubject: {word}\n\nx\n"));
+        assert_eq!(read.subject, wanted, "{word}");
+    }
+}
+
+/// Laying out each of many HTML parts would take long, for a text that has room for the first few.
+#[test]
+fn many_html_parts_are_laid_out_up_to_one_measure() {
+    let limits = ParseLimits::default();
+    let part = format!(
+        "--m\nContent-Type: text/html\n\n{}\n",
+        "<p>a b c d</p>".repeat(5_000)
+    );
+    let raw = |parts: usize| {
+        format!(
+            "Content-Type: multipart/mixed; boundary=m\n\n{}--m--\n",
+            part.repeat(parts)
+        )
+    };
+    let few = parse(raw(12).as_bytes(), &limits);
+    let many = parse(raw(400).as_bytes(), &limits);
+    assert_eq!(
+        (few.text.len(), few.html.len()),
+        (many.text.len(), many.html.len())
+    );
+    assert!(many.text.len() <= limits.text_bytes && many.html.len() <= limits.html_bytes);
+    assert!(
+        many.notices
+            .iter()
+            .any(|notice| notice.starts_with("the text is over the limit"))
+    );
+    // What is laid out is bounded even where nothing of it is text.
+    let empty = raw(400).replace("a b c d", "");
+    let small = ParseLimits {
+        html_bytes: 10,
+        ..limits
+    };
+    assert_eq!(parse(empty.as_bytes(), &small).text, "");
+    let plain_after = format!("{}--m\n\nplain\n--m--\n", raw(3).replace("--m--\n", ""));
+    let read = parse(
+        plain_after.as_bytes(),
+        &ParseLimits {
+            html_bytes: 20,
+            ..small
+        },
+    );
+    assert!(read.text.ends_with("plain"), "{}", read.text);
+}
+
+/// The address that everybody takes for the sender's, in forms that people's programs write.
+#[test]
+fn odd_forms_of_from() {
+    for (from, name, address) in [
+        ("Virtanen, Aino <aino@x.fi>", "Virtanen, Aino", "aino@x.fi"),
+        (
+            "\"Virtanen, Aino\" <aino@x.fi>",
+            "Virtanen, Aino",
+            "aino@x.fi",
+        ),
+        (
+            "Virtanen, Aino, Oy <aino@x.fi>",
+            "Virtanen, Aino, Oy",
+            "aino@x.fi",
+        ),
+        ("\"a b\"@x.fi", "", "\"a b\"@x.fi"),
+        ("A <\"a b\"@x.fi>", "A", "\"a b\"@x.fi"),
+        ("Aino <mailto:aino@x.fi>", "Aino", "aino@x.fi"),
+        ("=?utf-8?b?QWlubyA8YWlub0B4LmZpPg==?=", "Aino", "aino@x.fi"),
+        (
+            "=?utf-8?q?Aino_=3Caino=40y.fi=3E?= <real@x.fi>",
+            "Aino <aino@y.fi>",
+            "real@x.fi",
+        ),
+        ("Aino <aino@x.fi>, Eve <eve@e.fi>", "Aino", "aino@x.fi"),
+        ("nobody, Eve <eve@e.fi>", "nobody, Eve", "eve@e.fi"),
+        ("undisclosed:;", "", ""),
+    ] {
+        let read = mail(&format!("From: {from}\nSubject: s\n\nx\n"));
+        let author = read.author().cloned().unwrap_or_default();
+        assert_eq!(
+            (author.name.as_str(), author.address.as_str()),
+            (name, address),
+            "{from}"
+        );
+        let one = !from.contains(">, ");
+        assert_eq!(read.from.len() <= 1, one, "{from}: {:?}", read.from);
+    }
+    // A second author is not hidden in the name of the first, nor the other way round.
+    let two = mail("From: aino@x.fi, Eve <eve@e.fi>\n\nx\n");
+    assert_eq!(two.from.len(), 2, "{:?}", two.from);
 }
 
 #[test]

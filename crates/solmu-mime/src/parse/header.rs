@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use mail_parser::{ContentType, Header, HeaderName, HeaderValue, Message, MessageParser};
 
 use super::{
-    ParseLimits,
+    ParseLimits, charset,
     encoding::windows_1252,
     extent::{self, BlockEnd},
     mailboxes::mailboxes,
@@ -115,7 +115,8 @@ fn read_from(part: &[u8], start: usize, limit: usize, keeps_fields: bool) -> Blo
 }
 
 /// Mends what the decoder cannot read: bytes that are not UTF-8 (taken as Windows-1252, which is what senders of raw
-/// 8-bit headers use), and parameters folded after their `=`, with which mail-parser 0.11 loses boundary and name.
+/// 8-bit headers use), parameters folded after their `=`, with which mail-parser 0.11 loses boundary and name, and
+/// encoded words in character sets that it does not know.
 /// The block ends in a line end, so that the last field is complete.
 fn mend(block: &[u8], has_odd_fold: bool) -> Cow<'_, [u8]> {
     let text = match std::str::from_utf8(block) {
@@ -130,6 +131,9 @@ fn mend(block: &[u8], has_odd_fold: bool) -> Cow<'_, [u8]> {
             Cow::Owned(text) => Cow::Owned(text.into_bytes()),
         }
     };
+    if let Cow::Owned(known) = charset::with_known_words(&mended) {
+        mended = Cow::Owned(known);
+    }
     if !mended.ends_with(b"\n") {
         mended.to_mut().extend_from_slice(b"\r\n\r\n");
     }

@@ -12,6 +12,7 @@
 mod attached;
 mod body;
 mod calendar;
+mod charset;
 mod encoding;
 mod extent;
 mod file;

@@ -24,6 +24,11 @@ pub(super) fn above_unmarked(lines: &[Line<'_>], last: usize) -> Option<usize> {
     ending_at(lines, last, judge_strictly)
 }
 
+/// As [`above_unmarked`], for lines that only might be one: without a verb of writing or a time of day.
+pub(super) fn perhaps_above_unmarked(lines: &[Line<'_>], last: usize) -> Option<usize> {
+    ending_at(lines, last, judge_loosely)
+}
+
 /// How far some joined lines are an attribution.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Judgement {
@@ -91,6 +96,18 @@ fn judge_strictly(text: &str) -> Judgement {
     let facts = Facts::of(text);
     let typical = facts.address || facts.opened;
     if facts.complete && facts.verb && facts.timed && typical && !facts.spoken {
+        Judgement::Whole {
+            opened: facts.opened,
+        }
+    } else {
+        Judgement::No
+    }
+}
+
+fn judge_loosely(text: &str) -> Judgement {
+    let facts = Facts::of(text);
+    let written = facts.verb && (facts.address || facts.dated);
+    if facts.complete && (written || (facts.dated && facts.address)) && !facts.spoken {
         Judgement::Whole {
             opened: facts.opened,
         }

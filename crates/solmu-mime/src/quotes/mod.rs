@@ -9,12 +9,17 @@
 //! without a mark, below a separator: a block of header lines, `-----Original Message-----`, or `On ... wrote:`.
 //! Text made from HTML has both, because `blockquote` becomes `>` (see `solmu_text::html_to_text`).
 
+mod answer;
+#[cfg(test)]
+mod answer_tests;
 mod attribution;
 mod separator;
 mod signature;
 #[cfg(test)]
 mod tests;
 mod words;
+
+pub use answer::{Answer, Doubt, LeftOut, answer};
 
 /// Where the parts of a text begin, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

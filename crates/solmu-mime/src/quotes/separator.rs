@@ -21,7 +21,7 @@ pub(super) fn first(lines: &[Line<'_>]) -> Option<usize> {
         if line.kind != Kind::Text {
             continue;
         }
-        if is_marker(line.text) || is_block(&lines[at..]) {
+        if is_separator(&lines[at..]) {
             return Some(with_rule(lines, at));
         }
         if next_marked[at] == Some(false)
@@ -33,8 +33,13 @@ pub(super) fn first(lines: &[Line<'_>]) -> Option<usize> {
     None
 }
 
+/// Whether a marker or a block of header lines begins here.
+pub(super) fn is_separator(lines: &[Line<'_>]) -> bool {
+    lines.first().is_some_and(|line| is_marker(line.text)) || is_block(lines)
+}
+
 /// For each line: whether the next line that is not blank begins with `>`; `None` at the end.
-fn next_line_is_marked(lines: &[Line<'_>]) -> Vec<Option<bool>> {
+pub(super) fn next_line_is_marked(lines: &[Line<'_>]) -> Vec<Option<bool>> {
     let mut next = None;
     let mut marked = vec![None; lines.len()];
     for (at, line) in lines.iter().enumerate().rev() {
@@ -47,7 +52,7 @@ fn next_line_is_marked(lines: &[Line<'_>]) -> Vec<Option<bool>> {
 }
 
 /// The rule that Outlook draws above its block belongs to it.
-fn with_rule(lines: &[Line<'_>], at: usize) -> usize {
+pub(super) fn with_rule(lines: &[Line<'_>], at: usize) -> usize {
     let above = lines[..at]
         .iter()
         .rposition(|line| line.kind != Kind::Blank);
@@ -122,7 +127,7 @@ fn is_block(lines: &[Line<'_>]) -> bool {
 }
 
 /// The header that a line begins with: `From:`, `*Från:*`, `Lähettäjä :`.
-fn label(text: &str) -> Option<Label> {
+pub(super) fn label(text: &str) -> Option<Label> {
     let head = &text[..text.floor_char_boundary(LABEL_MAX + 4)];
     let (name, _) = head.split_once([':', '：'])?;
     let name = name.trim_matches(|c: char| matches!(c, '*' | '_') || c.is_whitespace());

@@ -37,6 +37,27 @@ pub(super) fn find(lines: &[Line<'_>]) -> Option<usize> {
     None
 }
 
+/// As [`find`], of an agent's answer: only what says itself that it is one, and what mail programs add at the very end.
+pub(super) fn strict(lines: &[Line<'_>]) -> Option<usize> {
+    let texts: Vec<usize> = (0..lines.len())
+        .filter(|at| lines[*at].kind == Kind::Text)
+        .collect();
+    let marked = texts.iter().enumerate().find(|(index, at)| {
+        let line = &lines[**at];
+        let delimiter = matches!(line.raw.trim_start(), "-- " | "- -- ");
+        let following = texts.len() - index - 1;
+        (delimiter && following <= LINES_MAX) || line.text == "-----BEGIN PGP SIGNATURE-----"
+    });
+    let is_link = |text: &str| text.starts_with(['<', '[']) || text.starts_with("http");
+    // Their links may stand on lines of their own.
+    let of_program = texts.iter().enumerate().find(|(index, at)| {
+        let mut below = texts[index + 1..].iter().map(|at| lines[*at].text);
+        is_of_program(lines[**at].text) && below.all(|text| is_of_program(text) || is_link(text))
+    });
+    let found = [marked, of_program].into_iter().flatten();
+    found.map(|(_, at)| *at).min()
+}
+
 /// Whether `line` begins a signature of `following` more lines.
 fn begins(line: &Line<'_>, below: &[Line<'_>], following: usize) -> bool {
     if line.text == "--" {

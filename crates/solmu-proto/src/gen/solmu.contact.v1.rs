@@ -55,6 +55,31 @@ pub struct ContactErased {
     #[prost(string, repeated, tag = "5")]
     pub chat_session_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+/// Fields of a contact were changed by hand. Type "solmu.contact.changed.v1". Names only: values are asked for.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ContactChanged {
+    #[prost(string, tag = "1")]
+    pub contact_id: ::prost::alloc::string::String,
+    /// All contacts that it stands for, this one among them: tickets name any of them.
+    #[prost(string, repeated, tag = "2")]
+    pub contact_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// As conditions name them, such as "contact.fields.tier" and "contact.language"; sorted.
+    #[prost(string, repeated, tag = "3")]
+    pub fields: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "4")]
+    pub change_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Fields of an organisation were changed. Type "solmu.contact.organization_changed.v1". Names only.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OrganizationChanged {
+    #[prost(string, tag = "1")]
+    pub organization_id: ::prost::alloc::string::String,
+    /// As conditions name them, such as "organization.fields.plan" and "organization.name"; sorted.
+    #[prost(string, repeated, tag = "2")]
+    pub fields: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "3")]
+    pub change_time: ::core::option::Option<::prost_types::Timestamp>,
+}
 /// A person who writes to us.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Contact {
@@ -377,7 +402,7 @@ pub struct EraseContactResponse {
     #[prost(int64, tag = "3")]
     pub objects: i64,
 }
-/// A field of contacts.
+/// A field of contacts or of organisations.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContactAttribute {
     /// Lower case letters, digits and underscores, a letter first.
@@ -390,6 +415,9 @@ pub struct ContactAttribute {
     /// For TYPE_CHOICE, 1 to 100.
     #[prost(string, repeated, tag = "4")]
     pub choices: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whose field it is; contacts' if not set.
+    #[prost(enumeration = "contact_attribute::Subject", tag = "5")]
+    pub subject: i32,
 }
 /// Nested message and enum types in `ContactAttribute`.
 pub mod contact_attribute {
@@ -442,6 +470,46 @@ pub mod contact_attribute {
             }
         }
     }
+    /// Who has such fields.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Subject {
+        Unspecified = 0,
+        Contact = 1,
+        Organization = 2,
+    }
+    impl Subject {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "SUBJECT_UNSPECIFIED",
+                Self::Contact => "SUBJECT_CONTACT",
+                Self::Organization => "SUBJECT_ORGANIZATION",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "SUBJECT_UNSPECIFIED" => Some(Self::Unspecified),
+                "SUBJECT_CONTACT" => Some(Self::Contact),
+                "SUBJECT_ORGANIZATION" => Some(Self::Organization),
+                _ => None,
+            }
+        }
+    }
 }
 /// Defines a field.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -451,7 +519,11 @@ pub struct CreateContactAttributeRequest {
 }
 /// Asks for the fields.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ListContactAttributesRequest {}
+pub struct ListContactAttributesRequest {
+    /// Whose fields; contacts' if not set.
+    #[prost(enumeration = "contact_attribute::Subject", tag = "1")]
+    pub subject: i32,
+}
 /// The fields.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListContactAttributesResponse {
@@ -463,12 +535,15 @@ pub struct ListContactAttributesResponse {
 pub struct DeleteContactAttributeRequest {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+    /// Whose field; contacts' if not set.
+    #[prost(enumeration = "contact_attribute::Subject", tag = "2")]
+    pub subject: i32,
 }
 /// It was removed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteContactAttributeResponse {}
 /// A company or the like.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Organization {
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
@@ -485,9 +560,15 @@ pub struct Organization {
     pub create_time: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(message, optional, tag = "7")]
     pub update_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Values of the deployment's own fields of organisations, by name, as those of contacts.
+    #[prost(btree_map = "string, string", tag = "8")]
+    pub attributes: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
 }
 /// Makes an organisation.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateOrganizationRequest {
     #[prost(message, optional, tag = "1")]
     pub organization: ::core::option::Option<Organization>,
@@ -519,14 +600,55 @@ pub struct ListOrganizationsResponse {
     pub next_page_token: ::prost::alloc::string::String,
 }
 /// Changes an organisation.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UpdateOrganizationRequest {
     /// With its id, and its etag if the change is only meant for what was read.
     #[prost(message, optional, tag = "1")]
     pub organization: ::core::option::Option<Organization>,
-    /// Of display_name, domains and notes. Empty: every field that is set.
+    /// Of display_name, domains, notes, attributes and attributes.<name>. Empty: every field that is set.
     #[prost(message, optional, tag = "2")]
     pub update_mask: ::core::option::Option<::prost_types::FieldMask>,
+}
+/// Asks what conditions look at.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BatchGetConditionValuesRequest {
+    /// At most 1000.
+    #[prost(string, repeated, tag = "1")]
+    pub contact_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// At most 1000.
+    #[prost(string, repeated, tag = "2")]
+    pub organization_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What is asked for, as conditions name it: "contact.fields.<name>", "contact.language", "contact.time_zone",
+    /// "contact.manager", "organization.fields.<name>", "organization.name", "organization.domains". At most 500. Nothing
+    /// else is told.
+    #[prost(string, repeated, tag = "3")]
+    pub fields: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// What is known. Contacts and organisations that do not exist are left out, and so are values that are not set.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BatchGetConditionValuesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub contacts: ::prost::alloc::vec::Vec<ConditionValues>,
+    #[prost(message, repeated, tag = "2")]
+    pub organizations: ::prost::alloc::vec::Vec<ConditionValues>,
+}
+/// What is known of a contact or an organisation.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ConditionValues {
+    /// As it was asked for.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// Of who stands for it, with what those know that it stands for; none of who was erased.
+    #[prost(message, repeated, tag = "2")]
+    pub values: ::prost::alloc::vec::Vec<ConditionValue>,
+}
+/// One field.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConditionValue {
+    #[prost(string, tag = "1")]
+    pub field: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "2")]
+    pub values: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Generated client implementations.
 pub mod contact_service_client {
@@ -1186,6 +1308,36 @@ pub mod contact_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// What conditions of rules and policies look at, of contacts and organisations. For services.
+        pub async fn batch_get_condition_values(
+            &mut self,
+            request: impl tonic::IntoRequest<super::BatchGetConditionValuesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::BatchGetConditionValuesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/solmu.contact.v1.ContactService/BatchGetConditionValues",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "solmu.contact.v1.ContactService",
+                        "BatchGetConditionValues",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1350,6 +1502,14 @@ pub mod contact_service_server {
             &self,
             request: tonic::Request<super::UpdateOrganizationRequest>,
         ) -> std::result::Result<tonic::Response<super::Organization>, tonic::Status>;
+        /// What conditions of rules and policies look at, of contacts and organisations. For services.
+        async fn batch_get_condition_values(
+            &self,
+            request: tonic::Request<super::BatchGetConditionValuesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::BatchGetConditionValuesResponse>,
+            tonic::Status,
+        >;
     }
     /// Contacts: one per person.
     #[derive(Debug)]
@@ -2386,6 +2546,57 @@ pub mod contact_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = UpdateOrganizationSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/solmu.contact.v1.ContactService/BatchGetConditionValues" => {
+                    #[allow(non_camel_case_types)]
+                    struct BatchGetConditionValuesSvc<T: ContactService>(pub Arc<T>);
+                    impl<
+                        T: ContactService,
+                    > tonic::server::UnaryService<super::BatchGetConditionValuesRequest>
+                    for BatchGetConditionValuesSvc<T> {
+                        type Response = super::BatchGetConditionValuesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                super::BatchGetConditionValuesRequest,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ContactService>::batch_get_condition_values(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = BatchGetConditionValuesSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -22,6 +22,7 @@ pub struct MessageReceived {
     pub to: ::prost::alloc::vec::Vec<super::super::types::v1::Mailbox>,
     #[prost(message, repeated, tag = "8")]
     pub cc: ::prost::alloc::vec::Vec<super::super::types::v1::Mailbox>,
+    /// Where the author asks for answers, without addresses of ours, of mailing lists and those where nobody reads.
     #[prost(message, repeated, tag = "9")]
     pub reply_to: ::prost::alloc::vec::Vec<super::super::types::v1::Mailbox>,
     /// Addresses of ours that it was delivered to (envelope).
@@ -186,8 +187,8 @@ pub struct Threading {
     /// Numbers of tickets that the subject names, e.g. "\[#1234\]". No proof of anything: anybody can write them.
     #[prost(int64, repeated, tag = "6")]
     pub subject_ticket_numbers: ::prost::alloc::vec::Vec<i64>,
-    /// Those of signed_ticket_ids whose signature stood in an address that the mail was sent to, and not only in an id or
-    /// in the text: somebody chose to answer there.
+    /// Those of signed_ticket_ids whose signature stood in To or Cc, and not only in an id, in the text or in the envelope:
+    /// the author chose to answer there.
     #[prost(string, repeated, tag = "7")]
     pub addressed_ticket_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }

@@ -271,6 +271,19 @@ pub struct Rule {
     /// Zone of its hour and weekday, such as "Europe/Helsinki"; empty: the configured one.
     #[prost(string, tag = "15")]
     pub time_zone: ::prost::alloc::string::String,
+    /// Tickets that it matches are restricted to its team as they are opened, before anybody sees them. Such a rule is asked
+    /// by the ticket service of the first message of each new ticket, whatever rules stand before it; it has a team, may set
+    /// priority and tags, and does nothing else. Absent: it restricts nothing.
+    #[prost(message, optional, tag = "16")]
+    pub restrict: ::core::option::Option<RuleRestriction>,
+}
+/// Whom a ticket that a rule restricts names besides the team of the rule; at most 50 of each.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RuleRestriction {
+    #[prost(string, repeated, tag = "1")]
+    pub agent_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "2")]
+    pub team_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A skill that a rule asks for.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -460,9 +473,12 @@ pub struct DryRunChange {
     /// What they would say.
     #[prost(string, tag = "4")]
     pub new_team_id: ::prost::alloc::string::String,
-    /// What else would differ: "priority", "tags", "skills", "vip", "agent", "hold".
+    /// What else would differ: "priority", "tags", "skills", "vip", "agent", "hold", "restricted".
     #[prost(string, repeated, tag = "5")]
     pub differs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Why the rule holds for the ticket, or does not: which comparisons decided, and what they found.
+    #[prost(string, tag = "6")]
+    pub why: ::prost::alloc::string::String,
 }
 /// Asks for the versions of a rule.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -628,6 +644,29 @@ pub struct ExplainRoutingRequest {
 pub struct ExplainRoutingResponse {
     #[prost(message, repeated, tag = "1")]
     pub decisions: ::prost::alloc::vec::Vec<Decision>,
+    /// What the present rules say of the ticket as it is now: each rule that was asked, in order, up to the one that chooses
+    /// the team; at most the last 200 of them.
+    #[prost(message, repeated, tag = "2")]
+    pub rules: ::prost::alloc::vec::Vec<AskedRule>,
+    /// Why there are none, if something that they look at is not there; else empty.
+    #[prost(string, tag = "3")]
+    pub rules_missing: ::prost::alloc::string::String,
+}
+/// A rule that was asked about a ticket.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AskedRule {
+    #[prost(string, tag = "1")]
+    pub rule_id: ::prost::alloc::string::String,
+    #[prost(int64, tag = "2")]
+    pub version: i64,
+    #[prost(string, tag = "3")]
+    pub display_name: ::prost::alloc::string::String,
+    /// Whether its condition holds.
+    #[prost(bool, tag = "4")]
+    pub holds: bool,
+    /// Which comparisons decided, and what they found.
+    #[prost(string, tag = "5")]
+    pub why: ::prost::alloc::string::String,
 }
 /// One decision.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -616,6 +616,29 @@ pub struct ExplainTicketResponse {
     /// What is still to be told, earliest first.
     #[prost(message, repeated, tag = "6")]
     pub timers: ::prost::alloc::vec::Vec<Timer>,
+    /// What each present policy says of the ticket as it is now, in order, at most 200: also why one does not hold. The ticket
+    /// may have an earlier one that it keeps (sticky, or an edit for new tickets).
+    #[prost(message, repeated, tag = "7")]
+    pub asked: ::prost::alloc::vec::Vec<AskedPolicy>,
+    /// Why there are none; else empty.
+    #[prost(string, tag = "8")]
+    pub asked_missing: ::prost::alloc::string::String,
+}
+/// A policy that was asked about a ticket.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AskedPolicy {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(int32, tag = "2")]
+    pub version: i32,
+    #[prost(string, tag = "3")]
+    pub display_name: ::prost::alloc::string::String,
+    /// Whether its condition holds.
+    #[prost(bool, tag = "4")]
+    pub holds: bool,
+    /// Which comparisons decided, and what they found.
+    #[prost(string, tag = "5")]
+    pub why: ::prost::alloc::string::String,
 }
 /// One clock.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -723,11 +723,27 @@ pub struct TicketOpened {
     /// Another ticket that is thought to be about the same; set if somebody has to decide.
     #[prost(message, optional, tag = "4")]
     pub same_matter: ::core::option::Option<SameMatter>,
+    /// The rule that restricted it as it was opened, if one did.
+    #[prost(message, optional, tag = "5")]
+    pub restricted_by: ::core::option::Option<RestrictedByRule>,
+}
+/// A rule that restricted a ticket.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RestrictedByRule {
+    #[prost(string, tag = "1")]
+    pub rule_id: ::prost::alloc::string::String,
+    #[prost(int64, tag = "2")]
+    pub rule_version: i64,
+    #[prost(string, tag = "3")]
+    pub rule_name: ::prost::alloc::string::String,
+    /// Agents and teams who alone see the ticket.
+    #[prost(string, repeated, tag = "4")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// That a message is about the same as a ticket which it does not answer, and why it is thought so.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SameMatter {
-    /// That ticket.
+    /// That ticket; empty if it is restricted and this is not.
     #[prost(string, tag = "1")]
     pub ticket_id: ::prost::alloc::string::String,
     /// "number" (of the ticket), "reference" (an order or the like) or "words".
@@ -811,6 +827,11 @@ pub struct AssignmentRejected {
     pub agent_id: ::prost::alloc::string::String,
     #[prost(enumeration = "assignment_rejected::Cause", tag = "4")]
     pub cause: i32,
+    /// CAUSE_RESTRICTED: the agents and the teams whom alone the ticket names.
+    #[prost(string, repeated, tag = "5")]
+    pub restricted_agent_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "6")]
+    pub restricted_team_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Nested message and enum types in `AssignmentRejected`.
 pub mod assignment_rejected {
@@ -11210,6 +11231,9 @@ pub struct TimeEntry {
     /// AIP-154.
     #[prost(string, tag = "15")]
     pub etag: ::prost::alloc::string::String,
+    /// When it became time that counts: when it was added, or when its timer was stopped. Not set while its timer runs.
+    #[prost(message, optional, tag = "16")]
+    pub book_time: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// Starts a timer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -11351,10 +11375,10 @@ pub struct AgentTime {
 /// Asks for an export. All that is given narrows it down.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExportTimeRequest {
-    /// Entries that began at this time or later. Required.
+    /// Entries that began at this time or later. Required with until_time.
     #[prost(message, optional, tag = "1")]
     pub from_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// Entries that began before this time. Required.
+    /// Entries that began before this time. Without it: all that are booked by now, and the last part has a next_token.
     #[prost(message, optional, tag = "2")]
     pub until_time: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(enumeration = "TimeFormat", tag = "3")]
@@ -11372,10 +11396,14 @@ pub struct ExportTimeRequest {
     pub category: ::prost::alloc::string::String,
     #[prost(bool, tag = "8")]
     pub only_billable: bool,
-    /// Where to go on: of the last part that arrived. The other fields must be the same. What was added since the first part is
-    /// left out.
+    /// Where to go on: of the last part that arrived. The other fields must be the same. What was booked since the first part
+    /// is left out.
     #[prost(string, tag = "9")]
     pub page_token: ::prost::alloc::string::String,
+    /// next_token of an export that is complete: only what was booked since it began, whenever it was worked. The other fields
+    /// must be the same, without until_time. An entry that is changed after it was exported does not come again.
+    #[prost(string, tag = "10")]
+    pub since_token: ::prost::alloc::string::String,
 }
 /// A part of an export: whole lines.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -11388,6 +11416,9 @@ pub struct ExportTimeResponse {
     /// To go on after this part.
     #[prost(string, tag = "3")]
     pub page_token: ::prost::alloc::string::String,
+    /// Where the next export begins, as since_token: in the last part of an export without until_time.
+    #[prost(string, tag = "4")]
+    pub next_token: ::prost::alloc::string::String,
 }
 /// What an export is written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -11732,7 +11763,8 @@ pub mod time_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// The entries that began in a period, oldest first, as CSV or as lines of JSON, in parts. Running timers are left out.
-        /// Roles admin and service.
+        /// Without until_time: everything that is booked by now, in the order of booking, for a bill that misses and doubles
+        /// nothing; the next export goes on from there. Roles admin and service.
         pub async fn export_time(
             &mut self,
             request: impl tonic::IntoRequest<super::ExportTimeRequest>,
@@ -11834,7 +11866,8 @@ pub mod time_service_server {
             + std::marker::Send
             + 'static;
         /// The entries that began in a period, oldest first, as CSV or as lines of JSON, in parts. Running timers are left out.
-        /// Roles admin and service.
+        /// Without until_time: everything that is booked by now, in the order of booking, for a bill that misses and doubles
+        /// nothing; the next export goes on from there. Roles admin and service.
         async fn export_time(
             &self,
             request: tonic::Request<super::ExportTimeRequest>,

@@ -1,41 +1,23 @@
 //! Offers, the next ticket, taking back, moving what is at risk, and teams and agents that are removed.
 
-use std::collections::HashMap;
-
 use solmu_domain::{ids::DecisionId, ticket::Status};
-use solmu_matching::TeamPolicy;
 use uuid::Uuid;
 
 use super::{
     care::{Care, Mode, TakeBack},
-    decision::{Decision, Kind},
+    decision::Kind,
     desk::{
         Agent,
         Presence::{Away, Busy, Offline, Online},
-        Team,
     },
     event::{RejectCause, What},
-    matching::Round,
-    offers::{Answer, OfferState, Pull, Said, Told},
+    offers::{Answer, OfferState, Pull, Said},
     state::State,
-    testing::{agent, at, event, facts, person, round, state, team, ticket},
+    testing::{
+        agent, applied, at, cared, event, facts, owned, person, round, say, state, team, ticket,
+    },
     ticket::{Facts, Phase},
 };
-
-fn cared(mut state: State, care: Care) -> State {
-    let policy = TeamPolicy {
-        pull: care.mode == Mode::Pull,
-        ..TeamPolicy::default()
-    };
-    let first = Team {
-        name: "First".to_owned(),
-        policy,
-        care,
-        gone: false,
-    };
-    state.set_teams(HashMap::from([(team(1), first)]));
-    state
-}
 
 fn offering(agents: impl IntoIterator<Item = Agent>) -> State {
     let care = Care {
@@ -45,24 +27,6 @@ fn offering(agents: impl IntoIterator<Item = Agent>) -> State {
         ..Care::default()
     };
     cared(state(agents), care)
-}
-
-/// What agents say, in a round of second `second`.
-fn say(state: &mut State, said: &Said, second: i64) -> (Vec<Decision>, Told) {
-    let next = std::cell::Cell::new(0_u128);
-    let new_id = || {
-        next.set(next.get() + 1);
-        let time = u128::try_from(second).unwrap();
-        DecisionId::from_uuid(Uuid::from_u128((time << 64) + (1 << 50) + next.get()))
-    };
-    let decided = Round {
-        now: at(second),
-        epoch: 1,
-        candidates: 5,
-        most: usize::MAX,
-        new_id: &new_id,
-    };
-    state.hear_agents(said, &decided)
 }
 
 fn answers(offer: DecisionId, id: u128, accepted: bool) -> Said {
@@ -75,34 +39,6 @@ fn answers(offer: DecisionId, id: u128, accepted: bool) -> Said {
         }],
         ..Said::default()
     }
-}
-
-/// The ticket service did what was decided.
-fn applied(state: &mut State, known: &Facts, id: u128, decision: &Decision, second: i64) -> Facts {
-    let facts = Facts {
-        version: known.version + 1,
-        routing_version: known.routing_version + 1,
-        team: Some(decision.team),
-        assignee: decision.agent,
-        ..known.clone()
-    };
-    let what = What::Assigned {
-        decision: Some(decision.id),
-    };
-    state.learn(&event(id, &facts, what, second));
-    facts
-}
-
-/// A ticket that an agent owns.
-fn owned(state: &mut State, id: u128, owner: u128, change: impl FnOnce(&mut Facts)) -> Facts {
-    let mut known = Facts {
-        team: Some(team(1)),
-        assignee: Some(agent(owner)),
-        ..facts(1)
-    };
-    change(&mut known);
-    assert!(round(state, &[event(id, &known, What::Told, 1)], 1).is_empty());
-    known
 }
 
 fn with(state: &mut State, id: u128, presence: super::desk::Presence, since: i64) {
@@ -187,14 +123,19 @@ fn who_declines_or_says_nothing_is_not_asked_again_for_a_while() {
         ..Said::default()
     };
     say(&mut state, &expired, 35);
-    let queued = round(&mut state, &[], 35).remove(0);
+    // Nobody else is there, and who said nothing did not decline: they are asked once more, at once.
+    let again = round(&mut state, &[], 35).remove(0);
+    assert_eq!((again.kind, again.agent), (Kind::Offered, Some(agent(2))));
+    say(&mut state, &answers(again.id, 1, false), 36);
+    let queued = round(&mut state, &[], 36).remove(0);
     assert_eq!(queued.kind, Kind::Queued);
-    assert!(queued.reason.contains("2 declined it"), "{}", queued.reason);
+    let reason = "2 declined it or did not answer";
+    assert!(queued.reason.contains(reason), "{}", queued.reason);
     let offers = state.take_changes().offers;
     assert!(offers.is_empty(), "taken with the round");
 
     // An answer after the end has no effect.
-    let (late, told) = say(&mut state, &answers(second.id, 1, true), 36);
+    let (late, told) = say(&mut state, &answers(second.id, 1, true), 37);
     assert!(late.is_empty() && told.late == [second.id]);
     // After a while they are asked again.
     assert!(round(&mut state, &[], 604).is_empty());

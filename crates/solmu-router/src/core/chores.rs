@@ -36,10 +36,16 @@ const RISKS_AT_ONCE: usize = 200;
 const TAKEN_AT_ONCE: usize = 500;
 
 impl Agent {
-    /// Since when they do no work; absent while they do.
-    fn away_since(&self) -> Option<Timestamp> {
+    /// Why they do no work, if that is so, for "since".
+    fn state(&self, now: Timestamp) -> &'static str {
         let away = matches!(self.presence, Presence::Away | Presence::Offline);
-        away.then_some(self.since)
+        if away {
+            self.presence.name()
+        } else if self.hours.is_absent(now) {
+            "absent"
+        } else {
+            "outside working hours"
+        }
     }
 }
 
@@ -51,8 +57,7 @@ impl Ticket {
     }
 
     /// Whether a person gave it to an owner who was away: then it is meant for them, whenever they come.
-    fn is_meant(&self, owner: &Agent) -> bool {
-        let since = owner.away_since();
+    fn is_meant(&self, since: Option<Timestamp>) -> bool {
         since.is_some_and(|since| self.handed.is_some_and(|at| at >= since))
     }
 
@@ -108,7 +113,7 @@ impl State {
             let (Some(theirs), Some(agent)) = (self.owned.get(id), self.desk.agent(*id)) else {
                 continue;
             };
-            let since = agent.away_since();
+            let since = self.desk.away_since(*id);
             for ticket in theirs.iter().filter_map(|id| self.ticket(*id)) {
                 if let Some(why) = self.why_leaves(ticket, agent, since, now)
                     && leaving.len() < TAKEN_AT_ONCE
@@ -121,7 +126,7 @@ impl State {
         let theirs = strangers.filter_map(|id| self.owned.get(id)).flatten();
         let theirs = theirs.filter(|id| {
             self.ticket(**id)
-                .is_some_and(|it| !it.rests(TAKE_BACK_REST, now))
+                .is_some_and(|it| !it.rests(TAKE_BACK_REST, now) && self.may_leave(it))
         });
         let room = TAKEN_AT_ONCE.saturating_sub(leaving.len());
         let said = theirs.map(|id| {
@@ -142,13 +147,13 @@ impl State {
         now: Timestamp,
     ) -> Option<String> {
         let team = self.home_of(ticket)?;
-        if ticket.rests(TAKE_BACK_REST, now) {
+        if ticket.rests(TAKE_BACK_REST, now) || !self.may_leave(ticket) {
             return None;
         }
         if agent.archived {
             return Some(format!("{} does not work here any more", agent.name));
         }
-        if ticket.is_meant(agent) {
+        if ticket.is_meant(since) {
             return None;
         }
         let care = self.desk.care(team);
@@ -168,7 +173,7 @@ impl State {
             format!(
                 "{} is {} since {} minutes{begun}",
                 agent.name,
-                agent.presence.name(),
+                agent.state(now),
                 away.as_mins()
             )
         })
@@ -176,7 +181,7 @@ impl State {
 
     /// The team that a ticket with an owner belongs to: its own, the default one, or else any that is there, so that
     /// nobody's absence strands it. Nothing without any team.
-    fn home_of(&self, ticket: &Ticket) -> Option<TeamId> {
+    pub(super) fn home_of(&self, ticket: &Ticket) -> Option<TeamId> {
         let route = ticket.route.as_ref().map(|route| route.team);
         let live = |team: &TeamId| !self.desk.is_gone(*team);
         let own = ticket.facts.team.filter(live).or(route.filter(live));
@@ -185,8 +190,19 @@ impl State {
     }
 
     fn take_back(&mut self, id: TicketId, why: &str, round: &Round<'_>) -> Option<Decision> {
-        let reason = format!("{why}; it goes back to the queue");
-        self.leave_owner(id, None, reason, Vec::new(), round)
+        let ticket = self.ticket(id)?;
+        if ticket.within.is_none() {
+            let reason = format!("{why}; it goes back to the queue");
+            return self.leave_owner(id, None, reason, Vec::new(), round);
+        }
+        let (team, to) = self.admitted(ticket)?;
+        let whom = to.map_or_else(
+            || format!("team '{}'", self.desk.team_name(team)),
+            |to| self.desk.name_of(to).to_owned(),
+        );
+        let reason = format!("{why}; it is restricted, and names {whom}");
+        self.change(id, |ticket| ticket.route = Some(Route::by_hand(team)));
+        self.leave_to((id, team), to, reason, Vec::new(), round)
     }
 
     /// Takes a ticket from its owner, for another agent or for the queue.
@@ -198,11 +214,23 @@ impl State {
         candidates: Vec<super::decision::Considered>,
         round: &Round<'_>,
     ) -> Option<Decision> {
+        let team = self.home_of(self.ticket(id)?)?;
+        self.leave_to((id, team), to, reason, candidates, round)
+    }
+
+    /// As [`State::leave_owner`], to a team that is not that of the ticket.
+    fn leave_to(
+        &mut self,
+        (id, team): (TicketId, TeamId),
+        to: Option<AgentId>,
+        reason: String,
+        candidates: Vec<super::decision::Considered>,
+        round: &Round<'_>,
+    ) -> Option<Decision> {
         let ticket = self.ticket(id)?;
         let Phase::Assigned { agent: from } = ticket.phase else {
             return None;
         };
-        let team = self.home_of(ticket)?;
         let route = ticket.route.clone().filter(|route| route.team == team);
         let route = Route {
             effects: Effects::default(),
@@ -248,11 +276,12 @@ impl State {
             let before = seconds(care.rebalance_s?);
             let owner = ticket.owner()?;
             let near = due.duration_since(now) <= before;
-            let meant = self
-                .desk
-                .agent(owner)
-                .is_some_and(|agent| ticket.is_meant(agent));
-            let late = near && !meant && ticket.is_untouched() && !ticket.rests(MOVE_REST, now);
+            let meant = ticket.is_meant(self.desk.away_since(owner));
+            let late = near
+                && !meant
+                && ticket.within.is_none()
+                && ticket.is_untouched()
+                && !ticket.rests(MOVE_REST, now);
             (late && care.mode != Mode::Pull && self.is_stuck_with(owner, *due)).then_some(*id)
         })
     }
@@ -261,10 +290,10 @@ impl State {
         self.is_absent(owner) || self.earlier(owner, due) >= EARLIER
     }
 
-    fn is_absent(&self, agent: AgentId) -> bool {
-        self.desk.agent(agent).is_none_or(|it| {
-            it.archived || it.away_since().is_some() || !it.hours.is_open(self.desk.now())
-        })
+    /// Whether somebody does no work: removed, away, or outside their hours.
+    pub(super) fn is_absent(&self, agent: AgentId) -> bool {
+        let known = self.desk.agent(agent);
+        known.is_none_or(|it| it.archived) || self.desk.away_since(agent).is_some()
     }
 
     /// How many tickets of an agent are due before.

@@ -3,92 +3,19 @@
 //! Who can take what, and in which order, is the business of the floor (`solmu-matching`); this is what people set up
 //! of agents and teams, and the loads that are stored.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use jiff::{SignedDuration, Timestamp};
-use solmu_domain::{
-    ids::{AgentId, TeamId, TicketId},
-    sla::Calendar,
-};
+use jiff::Timestamp;
+use solmu_domain::ids::{AgentId, TeamId, TicketId};
 use solmu_matching::{Availability, Floor, Location, Obstacle, Policy, TeamPolicy, Why};
 
+pub(crate) use solmu_roster::presence::Presence;
+
+pub(crate) use super::hours::Hours;
 use super::{care::Care, decision::Considered};
 
 /// Units of capacity that one ticket of ordinary weight takes: capacities are told in tickets.
 pub(crate) const UNITS: u32 = 100;
-
-/// How far ahead hours are looked at.
-const HORIZON: SignedDuration = SignedDuration::from_hours(7 * 24);
-
-/// Whether an agent takes work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Presence {
-    Online,
-    Busy,
-    Away,
-    Offline,
-}
-
-impl Presence {
-    /// Stable name, as stored.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Online => "online",
-            Self::Busy => "busy",
-            Self::Away => "away",
-            Self::Offline => "offline",
-        }
-    }
-
-    /// The presence of a stored name. What is not known takes no work.
-    pub(crate) fn from_name(name: &str) -> Self {
-        match name {
-            "online" => Self::Online,
-            "busy" => Self::Busy,
-            "away" => Self::Away,
-            _ => Self::Offline,
-        }
-    }
-}
-
-/// When an agent works.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Hours {
-    /// Absent: always.
-    pub(crate) calendar: Option<Arc<Calendar>>,
-    /// First instant of each absence, and the first after it.
-    pub(crate) absences: Vec<(Timestamp, Timestamp)>,
-}
-
-impl Hours {
-    pub(crate) fn is_open(&self, at: Timestamp) -> bool {
-        let absent = |(from, to): &(Timestamp, Timestamp)| *from <= at && at < *to;
-        !self.absences.iter().any(absent) && self.calendar.as_ref().is_none_or(|it| it.is_open(at))
-    }
-
-    const fn always(&self) -> bool {
-        self.calendar.is_none() && self.absences.is_empty()
-    }
-
-    /// The first instant after `at` at which they may begin or end, or at which to ask again.
-    fn next_change(&self, at: Timestamp) -> Timestamp {
-        let horizon = at.checked_add(HORIZON).unwrap_or(Timestamp::MAX);
-        let opening = self.calendar.as_ref().and_then(|calendar| {
-            let first = calendar.openings(at, horizon, 1).into_iter().next()?;
-            Some(if first.open <= at {
-                first.close
-            } else {
-                first.open
-            })
-        });
-        let absences = self.absences.iter().flat_map(|(from, to)| [*from, *to]);
-        let all = absences.chain(opening).filter(|change| *change > at);
-        all.min().map_or(horizon, |first| first.min(horizon))
-    }
-}
 
 /// An agent as people set them up.
 #[derive(Debug, Clone)]
@@ -118,13 +45,23 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
+    /// Skills in small letters: `Billing` and `billing` are one, at the higher level.
+    fn small_skills(&self) -> BTreeMap<String, u8> {
+        let mut skills = BTreeMap::new();
+        for (name, level) in &self.skills {
+            let known: &mut u8 = skills.entry(name.to_lowercase()).or_default();
+            *known = (*known).max(*level);
+        }
+        skills
+    }
+
     /// As the floor sees them.
     fn seen(&self, now: Timestamp) -> solmu_matching::Agent {
         solmu_matching::Agent {
             id: self.id,
             teams: self.teams.clone(),
             backup_teams: self.backup_teams.clone(),
-            skills: self.skills.clone(),
+            skills: self.small_skills(),
             languages: self.languages.clone(),
             availability: match self.presence {
                 _ if self.archived => Availability::Offline,
@@ -176,8 +113,10 @@ pub(crate) struct Desk {
     pub(super) floor: Floor,
     seats: HashMap<AgentId, Seat>,
     teams: HashMap<TeamId, Team>,
-    /// Those who are away, offline or removed.
+    /// Those who are away, offline, outside their hours or removed.
     pub(super) absent: BTreeSet<AgentId>,
+    /// Since when who is outside their hours is.
+    closed: HashMap<AgentId, Timestamp>,
     /// Those who own tickets and are not on the roster, as far as anybody has looked.
     pub(super) strangers: BTreeSet<AgentId>,
     /// When the hours of each agent who has some change next.
@@ -204,6 +143,7 @@ impl Desk {
             seats: HashMap::new(),
             teams: HashMap::new(),
             absent: BTreeSet::new(),
+            closed: HashMap::new(),
             strangers: BTreeSet::new(),
             shifts: BTreeSet::new(),
             next_shift: HashMap::new(),
@@ -227,9 +167,46 @@ impl Desk {
             let hours = seat.map(|agent| (agent.hours.is_open(now), agent.hours.next_change(now)));
             if let Some((open, _)) = hours {
                 self.floor.set_open(id, open);
+                self.note_absence(id, open);
             }
             self.set_shift(id, hours.map(|(_, next)| next));
         }
+    }
+
+    /// Notes whether somebody is there, and since when they are not. Who is outside their hours still is so since the
+    /// same time.
+    fn note_absence(&mut self, id: AgentId, open: bool) {
+        let Some(agent) = self.seats.get(&id).and_then(|seat| seat.agent.as_ref()) else {
+            return;
+        };
+        let away = agent.archived || matches!(agent.presence, Presence::Away | Presence::Offline);
+        let before = self.closed.get(&id).copied();
+        let since = match before {
+            _ if open => None,
+            Some(since) => Some(since),
+            None => agent.hours.closed_since(self.now),
+        };
+        if since != before {
+            self.untidy = true;
+        }
+        match since {
+            Some(since) => self.closed.insert(id, since),
+            None => self.closed.remove(&id),
+        };
+        if away || since.is_some() {
+            self.absent.insert(id);
+        } else {
+            self.absent.remove(&id);
+        }
+    }
+
+    /// Since when somebody does no work, by their presence or their hours; absent while they do.
+    pub(super) fn away_since(&self, id: AgentId) -> Option<Timestamp> {
+        let agent = self.agent(id)?;
+        let away = matches!(agent.presence, Presence::Away | Presence::Offline);
+        let away = away.then_some(agent.since);
+        let closed = self.closed.get(&id).copied();
+        away.into_iter().chain(closed).min()
     }
 
     /// Notes when somebody's hours change next; absent: never.
@@ -263,16 +240,15 @@ impl Desk {
         let hours = &agent.hours;
         let next = (!hours.always()).then(|| hours.next_change(self.now));
         self.set_shift(agent.id, next);
-        if agent.archived || matches!(agent.presence, Presence::Away | Presence::Offline) {
-            self.absent.insert(agent.id);
-        } else {
-            self.absent.remove(&agent.id);
-        }
+        let open = agent.hours.is_open(self.now);
         self.floor.set_agent(agent.seen(self.now));
         self.strangers.remove(&agent.id);
         self.untidy = true;
         let id = agent.id;
         self.seats.entry(id).or_default().agent = Some(agent);
+        // Their hours may be others now.
+        self.closed.remove(&id);
+        self.note_absence(id, open);
     }
 
     /// Restores what was stored of an agent's load. The count follows from the tickets that were taken in before; if
@@ -316,6 +292,11 @@ impl Desk {
         let there = self.teams.iter().filter(|(_, team)| !team.gone);
         let first = there.min_by_key(|(id, team)| (team.name.as_str(), **id));
         first.map(|(id, _)| *id)
+    }
+
+    /// Whether a team is there.
+    pub(super) fn has_team(&self, team: TeamId) -> bool {
+        self.teams.get(&team).is_some_and(|it| !it.gone)
     }
 
     /// Whether a team was removed.

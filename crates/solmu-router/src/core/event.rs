@@ -1,5 +1,7 @@
 //! What the router hears: events of the bus, parsed once into what it needs of them.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use solmu_bus::{
     EventBody as _, ReceivedEvent,
@@ -7,10 +9,13 @@ use solmu_bus::{
 };
 use solmu_conditions::values_by_key;
 use solmu_domain::{
-    ids::{AgentId, DecisionId, ParseIdError, TeamId, TicketId},
+    ids::{AgentId, ContactId, DecisionId, ParseIdError, TeamId, TicketId},
     ticket::{Priority, Status},
 };
 use solmu_proto::{
+    contact::v1::{
+        ContactChanged, ContactErased, ContactMerged, ContactUnmerged, OrganizationChanged,
+    },
     routing::v1::RosterChanged,
     ticket::v1::{
         AssignmentRejected, MessageFact, TicketAssigned, TicketChanged, TicketMessageAdded,
@@ -20,7 +25,7 @@ use solmu_proto::{
 };
 use solmu_telemetry::TraceContext;
 
-use super::ticket::Facts;
+use super::{answers::OwnChange, ticket::Facts};
 
 /// An event that the router acts on.
 #[derive(Debug, Clone)]
@@ -29,8 +34,19 @@ pub(crate) enum Heard {
     Ticket(Box<TicketEvent>),
     /// Agents, teams or rules changed; what exactly is read from the tables.
     Roster,
+    /// Fields of contacts or organisations changed.
+    Own(OwnChange),
+    /// Data of people was removed.
+    Erased(Erasure),
     /// Nothing that routing depends on.
     Nothing,
+}
+
+/// People whose data was removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Erasure {
+    pub(crate) contacts: Vec<ContactId>,
+    pub(crate) at: Timestamp,
 }
 
 /// Something that happened to a ticket.
@@ -43,8 +59,17 @@ pub(crate) struct TicketEvent {
     pub(crate) what: What,
     /// An agent answered the customer.
     pub(crate) answered: bool,
+    /// Whom alone the ticket may go to; told when a decision was refused because of that.
+    pub(crate) within: Option<Within>,
     pub(crate) time: Timestamp,
     pub(crate) trace: TraceContext,
+}
+
+/// Whom a restricted ticket names. An older ticket service does not tell: then nobody is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Within {
+    pub(crate) agents: Vec<AgentId>,
+    pub(crate) teams: Vec<TeamId>,
 }
 
 /// What happened.
@@ -68,6 +93,8 @@ pub(crate) enum RejectCause {
     AlreadyAssigned,
     NotOpen,
     UnknownTicket,
+    /// It is restricted to others.
+    Restricted,
     Other,
 }
 
@@ -79,6 +106,7 @@ impl RejectCause {
             Self::AlreadyAssigned => "already_assigned",
             Self::NotOpen => "not_open",
             Self::UnknownTicket => "unknown_ticket",
+            Self::Restricted => "restricted",
             Self::Other => "other",
         }
     }
@@ -90,6 +118,7 @@ impl RejectCause {
             Self::AlreadyAssigned => "the ticket had an owner",
             Self::NotOpen => "the ticket was not open",
             Self::UnknownTicket => "there is no such ticket",
+            Self::Restricted => "the ticket is restricted to others",
             Self::Other => "the ticket service gave no cause",
         }
     }
@@ -118,6 +147,7 @@ pub(crate) enum HearError {
 pub(crate) fn hear(event: &ReceivedEvent, trace: TraceContext) -> Result<Heard, HearError> {
     let kind = event.event_type.as_str();
     let mut answered = false;
+    let mut within = None;
     let (state, what) = if kind == TicketOpened::TYPE {
         (decode::<TicketOpened>(event)?.ticket, What::Told)
     } else if kind == TicketMessageAdded::TYPE {
@@ -137,11 +167,15 @@ pub(crate) fn hear(event: &ReceivedEvent, trace: TraceContext) -> Result<Heard, 
                 .ok_or(HearError::Missing("decision_id"))?,
             cause: cause_of(body.cause()),
         };
+        within = (body.cause() == Cause::Restricted).then(|| Within {
+            agents: ids(&body.restricted_agent_ids),
+            teams: ids(&body.restricted_team_ids),
+        });
         (body.ticket, what)
     } else if kind == RosterChanged::TYPE {
         return Ok(Heard::Roster);
     } else {
-        return Ok(Heard::Nothing);
+        return hear_of_people(event);
     };
     let rejected = matches!(what, What::Rejected { .. });
     let (ticket, facts) = match state {
@@ -162,9 +196,52 @@ pub(crate) fn hear(event: &ReceivedEvent, trace: TraceContext) -> Result<Heard, 
         facts,
         what,
         answered,
+        within,
         time: event.time,
         trace,
     })))
+}
+
+/// Those that are ids: what a later release may name besides is nobody whom we know.
+fn ids<T: std::str::FromStr>(texts: &[String]) -> Vec<T> {
+    texts.iter().filter_map(|it| it.parse().ok()).collect()
+}
+
+/// Reads what is about contacts and organisations.
+fn hear_of_people(event: &ReceivedEvent) -> Result<Heard, HearError> {
+    let kind = event.event_type.as_str();
+    let own = |contacts: &[String], fields: Option<Vec<String>>| OwnChange {
+        contacts: contacts.iter().filter_map(|id| id.parse().ok()).collect(),
+        organizations: HashSet::new(),
+        fields,
+    };
+    Ok(if kind == ContactChanged::TYPE {
+        let body = decode::<ContactChanged>(event)?;
+        Heard::Own(own(&body.contact_ids, Some(body.fields)))
+    } else if kind == OrganizationChanged::TYPE {
+        let body = decode::<OrganizationChanged>(event)?;
+        Heard::Own(OwnChange {
+            organizations: HashSet::from([body.organization_id]),
+            ..own(&[], Some(body.fields))
+        })
+    } else if kind == ContactMerged::TYPE {
+        let body = decode::<ContactMerged>(event)?;
+        Heard::Own(own(&[body.contact_id, body.merged_contact_id], None))
+    } else if kind == ContactUnmerged::TYPE {
+        let body = decode::<ContactUnmerged>(event)?;
+        Heard::Own(own(&[body.contact_id, body.unmerged_contact_id], None))
+    } else if kind == ContactErased::TYPE {
+        let body = decode::<ContactErased>(event)?;
+        let ids = body.contact_ids.iter();
+        let contacts = ids.map(|id| optional("contact_ids", id));
+        let contacts: Vec<Option<ContactId>> = contacts.collect::<Result<_, _>>()?;
+        Heard::Erased(Erasure {
+            contacts: contacts.into_iter().flatten().collect(),
+            at: body.erase_time.as_ref().map_or(event.time, from_proto_time),
+        })
+    } else {
+        Heard::Nothing
+    })
 }
 
 /// Whether a message is what a customer waits for.
@@ -263,6 +340,7 @@ const fn cause_of(cause: Cause) -> RejectCause {
         Cause::AlreadyAssigned => RejectCause::AlreadyAssigned,
         Cause::NotOpen => RejectCause::NotOpen,
         Cause::UnknownTicket => RejectCause::UnknownTicket,
-        Cause::Unspecified | Cause::Restricted => RejectCause::Other,
+        Cause::Restricted => RejectCause::Restricted,
+        Cause::Unspecified => RejectCause::Other,
     }
 }

@@ -34,6 +34,10 @@ impl State {
         self.desk.set_now(round.now);
         self.release_held(round.now);
         let mut decisions = Vec::new();
+        if self.desk.untidy {
+            self.ask_again_everywhere();
+        }
+        self.place_restricted(round, &mut decisions);
         self.tidy(round, &mut decisions);
         let placements = self.desk.floor.decide(&solmu_matching::Round {
             now: round.now.as_microsecond(),
@@ -65,7 +69,7 @@ impl State {
         while let Some((until, id)) = self.lapses.first().copied()
             && until <= now
         {
-            self.change(id, |ticket| ticket.declined.retain(|it| it.until > now));
+            self.change(id, |ticket| ticket.forgive(now));
         }
     }
 
@@ -99,7 +103,11 @@ impl State {
             agent,
             decision: decision.id,
         };
-        self.change(id, |ticket| ticket.phase = phase);
+        let pulled = placement.how == How::Pulled;
+        self.change(id, |ticket| {
+            ticket.phase = phase;
+            ticket.declined.retain(|it| !pulled || it.agent != agent);
+        });
         self.desk.had_a_turn(agent, round.now);
         Some(decision)
     }

@@ -280,3 +280,14 @@ fn helpers_of_another_team_come_after_the_wait() {
     assert_eq!(decided[0].agent, Some(agent(1)));
     assert!(decided[0].reason.contains("default team 'First'"));
 }
+
+#[test]
+fn skills_are_the_same_in_large_and_small_letters() {
+    let mut state = state([person(1, &[1], Online, 5), skilled(2, 3)]);
+    state.set_rules(always(Actions {
+        wishes: vec![wish("Billing", true, None)],
+        ..Actions::default()
+    }));
+    let decided = round(&mut state, &[event(1, &facts(1), What::Told, 1)], 1);
+    assert_eq!(decided[0].agent, Some(agent(2)));
+}

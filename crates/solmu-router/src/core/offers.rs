@@ -4,7 +4,10 @@
 //! leader takes answers and expiries in its fenced transaction. Whatever else happens to the ticket (a person assigns it,
 //! it is resolved, the agent goes away) withdraws the offer.
 
-use jiff::Timestamp;
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 use solmu_bus::envelope::to_proto_time;
 use solmu_domain::ids::{AgentId, DecisionId, TeamId, TicketId};
 use solmu_proto::routing::v1 as proto;
@@ -14,11 +17,13 @@ use uuid::Uuid;
 use super::{
     care::seconds,
     decision::{Decision, Kind},
-    desk::Presence,
     matching::{Round, new_decision},
     state::State,
-    ticket::{Declined, Phase, Ticket, Waiting},
+    ticket::{Phase, Ticket, Waiting},
 };
+
+/// Tickets that one round asks whether who missed them may be asked again.
+const ASKED_AGAIN_AT_ONCE: usize = 500;
 
 /// What became of an offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +118,19 @@ pub(crate) struct Told {
     pub(crate) pulls: Vec<(Uuid, Option<TicketId>, String)>,
 }
 
+/// An agent who did not take a ticket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Declined {
+    pub(crate) agent: AgentId,
+    pub(crate) until: Timestamp,
+    /// How often in a row they did not answer; 0: they declined it.
+    #[serde(default)]
+    pub(crate) missed: u32,
+    /// They may be asked again; kept for the count.
+    #[serde(default)]
+    pub(crate) over: bool,
+}
+
 /// An offer that stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Open {
@@ -122,6 +140,19 @@ pub(super) struct Open {
 }
 
 impl Ticket {
+    /// Who is not asked now.
+    pub(crate) fn excluded(&self) -> impl Iterator<Item = &Declined> {
+        self.declined.iter().filter(|it| !it.over)
+    }
+
+    /// Time has passed: who declined or did not answer may be asked again.
+    pub(crate) fn forgive(&mut self, now: Timestamp) {
+        for it in &mut self.declined {
+            it.over |= it.until <= now;
+        }
+        self.declined.retain(|it| !it.over || it.missed > 0);
+    }
+
     /// The offer of it that stands.
     pub(super) const fn open_offer(&self) -> Option<Open> {
         match self.phase {
@@ -250,11 +281,7 @@ impl State {
 
     /// Nobody who is away is asked.
     pub(super) fn withdraw_absent(&mut self) {
-        let there = |agent: AgentId| {
-            self.desk.agent(agent).is_some_and(|it| {
-                !it.archived && matches!(it.presence, Presence::Online | Presence::Busy)
-            })
-        };
+        let there = |agent: AgentId| !self.is_absent(agent);
         let gone: Vec<(TicketId, AgentId)> = self
             .offers
             .iter()
@@ -276,10 +303,62 @@ impl State {
         self.ending = Some((end, said.clone()));
         self.change(id, |ticket| {
             if end != OfferState::Withdrawn && !rest.is_zero() {
+                let known = ticket.declined.iter().find(|it| it.agent == agent);
+                let before = known.map_or(0, |it| it.missed);
+                let missed = if end == OfferState::TimedOut {
+                    before.saturating_add(1)
+                } else {
+                    0
+                };
                 ticket.declined.retain(|it| it.agent != agent);
-                ticket.declined.push(Declined { agent, until });
+                ticket.declined.push(Declined {
+                    agent,
+                    until,
+                    missed,
+                    over: false,
+                });
             }
             ticket.phase = Phase::Waiting(Waiting::because(said));
+        });
+        self.ask_again(id);
+    }
+
+    /// Somebody came or went: whoever missed an offer may be the only one left.
+    pub(super) fn ask_again_everywhere(&mut self) {
+        let ids: BTreeSet<TicketId> = self.lapses.iter().map(|(_, id)| *id).collect();
+        for id in ids.into_iter().take(ASKED_AGAIN_AT_ONCE) {
+            self.ask_again(id);
+        }
+    }
+
+    /// Who did not answer is asked again when nobody else is there: at once the first time, then after one, three, seven
+    /// times as long as an offer stands. Who declined is not: that was an answer.
+    fn ask_again(&mut self, id: TicketId) {
+        let Some(ticket) = self.ticket(id) else {
+            return;
+        };
+        let Some(route) = &ticket.route else { return };
+        let (now, stands) = (
+            self.desk.now(),
+            i64::from(self.desk.care(route.team).offer_s),
+        );
+        let at = |missed: u32| {
+            let times = (1_i64 << missed.clamp(1, 16).saturating_sub(1)) - 1;
+            let pause = SignedDuration::from_secs(stands.saturating_mul(times));
+            now.checked_add(pause).unwrap_or(Timestamp::MAX)
+        };
+        let sooner = |it: &Declined| it.missed > 0 && at(it.missed) < it.until;
+        let waits = matches!(ticket.phase, Phase::Waiting(_)) && ticket.excluded().any(sooner);
+        if !waits || self.desk.floor.is_there_another(id) {
+            return;
+        }
+        self.change(id, |ticket| {
+            for it in &mut ticket.declined {
+                if !it.over && it.missed > 0 {
+                    it.until = it.until.min(at(it.missed));
+                }
+            }
+            ticket.forgive(now);
         });
     }
 

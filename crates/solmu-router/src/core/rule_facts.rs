@@ -4,16 +4,14 @@ use std::borrow::Cow;
 
 use jiff::{Zoned, tz::TimeZone};
 use solmu_conditions::{Fact, Facts as RuleFacts, value_of};
+use solmu_roster::rule::WEEKDAYS;
 
-use super::{rules::Text, ticket::Facts};
-
-/// Days of the week as `weekday` names them.
-pub(super) const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+use super::{rules::Told, ticket::Facts};
 
 /// A ticket as conditions see it.
 pub(super) struct Known<'a> {
     pub(super) facts: &'a Facts,
-    pub(super) text: Option<&'a Text>,
+    pub(super) told: Told<'a>,
     /// Absent: UTC.
     pub(super) zone: Option<&'a TimeZone>,
 }
@@ -54,9 +52,12 @@ impl RuleFacts for Known<'_> {
                     .unsigned_abs();
                 WEEKDAYS.get(usize::from(day)).copied().map(Fact::from)
             }
-            "words" => self.text.map(|text| Fact::from(&text.words)),
-            "sender" => self.text.and_then(|text| some(&text.sender)),
-            _ => value_of(&facts.fields, field.strip_prefix("fields.")?),
+            "words" => self.told.text.map(|text| Fact::from(&text.words)),
+            "sender" => self.told.text.and_then(|text| some(&text.sender)),
+            _ => match field.strip_prefix("fields.") {
+                Some(key) => value_of(&facts.fields, key),
+                None => self.told.own.and_then(|own| own.get(field)),
+            },
         }
     }
 }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use solmu_conditions::{Condition, Leaf, Operator, Value, fold, spellings, words};
 
 use super::{
-    rules::{Rule, Text},
+    rules::{Rule, Told},
     ticket::Facts,
 };
 
@@ -25,6 +25,8 @@ pub(crate) struct RuleIndex {
     beginnings: HashMap<String, Vec<usize>>,
     /// The first of those that stand under words or the sender: without a text nobody knows whether it holds.
     first_by_text: Option<usize>,
+    /// The first of those that stand under a field of the contact or its organisations.
+    first_by_own: Option<usize>,
 }
 
 /// What a rule stands under, the better ones first.
@@ -44,6 +46,9 @@ impl RuleIndex {
                 Some(Key::Exact(field, values)) => {
                     if field == "sender" {
                         index.first_by_text.get_or_insert(position);
+                    }
+                    if is_own(&field) {
+                        index.first_by_own.get_or_insert(position);
                     }
                     let by_value = index.exact.entry(field).or_default();
                     for value in values {
@@ -68,10 +73,21 @@ impl RuleIndex {
     }
 
     /// Positions of rules that could hold, in order.
-    pub(crate) fn candidates(&self, facts: &Facts, text: Option<&Text>) -> Vec<usize> {
+    pub(crate) fn candidates(&self, facts: &Facts, told: Told<'_>) -> Vec<usize> {
         let mut found = self.always.clone();
         self.by_facts(facts, &mut found);
-        match text {
+        match told.own {
+            None => found.extend(self.first_by_own),
+            Some(own) if self.first_by_own.is_some() => {
+                for (field, values) in own.iter() {
+                    for value in values {
+                        self.look(field, &mut found, || fold(value));
+                    }
+                }
+            }
+            Some(_) => {}
+        }
+        match told.text {
             None => found.extend(self.first_by_text),
             Some(text) if self.first_by_text.is_some() => {
                 self.look("sender", &mut found, || fold(&text.sender));
@@ -168,6 +184,11 @@ fn is_custom(field: &str) -> bool {
     field.starts_with("fields.") || ["country", "order_value"].contains(&field)
 }
 
+/// Whether it is a field of the contact or its organisations.
+fn is_own(field: &str) -> bool {
+    field.starts_with("contact.") || field.starts_with("organization.")
+}
+
 fn key_of_leaf(leaf: &Leaf) -> Option<Key> {
     let field = leaf.field.as_str();
     let values = match leaf.value.as_ref()? {
@@ -208,7 +229,7 @@ fn key_of_leaf(leaf: &Leaf) -> Option<Key> {
         ("recipient" | "sender" | "category", Operator::Eq | Operator::In) => {
             exact(values.iter().map(|value| fold(value)).collect())
         }
-        (custom, Operator::Eq | Operator::In) if is_custom(custom) => {
+        (custom, Operator::Eq | Operator::In) if is_custom(custom) || is_own(custom) => {
             exact(values.iter().map(|value| fold(value)).collect())
         }
         _ => None,
@@ -228,10 +249,11 @@ mod tests {
     use proptest::prelude::*;
     use solmu_conditions::parse;
     use solmu_domain::ids::ContactId;
+    use solmu_inquiry::OwnFields;
 
     use super::*;
     use crate::core::{
-        rules::{Actions, SCHEMA},
+        rules::{Actions, SCHEMA, Text},
         testing::{facts, rule_id},
     };
 
@@ -290,7 +312,12 @@ mod tests {
             let sender = if sender { "aino@customer.example" } else { "" };
             let words = ["", "myohassa tanaan!", "Laskutus: oma laskuni", "Myöhässä tänään"][said];
             let text = Text::new(words, "", sender.to_owned());
-            let candidates = index.candidates(&facts, Some(&text));
+            let own = OwnFields::default();
+            let told = Told {
+                text: Some(&text),
+                own: Some(&own),
+            };
+            let candidates = index.candidates(&facts, told);
             for (position, rule) in rules.iter().enumerate() {
                 if rule.holds(&facts, &text) {
                     prop_assert!(candidates.contains(&position), "{}", CONDITIONS[position]);

@@ -4,62 +4,19 @@
 //! insist on (an index over channel, account, language, tags and words), so that of ten thousand only those are
 //! evaluated that could hold.
 //!
-//! The fields that rules may look at are declared here and nowhere else. `words` and `sender` are not in events (they
-//! carry no text): a rule that looks at them makes the engine ask the ticket service, and only then.
-
-use std::sync::LazyLock;
+//! What rules may look at, and what they do, is declared in `solmu-roster`.
 
 use jiff::tz::TimeZone;
-use solmu_conditions::{Checked, Field, FieldType, Schema, SearchText, words};
-use solmu_domain::{
-    ids::{AgentId, RuleId, TeamId},
-    ticket::Priority,
-};
+use solmu_conditions::{Checked, Explanation, SearchText, words};
+use solmu_domain::ids::{RuleId, TeamId};
+use solmu_inquiry::{OwnFields, Watched};
+pub(crate) use solmu_roster::rule::{Actions, SCHEMA, needs_text};
 
 use super::{
-    rule_facts::{Known, WEEKDAYS},
+    rule_facts::Known,
     rule_index::RuleIndex,
-    ticket::{Effects, Facts, Route, RuleRef, Wish},
+    ticket::{Effects, Facts, Route, RuleRef},
 };
-
-/// Fields that only the ticket's text answers.
-const TEXT_FIELDS: [&str; 2] = ["words", "sender"];
-/// Channels that a rule may name.
-const CHANNELS: [&str; 5] = ["email", "chat", "form", "whatsapp", "telegram"];
-
-/// What rules may look at. A word without a field is looked for in `words`.
-pub(crate) static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
-    Schema::new()
-        .with(Field::one_of("channel", CHANNELS))
-        .with(Field::new("account", FieldType::Keyword))
-        .with(Field::new("recipient", FieldType::Text))
-        .with(Field::new("sender", FieldType::Text))
-        .with(Field::new("words", FieldType::Words))
-        .with(Field::new("language", FieldType::Keyword))
-        .with(Field::new("tags", FieldType::TextSet))
-        .with(Field::new("category", FieldType::Text))
-        .with(Field::new("organizations", FieldType::TextSet))
-        .with(Field::new("fields", FieldType::ValueMap))
-        .with(Field::new("country", FieldType::Value))
-        .with(Field::new("order_value", FieldType::Value))
-        .with(Field::ordered(
-            "priority",
-            Priority::ALL.map(Priority::name),
-        ))
-        .with(Field::new("contact", FieldType::Id))
-        .with(Field::new("created", FieldType::Timestamp))
-        .with(Field::new("hour", FieldType::Integer))
-        .with(Field::one_of("weekday", WEEKDAYS))
-        .searched_in("words")
-});
-
-/// Whether a condition needs the ticket's text.
-pub(crate) fn needs_text(condition: &Checked) -> bool {
-    condition
-        .fields()
-        .iter()
-        .any(|field| TEXT_FIELDS.contains(field))
-}
 
 /// The words of a ticket's first message and who sent it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,22 +38,6 @@ impl Text {
     }
 }
 
-/// What a rule does besides choosing a team.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Actions {
-    /// Absent only for a rule that lets others go on.
-    pub(crate) team: Option<TeamId>,
-    /// Who gets it, if they can.
-    pub(crate) agent: Option<AgentId>,
-    pub(crate) effects: Effects,
-    pub(crate) wishes: Vec<Wish>,
-    pub(crate) vip: bool,
-    /// Seconds from its creation in which nobody gets it.
-    pub(crate) hold_s: u32,
-    /// Rules behind it are asked too.
-    pub(crate) goes_on: bool,
-}
-
 /// A rule that is enabled.
 #[derive(Debug, Clone)]
 pub(crate) struct Rule {
@@ -109,6 +50,8 @@ pub(crate) struct Rule {
     /// Of its `hour` and `weekday`; absent: that of the set.
     zone: Option<TimeZone>,
     pub(super) needs_text: bool,
+    /// What it looks at of the contact and its organisations.
+    pub(super) watched: Watched,
 }
 
 impl Rule {
@@ -136,6 +79,7 @@ impl Rule {
             id,
             version,
             name,
+            watched: Watched::of(&condition),
             condition,
             actions,
             position: 0,
@@ -148,8 +92,25 @@ impl Rule {
     pub(super) fn holds(&self, facts: &Facts, text: &Text) -> bool {
         self.condition.evaluate(&Known {
             facts,
-            text: Some(text),
+            told: Told {
+                text: Some(text),
+                own: Some(&OwnFields::default()),
+            },
             zone: None,
+        })
+    }
+
+    /// Why it holds for a ticket, or does not. Without a zone of its own it is read in `zone`.
+    pub(crate) fn explain(
+        &self,
+        facts: &Facts,
+        told: Told<'_>,
+        zone: Option<&TimeZone>,
+    ) -> Explanation {
+        self.condition.explain(&Known {
+            facts,
+            told,
+            zone: self.zone.as_ref().or(zone),
         })
     }
 
@@ -170,8 +131,17 @@ pub(crate) struct RuleSet {
     rules: Vec<Rule>,
     index: RuleIndex,
     pub(crate) default_team: Option<TeamId>,
+    /// What rules look at of contacts and organisations.
+    watched: Watched,
     /// Of the fields `hour` and `weekday`; absent: UTC.
     zone: Option<TimeZone>,
+}
+
+/// What the ticket service was asked about a ticket; what is absent is not known (yet).
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Told<'a> {
+    pub(crate) text: Option<&'a Text>,
+    pub(crate) own: Option<&'a OwnFields>,
 }
 
 /// What the rules say of a ticket.
@@ -180,17 +150,24 @@ pub(crate) enum Ruling {
     To(Route),
     /// A rule that comes before any that holds looks at the text.
     NeedsText,
+    /// Such a rule looks at fields of the contact or its organisations.
+    NeedsOwn,
     /// No rule holds and there is no default team.
     NoTeam,
 }
 
 impl RuleSet {
     pub(crate) fn new(version: i64, rules: Vec<Rule>, default_team: Option<TeamId>) -> Self {
+        let mut watched = Watched::default();
+        for rule in &rules {
+            watched.add(&rule.watched);
+        }
         Self {
             version,
             index: RuleIndex::of(&rules),
             rules,
             default_team,
+            watched,
             zone: None,
         }
     }
@@ -212,13 +189,36 @@ impl RuleSet {
         self
     }
 
+    /// Of the fields `hour` and `weekday`, where a rule has none of its own.
+    pub(crate) const fn zone(&self) -> Option<&TimeZone> {
+        self.zone.as_ref()
+    }
+
+    /// The rules in order, up to and with the one that chooses the team for a ticket.
+    pub(crate) fn asked_about(&self, facts: &Facts, told: Told<'_>) -> Vec<&Rule> {
+        let mut asked = Vec::new();
+        for rule in &self.rules {
+            asked.push(rule);
+            let ends = rule.actions.team.is_some() && !rule.actions.goes_on;
+            if ends && rule.explain(facts, told, self.zone()).outcome {
+                break;
+            }
+        }
+        asked
+    }
+
+    /// What rules look at of contacts and organisations.
+    pub(crate) const fn watched(&self) -> &Watched {
+        &self.watched
+    }
+
     /// Asks the rules in order; the first that holds and does not go on chooses the team.
-    pub(crate) fn rule_on(&self, facts: &Facts, text: Option<&Text>) -> Ruling {
-        self.rule_counting(facts, text).0
+    pub(crate) fn rule_on(&self, facts: &Facts, told: Told<'_>) -> Ruling {
+        self.rule_counting(facts, told).0
     }
 
     /// As [`RuleSet::rule_on`], and how many rules were evaluated for it.
-    pub(crate) fn rule_counting(&self, facts: &Facts, text: Option<&Text>) -> (Ruling, usize) {
+    pub(crate) fn rule_counting(&self, facts: &Facts, told: Told<'_>) -> (Ruling, usize) {
         let mut route = Route {
             team: TeamId::from_uuid(uuid::Uuid::nil()),
             rule: None,
@@ -232,15 +232,18 @@ impl RuleSet {
             hold_s: 0,
         };
         let mut evaluated = 0;
-        for index in self.index.candidates(facts, text) {
+        for index in self.index.candidates(facts, told) {
             let rule = &self.rules[index];
-            if rule.needs_text && text.is_none() {
+            if rule.needs_text && told.text.is_none() {
                 return (Ruling::NeedsText, evaluated);
+            }
+            if told.own.is_none() && !rule.watched.is_empty() {
+                return (Ruling::NeedsOwn, evaluated);
             }
             evaluated += 1;
             let known = Known {
                 facts,
-                text,
+                told,
                 zone: rule.zone.as_ref().or(self.zone.as_ref()),
             };
             if !rule.condition.evaluate(&known) {
@@ -286,6 +289,8 @@ fn add(route: &mut Route, actions: &Actions) {
 #[cfg(test)]
 mod tests {
     use solmu_conditions::parse;
+    use solmu_domain::ticket::Priority;
+    use solmu_roster::rule::Wish;
 
     use super::*;
     use crate::core::testing::{facts, rule_id, team};
@@ -318,7 +323,19 @@ mod tests {
     fn team_of(ruling: &Ruling) -> Option<TeamId> {
         match ruling {
             Ruling::To(route) => Some(route.team),
-            Ruling::NeedsText | Ruling::NoTeam => None,
+            Ruling::NeedsText | Ruling::NeedsOwn | Ruling::NoTeam => None,
+        }
+    }
+
+    /// The ticket service told nothing, or only the words.
+    fn none() -> Told<'static> {
+        Told::default()
+    }
+
+    fn said(text: &Text) -> Told<'_> {
+        Told {
+            text: Some(text),
+            own: None,
         }
     }
 
@@ -331,11 +348,11 @@ mod tests {
         ];
         let rules = RuleSet::new(7, rules, Some(team(1)));
         let mut facts = facts(1);
-        assert_eq!(team_of(&rules.rule_on(&facts, None)), Some(team(1)));
+        assert_eq!(team_of(&rules.rule_on(&facts, none())), Some(team(1)));
         facts.language = "fi".to_owned();
-        assert_eq!(team_of(&rules.rule_on(&facts, None)), Some(team(13)));
+        assert_eq!(team_of(&rules.rule_on(&facts, none())), Some(team(13)));
         facts.recipient = "billing@example.com".to_owned();
-        let ruling = rules.rule_on(&facts, None);
+        let ruling = rules.rule_on(&facts, none());
         assert_eq!(team_of(&ruling), Some(team(12)));
         let Ruling::To(route) = ruling else {
             panic!("a rule holds")
@@ -353,18 +370,21 @@ mod tests {
         let rules = vec![rule(1, "channel = chat", 11), rule(2, "lasku*", 12)];
         let rules = RuleSet::new(1, rules, Some(team(1)));
         let mut facts = facts(1);
-        assert_eq!(rules.rule_on(&facts, None), Ruling::NeedsText);
+        assert_eq!(rules.rule_on(&facts, none()), Ruling::NeedsText);
         let text = Text::new("Laskuni", "on väärin", "a@example.com".to_owned());
-        assert_eq!(team_of(&rules.rule_on(&facts, Some(&text))), Some(team(12)));
+        assert_eq!(team_of(&rules.rule_on(&facts, said(&text))), Some(team(12)));
         let other = Text::new("Moi", "", String::new());
-        assert_eq!(team_of(&rules.rule_on(&facts, Some(&other))), Some(team(1)));
+        assert_eq!(team_of(&rules.rule_on(&facts, said(&other))), Some(team(1)));
         facts.channel = "chat".to_owned();
-        assert_eq!(team_of(&rules.rule_on(&facts, None)), Some(team(11)));
+        assert_eq!(team_of(&rules.rule_on(&facts, none())), Some(team(11)));
     }
 
     #[test]
     fn without_a_team_nothing_is_chosen() {
-        assert_eq!(RuleSet::default().rule_on(&facts(1), None), Ruling::NoTeam);
+        assert_eq!(
+            RuleSet::default().rule_on(&facts(1), none()),
+            Ruling::NoTeam
+        );
     }
 
     #[test]
@@ -395,7 +415,7 @@ mod tests {
         let rules = RuleSet::new(1, rules, None);
         let mut facts = facts(1);
         facts.tags.push("vip".to_owned());
-        let Ruling::To(route) = rules.rule_on(&facts, None) else {
+        let Ruling::To(route) = rules.rule_on(&facts, none()) else {
             panic!("a rule holds")
         };
         assert_eq!(route.team, team(12));
@@ -415,7 +435,7 @@ mod tests {
             },
         )];
         let alone = RuleSet::new(1, alone, Some(team(1)));
-        let Ruling::To(route) = alone.rule_on(&facts, None) else {
+        let Ruling::To(route) = alone.rule_on(&facts, none()) else {
             panic!("there is a default team")
         };
         assert!(route.vip && route.rule.is_none() && route.team == team(1));
@@ -427,14 +447,14 @@ mod tests {
         let rules = RuleSet::new(1, rules, Some(team(1)));
         // 1970-01-01 was a Thursday; 14:30 UTC is 16:30 in Helsinki.
         let facts = facts(14 * 3600 + 1800);
-        assert_eq!(team_of(&rules.rule_on(&facts, None)), Some(team(1)));
+        assert_eq!(team_of(&rules.rule_on(&facts, none())), Some(team(1)));
         let rules = rules.in_zone(TimeZone::get("Europe/Helsinki").unwrap());
-        assert_eq!(team_of(&rules.rule_on(&facts, None)), Some(team(11)));
+        assert_eq!(team_of(&rules.rule_on(&facts, none())), Some(team(11)));
         // A rule may have a zone of its own: 14:30 UTC is 23:30 in Tokyo.
         let tokyo = TimeZone::get("Asia/Tokyo").ok();
         let late = rule(2, "hour = 23 AND weekday = thu", 12).in_zone(tokyo);
         let set = rules.with(Some(rule_id(1)), Some(late));
-        assert_eq!(team_of(&set.rule_on(&facts, None)), Some(team(12)));
+        assert_eq!(team_of(&set.rule_on(&facts, none())), Some(team(12)));
     }
 
     #[test]
@@ -459,7 +479,7 @@ mod tests {
             let mut facts = facts(1);
             let values = values.iter().map(|it| (*it).to_owned()).collect();
             facts.fields.insert(key.to_owned(), values);
-            let found = team_of(&rules.rule_on(&facts, None));
+            let found = team_of(&rules.rule_on(&facts, none()));
             assert_eq!(found, Some(team(to)), "{key} {facts:?}");
         }
     }
@@ -481,12 +501,12 @@ mod tests {
         let text = Text::new("About topic5003xyz", "and topic6001", String::new());
         let mut facts = facts(1);
         facts.account = "a7000".to_owned();
-        let (ruling, evaluated) = rules.rule_counting(&facts, Some(&text));
+        let (ruling, evaluated) = rules.rule_counting(&facts, said(&text));
         assert_eq!(team_of(&ruling), Some(team(100 + 5_003)));
         assert!(evaluated <= 3, "{evaluated}");
         facts.tags.push("t4002".to_owned());
-        let (ruling, _) = rules.rule_counting(&facts, Some(&text));
+        let (ruling, _) = rules.rule_counting(&facts, said(&text));
         assert_eq!(team_of(&ruling), Some(team(100 + 4_002)));
-        assert_eq!(rules.rule_on(&facts, None), Ruling::NeedsText);
+        assert_eq!(rules.rule_on(&facts, none()), Ruling::NeedsText);
     }
 }

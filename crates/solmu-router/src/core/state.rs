@@ -13,19 +13,18 @@ use solmu_domain::ids::{AgentId, ContactId, TeamId, TicketId};
 use solmu_matching::{Policy, SECOND};
 
 use super::{
+    answers::Answers,
     decision::Outcome,
     desk::{Desk, Team},
     event::{TicketEvent, What},
     offers::{OfferChange, OfferState},
-    rules::{RuleSet, Ruling, Text},
-    ticket::{Phase, Ticket, Waiting},
+    rules::{RuleSet, Ruling},
+    ticket::{Facts, Phase, Ticket, Waiting},
 };
-
-/// Texts by ticket, as far as they were asked for.
-pub(crate) type Texts = HashMap<TicketId, Text>;
 
 const NO_TEAM: &str = "no rule matches it and there is no default team";
 const NO_TEXT: &str = "a rule looks at its text, which is not there yet";
+const NO_OWN: &str = "a rule looks at its contact, who is not known yet";
 
 /// The leader's knowledge.
 #[derive(Debug, Default)]
@@ -63,6 +62,10 @@ pub(crate) struct State {
     waiting: usize,
     changed: HashSet<TicketId>,
     outcomes: Vec<Outcome>,
+    /// Tickets of which a decision was refused because they are restricted to others.
+    pub(super) restricted: BTreeSet<TicketId>,
+    /// Those of them that nobody has and that were not looked at since.
+    pub(super) confined: BTreeSet<TicketId>,
 }
 
 /// What has to be stored of a batch besides its decisions.
@@ -105,6 +108,10 @@ impl State {
     /// Who had the last ticket of contacts that new tickets come from.
     pub(crate) fn set_formers(&mut self, formers: HashMap<ContactId, AgentId>) {
         self.formers = formers;
+    }
+
+    pub(crate) const fn rules(&self) -> &RuleSet {
+        &self.rules
     }
 
     pub(crate) const fn desk(&self) -> &Desk {
@@ -163,6 +170,7 @@ impl State {
         let Some(id) = event.ticket else { return };
         if self.tickets.contains_key(&id) {
             self.change(id, |ticket| ticket.learn(event));
+            self.note_restricted(id);
         } else if let Some(facts) = &event.facts {
             let mut ticket = Ticket::new(id, facts.clone(), event);
             ticket.former = facts.contact.and_then(|it| self.formers.get(&it).copied());
@@ -171,31 +179,25 @@ impl State {
         }
     }
 
-    /// Tickets whose text the rules want to see, `limit` at most; `opened` are those of events not yet learned.
-    pub(crate) fn wanted_texts<'a>(
-        &self,
+    /// Tickets that the rules have to be asked about, so many of those that are known; `opened` are those of events not yet
+    /// learned.
+    pub(super) fn to_route<'a>(
+        &'a self,
         opened: impl Iterator<Item = &'a TicketEvent>,
         limit: usize,
-    ) -> Vec<TicketId> {
-        let rules = &self.rules;
+    ) -> impl Iterator<Item = (TicketId, &'a Facts)> {
         let new = opened.filter_map(|event| {
             let (id, facts) = (event.ticket?, event.facts.as_ref()?);
             let known = self.tickets.contains_key(&id) || facts.team.is_some();
-            let wanted = !known && rules.rule_on(facts, None) == Ruling::NeedsText;
-            wanted.then_some(id)
+            (!known).then_some((id, facts))
         });
-        let old = self.window(limit).into_iter().filter(|id| {
-            self.ticket(*id)
-                .is_some_and(|it| rules.rule_on(&it.facts, None) == Ruling::NeedsText)
-        });
-        let mut wanted: Vec<_> = new.chain(old).take(limit).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        wanted
+        let old = self.window(limit).into_iter();
+        let old = old.filter_map(|id| Some((id, &self.ticket(id)?.facts)));
+        new.chain(old)
     }
 
     /// Asks the rules about tickets that need it, `limit` at most. True when it could do more if called again.
-    pub(crate) fn route(&mut self, texts: &Texts, limit: usize) -> bool {
+    pub(crate) fn route(&mut self, answers: &Answers, limit: usize) -> bool {
         let window = self.window(limit);
         self.cursor = window.last().copied();
         let mut routed = 0;
@@ -204,12 +206,13 @@ impl State {
                 self.unrouted.remove(id);
                 continue;
             };
-            match self.rules.rule_on(&ticket.facts, texts.get(id)) {
+            match self.rules.rule_on(&ticket.facts, answers.told(*id)) {
                 Ruling::To(route) => {
                     routed += 1;
                     self.change(*id, |ticket| ticket.take_route(route));
                 }
                 Ruling::NeedsText => self.give_reason(*id, NO_TEXT),
+                Ruling::NeedsOwn => self.give_reason(*id, NO_OWN),
                 Ruling::NoTeam => self.give_reason(*id, NO_TEAM),
             }
         }
@@ -254,6 +257,7 @@ impl State {
         for id in among {
             if self.ticket(*id).is_some_and(|it| it.phase == Phase::Done) {
                 self.tickets.remove(id);
+                self.restricted.remove(id);
             }
         }
     }
@@ -341,7 +345,7 @@ impl State {
         if homeless || ticket.needs_route(self.rules.version) {
             self.unrouted.insert(ticket.id);
         }
-        let lapse = ticket.declined.iter().map(|it| it.until).min();
+        let lapse = ticket.excluded().map(|it| it.until).min();
         self.lapses.extend(lapse.map(|until| (until, ticket.id)));
         let stands = ticket.stands(self.language_relax);
         let Some(stands) = stands.filter(|_| waiting.held_until.is_none()) else {

@@ -6,13 +6,14 @@ use solmu_conditions::{Checked, parse};
 use solmu_domain::ticket::{Priority, Status};
 
 use super::{
+    answers::Answers,
     desk::{
         Presence::{Away, Offline, Online},
         Team,
     },
     event::{RejectCause, What},
     rules::{Actions, Rule, RuleSet, SCHEMA},
-    state::{State, Texts},
+    state::State,
     testing::{agent, at, event, facts, person, round, rule_id, state, team, ticket},
     ticket::{Effects, Facts, Phase},
 };
@@ -324,7 +325,7 @@ fn tickets_without_a_team_wait_with_a_reason_and_are_asked_about_in_turn() {
         state.learn(&event(id, &opened(1), What::Told, 1));
     }
     for _ in 0..3 {
-        assert!(!state.route(&Texts::new(), 2), "nothing can be done");
+        assert!(!state.route(&Answers::default(), 2), "nothing can be done");
     }
     for known in state.tickets() {
         let Phase::Waiting(waiting) = &known.phase else {
@@ -334,7 +335,7 @@ fn tickets_without_a_team_wait_with_a_reason_and_are_asked_about_in_turn() {
     }
     state.set_rules(RuleSet::new(2, Vec::new(), Some(team(1))));
     let mut rounds = 0;
-    while state.route(&Texts::new(), 2) {
+    while state.route(&Answers::default(), 2) {
         rounds += 1;
     }
     assert_eq!(rounds, 2, "two, two and then the last one");

@@ -9,9 +9,14 @@ use solmu_domain::{
     ticket::{Priority, Status},
 };
 use solmu_matching::{Kind, Location, Want};
+pub(crate) use solmu_roster::rule::{Effects, Wish};
 use solmu_telemetry::TraceContext;
 
-use super::event::{RejectCause, TicketEvent, What};
+use super::{
+    event::{RejectCause, TicketEvent, What, Within},
+    offers::Declined,
+    restricted::RESTRICTED_REST,
+};
 
 /// Rejections in a row after which a ticket waits before it is decided on again.
 const PATIENT_REJECTIONS: u32 = 3;
@@ -65,59 +70,6 @@ pub(crate) struct RuleRef {
     pub(crate) id: RuleId,
     pub(crate) version: i64,
     pub(crate) name: String,
-}
-
-/// What a rule changes besides the team. Kept until the ticket service has done it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Effects {
-    #[serde(
-        default,
-        with = "super::priority_name",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub(crate) priority: Option<Priority>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) tags: Vec<String>,
-}
-
-impl Effects {
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.priority.is_none() && self.tags.is_empty()
-    }
-}
-
-/// A skill that a rule asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Wish {
-    pub(crate) skill: String,
-    /// At least, from 1.
-    pub(crate) level: u8,
-    /// Nobody without it; otherwise who has it comes first.
-    pub(crate) required: bool,
-    /// Seconds after which it is only wanted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) relax_after_s: Option<u32>,
-}
-
-impl Wish {
-    fn want(&self) -> Want {
-        Want {
-            skill: self.skill.clone(),
-            level: self.level,
-            language: false,
-            kind: if self.required {
-                Kind::Required {
-                    relax_after: self.relax_after_s.map(seconds),
-                }
-            } else {
-                Kind::Preferred
-            },
-        }
-    }
-}
-
-fn seconds(count: u32) -> i64 {
-    i64::from(count) * solmu_matching::SECOND
 }
 
 /// Where a ticket belongs, and who says so.
@@ -217,13 +169,6 @@ impl Waiting {
     }
 }
 
-/// An agent who did not take a ticket.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Declined {
-    pub(crate) agent: AgentId,
-    pub(crate) until: Timestamp,
-}
-
 /// A ticket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ticket {
@@ -247,6 +192,8 @@ pub(crate) struct Ticket {
     pub(crate) handed: Option<Timestamp>,
     /// When we last took it from its owner.
     pub(crate) moved: Option<Timestamp>,
+    /// Whom alone it may go to, as the ticket service said when it refused a decision; not stored, as it says so again.
+    pub(crate) within: Option<Within>,
     /// When something was last heard of it.
     pub(crate) touched: Timestamp,
     /// Trace of the event that made it wait: decisions continue it.
@@ -271,6 +218,7 @@ impl Ticket {
             worked: event.answered && facts_owned,
             handed: facts_owned.then_some(event.time),
             moved: None,
+            within: None,
             touched: event.time,
             trace: event.trace.clone(),
         };
@@ -338,7 +286,7 @@ impl Ticket {
             due: self.facts.next_due.map(Timestamp::as_microsecond),
             wants,
             former: self.promised.or(route.agent).or(self.former),
-            excluded: self.declined.iter().map(|it| it.agent).collect(),
+            excluded: self.excluded().map(|it| it.agent).collect(),
             location: self.facts.location(),
         })
     }
@@ -388,6 +336,9 @@ impl Ticket {
                 self.former = None;
             }
             self.notice_team(facts, &event.what);
+            if !rejected {
+                self.within = None;
+            }
             if facts.assignee != self.facts.assignee {
                 self.worked = false;
                 let ours = matches!(event.what, What::Assigned { decision: Some(_) });
@@ -396,6 +347,9 @@ impl Ticket {
             self.facts = facts.clone();
         }
         self.worked |= event.answered && self.facts.assignee.is_some();
+        if event.within.is_some() {
+            self.within.clone_from(&event.within);
+        }
         match event.what {
             What::Assigned {
                 decision: Some(decision),
@@ -444,7 +398,7 @@ impl Ticket {
         self.phase = Phase::Waiting(Waiting {
             reason: format!("its last decision was rejected: {}", cause.sentence()),
             announced: None,
-            held_until: hold(self.rejections).and_then(|hold| at.checked_add(hold).ok()),
+            held_until: hold(cause, self.rejections).and_then(|hold| at.checked_add(hold).ok()),
         });
     }
 
@@ -456,6 +410,7 @@ impl Ticket {
         } else if let Some(agent) = self.facts.assignee {
             if !matches!(self.phase, Phase::Moving { from, .. } if from == agent) {
                 self.phase = Phase::Assigned { agent };
+                self.declined.retain(|it| !it.over);
             }
         } else if matches!(
             self.phase,
@@ -478,7 +433,10 @@ impl Ticket {
 }
 
 /// How long to wait after so many rejections in a row: at first not at all, then 1, 2, 4 ... 60 seconds.
-fn hold(rejections: u32) -> Option<SignedDuration> {
+fn hold(cause: RejectCause, rejections: u32) -> Option<SignedDuration> {
+    if cause == RejectCause::Restricted {
+        return Some(RESTRICTED_REST);
+    }
     let doublings = rejections.checked_sub(PATIENT_REJECTIONS)?.min(6);
     Some(SignedDuration::from_secs((1_i64 << doublings).min(60)))
 }

@@ -3,16 +3,17 @@
 //! Both rule sets, the present one and the one with the rule in it, are asked about each ticket as it is known now.
 //! Nothing is written and nothing is told.
 
-use std::collections::HashMap;
-
-use solmu_domain::ids::{RuleId, TeamId};
+use solmu_domain::ids::{RuleId, TeamId, TicketId};
+use solmu_inquiry::Watched;
 use solmu_proto::routing::v1 as proto;
 use solmu_runtime::ApiError;
 
 use super::{Service, parse};
 use crate::{
+    asking::{owns_of, words_of},
     core::{
-        rules::{Rule, RuleSet, Ruling, Text},
+        answers::{Answers, Parties},
+        rules::{Rule, RuleSet, Ruling, Told},
         ticket::{Route, Ticket},
     },
     error::RoundError,
@@ -51,8 +52,13 @@ impl Service {
                 return Err(ApiError::invalid("tickets", wanted));
             }
         };
+        if spec.actions.restrict.is_some() {
+            return self
+                .restriction_try(&spec, condition, replaces, limit.into())
+                .await;
+        }
         let new_id = || RuleId::generate(self.clock.as_ref(), self.rng.as_ref());
-        let new = spec.enabled.then(|| {
+        let tried = spec.enabled.then(|| {
             Rule::new(
                 replaces.unwrap_or_else(new_id),
                 0,
@@ -65,15 +71,17 @@ impl Service {
         });
         let (now, tickets) = self.rules_and_tickets(limit).await?;
         let now = now.in_zone(self.zone.clone());
-        let then = now.with(replaces, new);
-        let texts = self.texts_for(&tickets, [&now, &then]).await?;
+        let then = now.with(replaces, tried.clone());
+        let answers = self.answers_for(&tickets, &[&now, &then]).await?;
         let changes = tickets.iter().filter_map(|ticket| {
-            let text = texts.get(&ticket.id);
-            let (before, after) = (
-                now.rule_on(&ticket.facts, text),
-                then.rule_on(&ticket.facts, text),
-            );
-            change(ticket, &before, &after)
+            let told = answers.told(ticket.id);
+            let before = now.rule_on(&ticket.facts, told);
+            let after = then.rule_on(&ticket.facts, told);
+            let why = tried.as_ref().map(|rule| {
+                let why = rule.explain(&ticket.facts, told, then.zone());
+                why.sentence()
+            });
+            change(ticket, &before, &after, why.unwrap_or_default())
         });
         Ok(proto::DryRunRuleResponse {
             tickets: i32::try_from(tickets.len()).unwrap_or(i32::MAX),
@@ -98,38 +106,52 @@ impl Service {
         })
     }
 
-    /// The words of tickets that one of the rule sets wants to see.
-    async fn texts_for(
+    /// What one of the rule sets has to see of tickets besides their facts.
+    pub(super) async fn answers_for(
         &self,
         tickets: &[Ticket],
-        sets: [&RuleSet; 2],
-    ) -> Result<HashMap<solmu_domain::ids::TicketId, Text>, ApiError> {
-        let wants = |ticket: &&Ticket| {
-            let mut sets = sets.iter();
-            sets.any(|set| set.rule_on(&ticket.facts, None) == Ruling::NeedsText)
+        sets: &[&RuleSet],
+    ) -> Result<Answers, ApiError> {
+        let away = |what: &str| ApiError::FailedPrecondition {
+            reason: "TEXTS_NOT_AVAILABLE",
+            message: format!(
+                "the rules look at {what}, and the ticket service does not give them now"
+            ),
         };
-        let wanted: Vec<_> = tickets.iter().filter(wants).map(|it| it.id).collect();
-        let mut texts = HashMap::new();
-        for chunk in wanted.chunks(TEXTS_AT_ONCE) {
-            let found = self.texts.fetch(chunk).await;
-            let found = found.map_err(|_| ApiError::FailedPrecondition {
-                reason: "TEXTS_NOT_AVAILABLE",
-                message: "the rules look at words, and the ticket service does not give them now"
-                    .to_owned(),
-            })?;
-            let nothing = || Text::new("", "", String::new());
-            texts.extend(chunk.iter().map(|id| (*id, nothing())));
-            for text in found {
-                if let Ok(id) = text.ticket_id.parse() {
-                    texts.insert(id, Text::new(&text.subject, &text.text, text.sender));
-                }
-            }
+        let mut answers = Answers::default();
+        let mut watched = Watched::default();
+        for set in sets {
+            watched.add(set.watched());
         }
-        Ok(texts)
+        let wants = |ticket: &Ticket, told: Told<'_>, ruling: &[Ruling]| {
+            let mut sets = sets.iter();
+            sets.any(|set| ruling.contains(&set.rule_on(&ticket.facts, told)))
+        };
+        if !watched.is_empty() {
+            let asks = [Ruling::NeedsOwn, Ruling::NeedsText];
+            let wanted = tickets.iter();
+            let wanted = wanted.filter(|it| wants(it, Told::default(), &asks));
+            let parties = wanted.map(|it| (it.id, Parties::of(&it.facts))).collect();
+            let owns = owns_of(self.texts.as_ref(), &watched, &parties).await;
+            answers.owns = owns.map_err(|_| away("fields of contacts"))?;
+        }
+        let wanted = tickets.iter();
+        let wanted = wanted.filter(|it| wants(it, answers.told(it.id), &[Ruling::NeedsText]));
+        let wanted: Vec<TicketId> = wanted.map(|it| it.id).collect();
+        for chunk in wanted.chunks(TEXTS_AT_ONCE) {
+            let found = words_of(self.texts.as_ref(), chunk).await;
+            answers.texts.extend(found.map_err(|_| away("words"))?);
+        }
+        Ok(answers)
     }
 }
 
-fn change(ticket: &Ticket, before: &Ruling, after: &Ruling) -> Option<proto::DryRunChange> {
+fn change(
+    ticket: &Ticket,
+    before: &Ruling,
+    after: &Ruling,
+    why: String,
+) -> Option<proto::DryRunChange> {
     let (before, after) = (route_of(before), route_of(after));
     let team = |route: Option<&Route>| route.map(|route| route.team);
     let mut differs = Vec::new();
@@ -156,12 +178,13 @@ fn change(ticket: &Ticket, before: &Ruling, after: &Ruling) -> Option<proto::Dry
         team_id: text(team(before)),
         new_team_id: text(team(after)),
         differs,
+        why,
     })
 }
 
 const fn route_of(ruling: &Ruling) -> Option<&Route> {
     match ruling {
         Ruling::To(route) => Some(route),
-        Ruling::NeedsText | Ruling::NoTeam => None,
+        Ruling::NeedsText | Ruling::NeedsOwn | Ruling::NoTeam => None,
     }
 }

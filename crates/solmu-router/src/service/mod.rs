@@ -2,15 +2,16 @@
 //!
 //! Each change and its `RosterChanged` commit together; the leader hears of it and matches at once.
 
+mod asked;
 mod convert;
 mod dry_run;
 mod fields;
 mod offers;
-mod parse;
 mod people;
 mod presence;
 mod queues;
 mod removal;
+mod restricting;
 mod rules;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use solmu_domain::{
 };
 use solmu_matching::Policy;
 use solmu_proto::routing::v1::{self as proto, routing_service_server::RoutingService};
+use solmu_roster::parse;
 use solmu_runtime::{
     ApiError, Runtime,
     access::{Caller, Restriction, Role, Visibility, caller},
@@ -480,6 +482,11 @@ impl RoutingService for Service {
         let ticket = parse::id("ticket_id", &request.get_ref().ticket_id)?;
         self.check_sight(caller, ticket).await?;
         let decisions = self.explain(ticket).await?;
-        Ok(Response::new(proto::ExplainRoutingResponse { decisions }))
+        let (rules, rules_missing) = self.asked_rules(ticket).await?;
+        Ok(Response::new(proto::ExplainRoutingResponse {
+            decisions,
+            rules,
+            rules_missing,
+        }))
     }
 }

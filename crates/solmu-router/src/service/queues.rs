@@ -5,9 +5,10 @@ use solmu_bus::envelope::to_proto_time;
 use solmu_domain::ids::{TeamId, TicketId};
 use solmu_matching::{Estimate, SECOND};
 use solmu_proto::routing::v1 as proto;
+use solmu_roster::convert::duration;
 use solmu_runtime::ApiError;
 
-use super::{Service, convert::duration};
+use super::Service;
 use crate::{
     core::ticket::Phase,
     store::queue::{queue_of, queues_fetch, taken_lately},

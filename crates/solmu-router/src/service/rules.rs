@@ -4,10 +4,11 @@ use solmu_bus::envelope::to_proto_time;
 use solmu_conditions::Checked;
 use solmu_db::outbox::{self, Owner};
 use solmu_domain::ids::{RuleId, TeamId};
+use solmu_inquiry::Watched;
 use solmu_proto::routing::v1 as proto;
 use solmu_runtime::ApiError;
 
-use super::{Resource, Service, parse, people::need_teams};
+use super::{Resource, Service, parse, people::need_teams, restricting};
 use crate::{
     core::rules::needs_text,
     store::{
@@ -56,7 +57,7 @@ impl Service {
         let now = self.clock.now();
         self.db
             .tx("routing.save_rule", |tx| {
-                let (spec, event) = (spec.clone(), event.clone());
+                let (spec, event, zone) = (spec.clone(), event.clone(), self.zone.clone());
                 Box::pin(async move {
                     if let Some(wanted) = replaces {
                         let present = rule_lock(tx, id).await?;
@@ -77,14 +78,37 @@ impl Service {
                         return Err(ApiError::invalid("rule.agent_id", missing));
                     }
                     rule_save(tx, id, &spec, now).await?;
+                    restricting::keep(tx, id, &spec, &zone).await?;
                     outbox::add(tx, Owner::Routing, vec![event], now).await?;
                     Ok(())
                 })
             })
             .await?;
+        self.warn_of_skills(id, &spec).await?;
         let row = rules_fetch(self.db.pool(), Some(id)).await?.pop();
         row.map(proto::Rule::from)
             .ok_or_else(|| ApiError::not_found("rule", &id))
+    }
+
+    /// A rule may be there before its people are: what nobody has is told, and is no error.
+    async fn warn_of_skills(&self, id: RuleId, spec: &RuleSpec) -> Result<(), ApiError> {
+        if spec.actions.wishes.is_empty() {
+            return Ok(());
+        }
+        let agents = self.agent_list(false).await?;
+        let has = |skill: &str| {
+            let mut all = agents.iter().flat_map(|agent| agent.skills.keys());
+            all.any(|name| name.to_lowercase() == skill.to_lowercase())
+        };
+        for wish in spec.actions.wishes.iter().filter(|it| !has(&it.skill)) {
+            tracing::warn!(
+                rule_id = %id,
+                skill = wish.skill,
+                required = wish.required,
+                "a rule asks for a skill that nobody has"
+            );
+        }
+        Ok(())
     }
 
     pub(super) async fn rule_list(&self) -> Result<Vec<proto::Rule>, ApiError> {
@@ -128,15 +152,20 @@ impl Service {
         Ok(versions.collect())
     }
 
-    /// A rule that looks at words is of no use where nobody can say them.
+    /// A rule that looks at words, or at a contact, is of no use where nobody can say them. One that restricts is asked by
+    /// who can.
     fn check_texts(&self, spec: &RuleSpec, condition: &Checked) -> Result<(), ApiError> {
-        if !spec.enabled || self.texts.is_configured() || !needs_text(condition) {
+        let asks = needs_text(condition) || !Watched::of(condition).is_empty();
+        let elsewhere = spec.actions.restrict.is_some();
+        if !spec.enabled || elsewhere || self.texts.is_configured() || !asks {
             return Ok(());
         }
         Err(ApiError::FailedPrecondition {
             reason: "TEXTS_NOT_CONFIGURED",
-            message: "a rule on words or sender needs router.tickets_endpoint to be configured"
-                .to_owned(),
+            message:
+                "a rule on words, sender, or fields of the contact or its organisations needs \
+                router.tickets_endpoint to be configured"
+                    .to_owned(),
         })
     }
 }

@@ -299,7 +299,7 @@ pub(crate) async fn rules_load(tx: &mut PgConnection, stamp: Stamp) -> Result<Ru
     let rows: Vec<RuleRow> = sqlx::query_as(
         "SELECT id, display_name, tree, team_id, set_priority, add_tags, version, agent_id, skills, vip, hold_s, goes_on,
             position, zone
-         FROM routing.rule WHERE enabled ORDER BY position, id",
+         FROM routing.rule WHERE enabled AND NOT restricts ORDER BY position, id",
     )
     .fetch_all(&mut *tx)
     .await?;
@@ -333,6 +333,8 @@ pub(crate) async fn rules_load(tx: &mut PgConnection, stamp: Stamp) -> Result<Ru
                 vip: row.vip,
                 hold_s: u32::try_from(row.hold_s).unwrap_or(0),
                 goes_on: row.goes_on,
+                // Those that do are asked by the ticket service.
+                restrict: None,
             },
         );
         // Checked when it was saved; a zone that this machine does not know counts as not given.

@@ -10,7 +10,10 @@ use sqlx::{PgConnection, PgPool, types::Json};
 use uuid::Uuid;
 
 use crate::{
-    core::ticket::{Declined, Facts, Phase, Route, Ticket, Waiting},
+    core::{
+        offers::Declined,
+        ticket::{Facts, Phase, Route, Ticket, Waiting},
+    },
     error::RoundError,
 };
 
@@ -162,6 +165,7 @@ impl TryFrom<Row> for Ticket {
             promised: row.promised_id.map(AgentId::from_uuid),
             worked: row.worked,
             moved: row.moved_at.map(SqlTimestamp::to_jiff),
+            within: None,
             handed: row.handed_at.map(SqlTimestamp::to_jiff),
             touched: row.touched_at.unwrap_or(row.created_at).to_jiff(),
             trace: TraceContext {

@@ -16,7 +16,9 @@ use solmu_domain::{
     clock::Clock as _,
     ids::{AgentId, EventId, TeamId, TicketId},
 };
+use solmu_inquiry::{Answer, Asked, Inquiry, InquiryError, Owns};
 use solmu_proto::{
+    contact::v1::{ContactAttribute, contact_attribute::Subject},
     routing::v1::{self as routing, AssignmentDecided},
     ticket::v1::{
         AssignmentRejected, FieldDefinition, TicketAssigned, TicketChanged, TicketOpened,
@@ -36,7 +38,7 @@ use tonic::Request;
 use crate::{
     Config, RoutingTexts, TextsError,
     service::Service,
-    texts::{self, FetchFields, FetchTexts},
+    texts::{self, FetchTexts},
 };
 
 /// Ends a replica as a signal does.
@@ -98,6 +100,37 @@ pub(super) struct FakeTexts {
     pub(super) words: Mutex<Option<HashMap<TicketId, String>>>,
     /// Custom fields; not known until somebody says so.
     pub(super) definitions: Mutex<Option<Vec<FieldDefinition>>>,
+    /// Fields of contacts and organisations; away until told otherwise.
+    pub(super) owns: Mutex<Option<Owns>>,
+    /// What was asked of them.
+    pub(super) asked: Mutex<Vec<Asked>>,
+    pub(super) attributes: Mutex<Vec<ContactAttribute>>,
+}
+
+impl Inquiry for FakeTexts {
+    fn is_configured(&self) -> bool {
+        true
+    }
+
+    fn values<'a>(&'a self, asked: &'a Asked) -> Answer<'a, Owns> {
+        self.asked.lock().unwrap().push(asked.clone());
+        let known = self.owns.lock().unwrap().clone();
+        Box::pin(std::future::ready(known.ok_or_else(away)))
+    }
+
+    fn fields(&self) -> Answer<'_, Vec<FieldDefinition>> {
+        let known = self.definitions.lock().unwrap().clone();
+        Box::pin(std::future::ready(known.ok_or_else(away)))
+    }
+
+    fn attributes(&self, _: Subject) -> Answer<'_, Vec<ContactAttribute>> {
+        let known = self.attributes.lock().unwrap().clone();
+        Box::pin(std::future::ready(Ok(known)))
+    }
+}
+
+fn away() -> InquiryError {
+    InquiryError::Refused(Box::new(tonic::Status::unavailable("away")))
 }
 
 impl RoutingTexts for FakeTexts {
@@ -116,16 +149,6 @@ impl RoutingTexts for FakeTexts {
             };
             Ok(tickets.iter().map(text).collect())
         })
-    }
-
-    fn fields(&self) -> FetchFields<'_> {
-        let known = self.definitions.lock().unwrap().clone();
-        let away = || TextsError::Refused(Box::new(tonic::Status::unavailable("away")));
-        Box::pin(std::future::ready(known.ok_or_else(away)))
-    }
-
-    fn is_configured(&self) -> bool {
-        true
     }
 }
 
@@ -262,6 +285,7 @@ impl Tickets {
                 decision_id: decision.decision_id.clone(),
                 agent_id: decision.agent_id.clone(),
                 cause: cause.into(),
+                ..AssignmentRejected::default()
             }));
         }
         if let Some(load) = world.loads.get_mut(&ticket.assignee_id) {

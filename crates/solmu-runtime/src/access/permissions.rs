@@ -181,6 +181,7 @@ const CONTACTS: &[Row] = &[
     row("GetOrganization", ALL, Scope::ContactsRead),
     row("ListOrganizations", ALL, Scope::ContactsRead),
     row("UpdateOrganization", ALL, Scope::ContactsWrite),
+    row("BatchGetConditionValues", MANAGERS, Scope::ContactsRead),
 ];
 
 const ROUTING: &[Row] = &[

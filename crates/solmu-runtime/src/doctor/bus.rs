@@ -5,7 +5,10 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use solmu_bus::{Bus, lag::Survey, streams};
 
-use super::{Finding, monitoring};
+use super::{
+    Finding,
+    monitoring::{self, JetStream, JetStreamConfig},
+};
 
 /// The oldest server that works.
 const VERSION: (u32, u32) = (2, 10);
@@ -13,6 +16,9 @@ const VERSION: (u32, u32) = (2, 10);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes that a message must be allowed to have.
 const MAX_PAYLOAD: usize = 1_000_000;
+/// Streams that reserve their size.
+#[expect(clippy::cast_possible_wrap, reason = "there are five")]
+const NEEDED_STREAMS: i64 = streams::STREAMS.len() as i64;
 /// Age from which something that waits is worth a word.
 const OLD: SignedDuration = SignedDuration::from_mins(2);
 
@@ -45,7 +51,8 @@ pub async fn examine(
         ));
         return findings;
     }
-    findings.push(durability(monitoring, own).await);
+    let room = NEEDED_STREAMS * bus.config().max_stream_bytes.max(0);
+    findings.extend(storage(monitoring, own, room, replicas).await);
     match streams::differences(bus, replicas).await {
         lines if lines.is_empty() => findings.push(Finding::good(
             "streams",
@@ -91,38 +98,63 @@ fn server(bus: &Bus) -> Finding {
     Finding::good("nats", found)
 }
 
-/// Whether a publish is on disk when it is acknowledged: the one setting that loses messages silently.
-async fn durability(monitoring: Option<&str>, own: bool) -> Finding {
+/// What the monitoring address tells: whether a publish is on disk when it is acknowledged, the one setting that loses
+/// messages silently; and whether `room` bytes of streams with so many replicas fit into the store.
+async fn storage(monitoring: Option<&str>, own: bool, room: i64, replicas: usize) -> Vec<Finding> {
     const CHECK: &str = "nats durability";
     if own {
-        return Finding::good(
-            CHECK,
-            "a private server, started with sync_interval: always",
-        );
+        let found = "a private server, started with sync_interval: always";
+        return vec![Finding::good(CHECK, found)];
     }
     let Some(address) = monitoring else {
-        return Finding::warning(
+        return vec![Finding::warning(
             CHECK,
             "not known",
             "name the server's monitoring address (--nats-monitoring host:8222), or look yourself: it must have `sync_interval: always`",
-        );
+        )];
     };
     match monitoring::ask(address).await {
-        Ok(server) if server.config.sync_always => Finding::good(CHECK, "sync_interval: always"),
-        Ok(server) => Finding::bad(
-            CHECK,
-            format!(
-                "syncs every {} s",
-                server.config.sync_interval / 1_000_000_000
-            ),
-            "set `sync_interval: always` on every server: a power cut loses messages that senders were told are safe",
-        ),
-        Err(why) => Finding::warning(
+        Ok(server) => {
+            let mut findings = vec![synced(&server.config)];
+            findings.extend(fits(&server, room, replicas));
+            findings
+        }
+        Err(why) => vec![Finding::warning(
             CHECK,
             format!("cannot ask {address}: {why}"),
             "is the monitoring (http: in the server's configuration) reachable from here?",
-        ),
+        )],
     }
+}
+
+fn synced(config: &JetStreamConfig) -> Finding {
+    const CHECK: &str = "nats durability";
+    if config.sync_always {
+        return Finding::good(CHECK, "sync_interval: always");
+    }
+    let interval = Duration::from_nanos(u64::try_from(config.sync_interval).unwrap_or(0));
+    Finding::bad(
+        CHECK,
+        format!("syncs every {interval:?}"),
+        "set `sync_interval: always` on every server: a power cut loses messages that senders were told are safe",
+    )
+}
+
+/// The server reserves the whole size of each stream: what does not fit is refused when it is made.
+fn fits(server: &JetStream, room: i64, replicas: usize) -> Option<Finding> {
+    let servers = server
+        .meta_cluster
+        .as_ref()
+        .map_or(1, |cluster| i64::from(cluster.cluster_size.max(1)));
+    let needed = room.saturating_mul(i64::try_from(replicas).unwrap_or(1)) / servers;
+    let store = server.config.max_storage;
+    (store > 0 && store < needed).then(|| {
+        Finding::bad(
+            "nats store",
+            format!("max_file_store is {store} bytes, and the streams reserve {needed}"),
+            "raise max_file_store of the server, or lower nats.max_stream_bytes: `solmu streams apply` is told \"insufficient storage resources\"",
+        )
+    })
 }
 
 fn waiting(survey: &Survey, now: Timestamp) -> Vec<Finding> {
@@ -175,7 +207,34 @@ fn waiting(survey: &Survey, now: Timestamp) -> Vec<Finding> {
 mod tests {
     use solmu_bus::lag::{ConsumerLag, StreamLag};
 
-    use super::{super::Verdict, *};
+    use super::{
+        super::{Verdict, monitoring::MetaCluster},
+        *,
+    };
+
+    #[test]
+    fn a_server_that_syncs_late_or_has_no_room_is_told() {
+        let config = JetStreamConfig {
+            sync_always: false,
+            sync_interval: 10_000_000,
+            max_storage: 9,
+        };
+        assert_eq!(synced(&config).found, "syncs every 10ms");
+        let server = JetStream {
+            config,
+            meta_cluster: None,
+        };
+        let found = fits(&server, 10, 1).unwrap();
+        assert_eq!(found.verdict, Verdict::Bad);
+        assert_eq!(fits(&server, 9, 1), None);
+        let meta_cluster = Some(MetaCluster { cluster_size: 3 });
+        let of_three = JetStream {
+            meta_cluster,
+            ..server
+        };
+        assert_eq!(fits(&of_three, 10, 1), None);
+        assert!(fits(&of_three, 10, 3).is_some());
+    }
 
     #[test]
     fn what_is_full_or_waits_is_told() {

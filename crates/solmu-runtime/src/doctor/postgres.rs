@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use solmu_db::{Db, migrate};
-use sqlx::Row as _;
+use sqlx::{Connection as _, PgConnection, Row as _};
 
 use super::Finding;
 
@@ -32,8 +32,19 @@ struct Facts {
     is_superuser: bool,
 }
 
-/// Looks at the database. `now` is this machine's time, `pool` the connections that each process may open.
-pub async fn examine(db: &Db, now: Timestamp, pool: u32) -> Vec<Finding> {
+/// Looks at the database. `now` is this machine's time, `pool` the connections that each process may open, `own` whether the
+/// server is a private one.
+pub async fn examine(db: &Db, now: Timestamp, pool: u32, own: bool) -> Vec<Finding> {
+    // The pool would try again and again, and could only say that nothing came of it.
+    let options = db.pool().connect_options();
+    let connecting = PgConnection::connect_with(&options);
+    if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, connecting).await {
+        return vec![Finding::bad(
+            "postgres",
+            format!("no connection: {error}"),
+            "is it running, and are host, database, user and password of postgres.url right?",
+        )];
+    }
     let facts = match tokio::time::timeout(PATIENCE, facts(db)).await {
         Ok(Ok(facts)) => facts,
         Ok(Err(error)) => {
@@ -51,7 +62,7 @@ pub async fn examine(db: &Db, now: Timestamp, pool: u32) -> Vec<Finding> {
             )];
         }
     };
-    let mut findings = server(&facts);
+    let mut findings = server(&facts, own);
     findings.push(connections(&facts, pool));
     findings.push(clock(facts.now, now));
     findings.extend(schema(db, &facts).await);
@@ -88,7 +99,7 @@ async fn facts(db: &Db) -> Result<Facts, sqlx::Error> {
     })
 }
 
-fn server(facts: &Facts) -> Vec<Finding> {
+fn server(facts: &Facts, own: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     let version = format!("PostgreSQL {}", facts.version);
     findings.push(if VERSIONS.contains(&facts.version) {
@@ -120,7 +131,8 @@ fn server(facts: &Facts) -> Vec<Finding> {
             "turn it on: a power cut loses what was answered as done",
         )
     });
-    if facts.is_superuser {
+    // Of a private server Solmu is the only user.
+    if facts.is_superuser && !own {
         findings.push(Finding::warning(
             "postgres user",
             "a superuser",
@@ -165,7 +177,12 @@ async fn schema(db: &Db, facts: &Facts) -> Vec<Finding> {
         Ok(current) => current,
         Err(error) => {
             let found = format!("cannot be read: {error}");
-            return vec![Finding::bad("schema", found, "run `solmu migrate`")];
+            let advice = if may_not(&error) {
+                "this user may not read it: grant it all rights on all schemas of Solmu, or connect as their owner"
+            } else {
+                "look into the server's log; `solmu migrate` makes what is missing"
+            };
+            return vec![Finding::bad("schema", found, advice)];
         }
     };
     let found = format!("version {current}, this release needs {needed}");
@@ -177,7 +194,15 @@ async fn schema(db: &Db, facts: &Facts) -> Vec<Finding> {
         };
         return vec![Finding::bad("schema", found, advice)];
     }
-    let mut findings = vec![Finding::good("schema", found)];
+    let mut findings = vec![if current > needed {
+        Finding::warning(
+            "schema",
+            found,
+            "a newer release has migrated it: use that one; this one is for the time of a rollback",
+        )
+    } else {
+        Finding::good("schema", found)
+    }];
     findings.push(match rights(db).await {
         Ok(missing) if missing.is_empty() => {
             Finding::good("rights", "tables can be read and written")
@@ -203,6 +228,24 @@ async fn schema(db: &Db, facts: &Facts) -> Vec<Finding> {
         )),
     }
     findings
+}
+
+/// Whether the server refused for want of rights.
+fn may_not(error: &(dyn std::error::Error + 'static)) -> bool {
+    const INSUFFICIENT_PRIVILEGE: &str = "42501";
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let refused = error
+            .downcast_ref::<sqlx::Error>()
+            .and_then(sqlx::Error::as_database_error)
+            .and_then(sqlx::error::DatabaseError::code)
+            .is_some_and(|code| code == INSUFFICIENT_PRIVILEGE);
+        if refused {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Tables that this user cannot work with.
@@ -254,7 +297,7 @@ mod tests {
             may_create: true,
             is_superuser: false,
         };
-        let findings = server(&facts);
+        let findings = server(&facts, false);
         assert_eq!(findings.len(), 4);
         assert!(
             findings
@@ -262,5 +305,28 @@ mod tests {
                 .all(|it| it.verdict == Verdict::Bad && !it.advice.is_empty())
         );
         assert_eq!(connections(&facts, 20).verdict, Verdict::Warning);
+    }
+
+    #[test]
+    fn a_superuser_is_told_where_somebody_can_change_it() {
+        let facts = Facts {
+            version: 17,
+            encoding: "UTF8".to_owned(),
+            is_replica: false,
+            unsafe_settings: Vec::new(),
+            max_connections: 100,
+            used_connections: 5,
+            now: Timestamp::UNIX_EPOCH,
+            may_create: true,
+            is_superuser: true,
+        };
+        let warnings = |own| {
+            let findings = server(&facts, own);
+            findings
+                .iter()
+                .filter(|it| it.verdict != Verdict::Good)
+                .count()
+        };
+        assert_eq!((warnings(false), warnings(true)), (1, 0));
     }
 }

@@ -16,7 +16,7 @@ fn find<'a>(findings: &'a [Finding], check: &str) -> &'a Finding {
 async fn a_database_is_examined() {
     let harness = Harness::new().await;
     let now = solmu_domain::clock::Clock::now(&solmu_domain::clock::SystemClock);
-    let findings = examine_postgres(&harness.db, now, 1).await;
+    let findings = examine_postgres(&harness.db, now, 1, false).await;
     for check in ["postgres", "schema", "rights", "postgres connections"] {
         assert_eq!(
             find(&findings, check).verdict,

@@ -22,6 +22,7 @@ use super::SlaServer;
 use crate::{
     catalogue::Catalogue,
     changes::proto_metric,
+    facts::TicketFacts,
     policy_set::PolicySet,
     store::clocks,
     tracked::{Promise, in_order},
@@ -30,6 +31,8 @@ use crate::{
 
 /// Events that are explained at most, the newest.
 const STEPS_MAX: usize = 500;
+/// Policies that are explained at most, in order.
+const ASKED_MAX: usize = 200;
 
 impl SlaServer {
     /// NOT_FOUND unless the caller sees the ticket. Who has it is not known here: who is bound to teams sees the clocks
@@ -63,14 +66,52 @@ impl SlaServer {
         let tracked = clocks::clock_fetch(&mut connection, ticket)
             .await?
             .ok_or_else(|| ApiError::not_found("ticket", &ticket))?;
-        let Some(promise) = tracked.promise else {
-            return Ok(proto::ExplainTicketResponse::default());
-        };
         let catalogue = self.catalogue.current(&mut connection).await?;
+        let (asked, asked_missing) = self.asked_policies(&catalogue, tracked.facts).await;
+        let Some(promise) = tracked.promise else {
+            return Ok(proto::ExplainTicketResponse {
+                asked,
+                asked_missing,
+                ..proto::ExplainTicketResponse::default()
+            });
+        };
         let mut history = clocks::event_list(&mut connection, &[ticket]).await?;
         let history = history.remove(&ticket).unwrap_or_default();
         let now = self.maker.clock.now();
-        answer(&promise, history, &catalogue, now).map_err(ApiError::internal)
+        let answer = answer(&promise, history, &catalogue, now).map_err(ApiError::internal)?;
+        Ok(proto::ExplainTicketResponse {
+            asked,
+            asked_missing,
+            ..answer
+        })
+    }
+
+    /// What the present policies say of the ticket as it is now, and why nothing is known of that.
+    async fn asked_policies(
+        &self,
+        catalogue: &Catalogue,
+        facts: Option<Box<TicketFacts>>,
+    ) -> (Vec<proto::AskedPolicy>, String) {
+        let Some(mut facts) = facts else {
+            let missing = "nothing has happened to the ticket since policies are explained";
+            return (Vec::new(), missing.to_owned());
+        };
+        let watched = catalogue.watched();
+        let owns = self.worker.owns_of(watched, std::iter::once(&*facts));
+        let Ok(owns) = owns.await else {
+            let missing = "the ticket service does not tell the fields of contacts now";
+            return (Vec::new(), missing.to_owned());
+        };
+        facts.see(&owns);
+        let asked = catalogue.asked_about(&facts);
+        let asked = asked.map(|(policy, why)| proto::AskedPolicy {
+            id: policy.row.key.id.to_string(),
+            version: policy.row.key.version,
+            display_name: policy.row.display_name.clone(),
+            holds: why.outcome,
+            why: why.sentence(),
+        });
+        (asked.take(ASKED_MAX).collect(), String::new())
     }
 }
 
@@ -106,6 +147,7 @@ fn answer(
         steps,
         now: Some(to_proto_time(now)),
         timers: timers.iter().map(timer_to_proto).collect(),
+        ..proto::ExplainTicketResponse::default()
     })
 }
 

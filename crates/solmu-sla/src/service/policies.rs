@@ -1,9 +1,11 @@
 //! Policies: each edit is a new version, and says itself what it does to open tickets.
 
 use jiff::Timestamp;
+use solmu_conditions::Checked;
 use solmu_domain::{ids::PolicyId, sla::OnEdit};
+use solmu_inquiry::{Watched, check, definitions_for};
 use solmu_proto::sla::v1 as proto;
-use solmu_runtime::ApiError;
+use solmu_runtime::{ApiError, api_error::Violation};
 use sqlx::PgConnection;
 
 use super::{SlaServer, check_etag};
@@ -23,6 +25,7 @@ impl SlaServer {
     ) -> Result<proto::Policy, ApiError> {
         let dry = request.validate_only;
         let wanted = WantedPolicy::parse(request.policy)?;
+        self.check_fields(&wanted.condition).await?;
         let id = PolicyId::generate(self.maker.clock.as_ref(), self.maker.rng.as_ref());
         let row = row_of(PolicyKey { id, version: 1 }, wanted);
         let now = self.maker.clock.now();
@@ -75,6 +78,7 @@ impl SlaServer {
         let etag = given.map(|it| it.etag.clone()).unwrap_or_default();
         let dry = request.validate_only;
         let wanted = WantedPolicy::parse(request.policy)?;
+        self.check_fields(&wanted.condition).await?;
         let row = row_of(PolicyKey { id, version: 0 }, wanted);
         let now = self.maker.clock.now();
         let row = self
@@ -103,6 +107,42 @@ impl SlaServer {
             .await?;
         tracing::info!(policy.id = %id, "policy deleted");
         Ok(proto::DeletePolicyResponse {})
+    }
+}
+
+impl SlaServer {
+    /// Refuses a condition that names own fields which are not there, or compares them with what they never hold; and one
+    /// on contacts where nobody can be asked about them. While the ticket service does not answer, it is taken as it is.
+    async fn check_fields(&self, condition: &Checked) -> Result<(), ApiError> {
+        let source = self.worker.inquiry.as_ref();
+        if !source.is_configured() {
+            if Watched::of(condition).is_empty() {
+                return Ok(());
+            }
+            return Err(ApiError::FailedPrecondition {
+                reason: "TICKETS_NOT_CONFIGURED",
+                message: "a policy on fields of the contact or its organisations needs \
+                    sla.tickets_endpoint to be configured"
+                    .to_owned(),
+            });
+        }
+        let definitions = match definitions_for(condition, source).await {
+            Ok(definitions) => definitions,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "cannot check the own fields of a policy");
+                return Ok(());
+            }
+        };
+        let faults = check(condition, &definitions).into_iter();
+        let violations: Vec<Violation> = faults
+            .map(|sentence| Violation::new("policy.condition", sentence))
+            .collect();
+        if violations.is_empty() {
+            Ok(())
+        } else {
+            Err(ApiError::InvalidArgument { violations })
+        }
     }
 }
 

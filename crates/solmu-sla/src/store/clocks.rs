@@ -13,6 +13,7 @@ use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
 use crate::{
+    facts::TicketFacts,
     policy_set::{PolicyKey, PolicySet},
     tracked::{Announced, Decided, Promise, Tracked},
     unpromised::Unpromised,
@@ -22,7 +23,7 @@ macro_rules! columns {
     () => {
         "ticket_id, ticket_version, policy_id, policy_version, policies, opening, state, announced, channel, \
          first_response_due, next_response_due, resolution_due, periodic_update_due, agent_work_due, \
-         ownership_due, breached, unpromised, first_trace"
+         ownership_due, breached, unpromised, first_trace, facts"
     };
 }
 
@@ -45,6 +46,7 @@ struct ClockRow {
     breached: bool,
     unpromised: Option<Json<Unpromised>>,
     first_trace: String,
+    facts: Option<Json<TicketFacts>>,
 }
 solmu_db::from_row!(ClockRow {
     ticket_id,
@@ -64,7 +66,8 @@ solmu_db::from_row!(ClockRow {
     ownership_due,
     breached,
     unpromised,
-    first_trace
+    first_trace,
+    facts
 });
 
 impl From<ClockRow> for Tracked {
@@ -108,6 +111,7 @@ impl From<ClockRow> for Tracked {
                 breached: row.breached,
             },
             trace: TraceContext::stored(&row.first_trace),
+            facts: row.facts.map(|Json(facts)| Box::new(facts)),
         }
     }
 }
@@ -165,10 +169,11 @@ pub(crate) async fn clock_lock_due(
     Ok(rows.into_iter().map(Tracked::from).collect())
 }
 
-/// When the next timer is due, and whether an edit of a policy has not reached all its tickets.
+/// When the next timer is due, and whether an edit of a policy, or a change of a contact, has not reached all its tickets.
 pub(crate) async fn next_wake(tx: &mut PgConnection) -> Result<(Option<Timestamp>, bool), DbError> {
     let (at, edited): (Option<SqlTimestamp>, bool) = sqlx::query_as(
-        "SELECT (SELECT min(wake_at) FROM sla.ticket_clock), EXISTS (SELECT 1 FROM sla.edit)",
+        "SELECT (SELECT min(wake_at) FROM sla.ticket_clock),
+            EXISTS (SELECT 1 FROM sla.edit) OR EXISTS (SELECT 1 FROM sla.own_change)",
     )
     .fetch_one(tx)
     .await?;
@@ -208,6 +213,11 @@ pub(crate) async fn clock_upsert(
         let at = |tracked: &Tracked| which(&tracked.decided.due).map(Timestamp::to_sqlx);
         tracked().map(at).collect()
     };
+    let organizations = |tracked: &Tracked| {
+        let facts = tracked.facts.as_ref();
+        let ids = facts.into_iter().flat_map(|it| it.organizations());
+        ids.map(|id| id.to_string()).collect::<Vec<_>>().join(",")
+    };
     let policies = |promise: Option<&Promise>| {
         let texts = promise.map(|promise| promise.policies.texts());
         // One text for each row: arrays of arrays must not differ in length.
@@ -217,18 +227,20 @@ pub(crate) async fn clock_upsert(
         "INSERT INTO sla.ticket_clock
             (ticket_id, ticket_version, policy_id, policy_version, policies, opening, state, announced,
              first_response_due, next_response_due, resolution_due, periodic_update_due, agent_work_due, ownership_due,
-             breached, wake_at, open, channel, unpromised, first_trace, updated_at)
+             breached, wake_at, open, channel, unpromised, first_trace, updated_at, facts, contact_id, organization_ids)
          SELECT ticket_id, ticket_version, policy_id, policy_version,
                 CASE WHEN policies = '' THEN '{}' ELSE string_to_array(policies, '+') END, opening, state, announced,
                 first_response_due, next_response_due, resolution_due, periodic_update_due, agent_work_due,
-                ownership_due, breached, wake_at, open, channel, unpromised, first_trace, $19
+                ownership_due, breached, wake_at, open, channel, unpromised, first_trace, $19, facts, contact_id,
+                string_to_array(nullif(organizations, ''), ',')::uuid[]
          FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::integer[], $5::text[], $6::jsonb[], $7::jsonb[],
              $8::jsonb[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
              $13::timestamptz[], $14::timestamptz[], $15::boolean[], $16::timestamptz[], $17::boolean[], $18::text[],
-             $20::jsonb[], $21::text[])
+             $20::jsonb[], $21::text[], $22::jsonb[], $23::uuid[], $24::text[])
              AS row (ticket_id, ticket_version, policy_id, policy_version, policies, opening, state, announced,
                 first_response_due, next_response_due, resolution_due, periodic_update_due, agent_work_due,
-                ownership_due, breached, wake_at, open, channel, unpromised, first_trace)
+                ownership_due, breached, wake_at, open, channel, unpromised, first_trace, facts, contact_id,
+                organizations)
          ON CONFLICT (ticket_id) DO UPDATE SET
             ticket_version = excluded.ticket_version, policy_id = excluded.policy_id,
             policy_version = excluded.policy_version, policies = excluded.policies, opening = excluded.opening,
@@ -237,7 +249,8 @@ pub(crate) async fn clock_upsert(
             periodic_update_due = excluded.periodic_update_due, agent_work_due = excluded.agent_work_due,
             ownership_due = excluded.ownership_due, breached = excluded.breached, wake_at = excluded.wake_at,
             open = excluded.open, channel = excluded.channel, unpromised = excluded.unpromised,
-            updated_at = excluded.updated_at",
+            updated_at = excluded.updated_at, facts = excluded.facts, contact_id = excluded.contact_id,
+            organization_ids = excluded.organization_ids",
     )
     .bind(tracked().map(|it| it.ticket.as_uuid()).collect::<Vec<_>>())
     .bind(tracked().map(|it| it.version).collect::<Vec<_>>())
@@ -260,6 +273,9 @@ pub(crate) async fn clock_upsert(
     .bind(now.to_sqlx())
     .bind(tracked().map(|it| Some(Json(it.unpromised.as_ref()?))).collect::<Vec<_>>())
     .bind(tracked().map(|it| it.trace.traceparent.as_str()).collect::<Vec<_>>())
+    .bind(tracked().map(|it| Some(Json(it.facts.as_ref()?))).collect::<Vec<_>>())
+    .bind(tracked().map(|it| it.facts.as_ref()?.contact).collect::<Vec<_>>())
+    .bind(tracked().map(organizations).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())

@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 use solmu_db::{DbError, ToSqlx as _};
 use solmu_domain::ids::{PolicyId, TicketId};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
+
+use crate::facts::TicketFacts;
 
 /// An edit that has not reached every ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +47,38 @@ pub(crate) async fn edit_next(tx: &mut PgConnection) -> Result<Option<EditRow>, 
         recompute,
         after,
     }))
+}
+
+/// The oldest edit, without a lock.
+pub(crate) async fn edit_peek(tx: &mut PgConnection) -> Result<Option<EditRow>, DbError> {
+    let row: Option<(i64, Uuid, bool, Uuid)> =
+        sqlx::query_as("SELECT id, policy_id, recompute, after FROM sla.edit ORDER BY id LIMIT 1")
+            .fetch_optional(tx)
+            .await?;
+    Ok(row.map(|(id, policy, recompute, after)| EditRow {
+        id,
+        policy: PolicyId::from_uuid(policy),
+        recompute,
+        after,
+    }))
+}
+
+/// What policies look at, of the next open tickets without a policy: at least those among the next `limit` that the edit
+/// comes to.
+pub(crate) async fn edit_facts(
+    tx: &mut PgConnection,
+    edit: &EditRow,
+    limit: u32,
+) -> Result<Vec<TicketFacts>, DbError> {
+    let rows: Vec<Json<TicketFacts>> = sqlx::query_scalar(
+        "SELECT unpromised -> 'facts' FROM sla.ticket_clock
+         WHERE ticket_id > $1 AND open AND unpromised IS NOT NULL ORDER BY ticket_id LIMIT $2",
+    )
+    .bind(edit.after)
+    .bind(i64::from(limit))
+    .fetch_all(tx)
+    .await?;
+    Ok(rows.into_iter().map(|Json(facts)| facts).collect())
 }
 
 /// The next open tickets that have one of those versions of a policy, or none at all.

@@ -145,6 +145,13 @@ fn step(index: usize, step: &proto::Step, violations: &mut Violations) -> Option
     if action.is_none() {
         violations.add(field("action"), "is missing");
     }
+    // Else nobody would follow, and nobody would be told.
+    if action == Some(ActionKind::AddFollower) && Uuid::parse_str(&step.target).is_err() {
+        violations.add(
+            field("target"),
+            "must be the id of an agent: 'solmu agent list' shows them",
+        );
+    }
     Some(Step {
         metric: domain_metric(step.metric()),
         at: at?,

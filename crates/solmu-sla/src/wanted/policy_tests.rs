@@ -59,7 +59,7 @@ fn every_fault_of_a_policy_has_its_field() {
 
 #[test]
 fn faulty_steps_have_their_field() {
-    use proto::ActionKind::{Notify, Warn};
+    use proto::ActionKind::{AddFollower, Notify, Warn};
     let refused = |at, action: proto::ActionKind, target_text: &str| {
         let step = proto::Step {
             at: Some(at),
@@ -90,6 +90,10 @@ fn faulty_steps_have_their_field() {
     );
     assert_eq!(
         refused(At::AfterSeconds(0), Notify, ""),
+        ["policy.steps[0].target"]
+    );
+    assert_eq!(
+        refused(At::AfterSeconds(0), AddFollower, "zzz"),
         ["policy.steps[0].target"]
     );
 }

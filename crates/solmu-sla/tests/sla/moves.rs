@@ -68,6 +68,45 @@ pub(crate) async fn due_first(harness: &Harness, ticket: &Ticket, at: Timestamp)
 
 pub(crate) const ALWAYS: &str = r#"{"always_open": true}"#;
 
+/// What one batch brings is what the same events would bring one by one.
+#[tokio::test]
+async fn changes_of_one_batch_are_not_lost() {
+    let harness = Harness::new().await;
+    let node = Node::start(&harness, "a").await;
+    let calendar_id = calendar(&node, ALWAYS).await.id;
+    let policy = |condition: &str, position, hours| Policy {
+        condition: condition.to_owned(),
+        position,
+        targets: target(hours * HOUR, 0),
+        on_edit: "from_now_on".to_owned(),
+        calendar_id: calendar_id.clone(),
+        ..Policy::default()
+    };
+    create(&node, policy("tags:vip", 1, 1)).await;
+    create(&node, policy("", 2, 8)).await;
+    let opened = harness.clock.now();
+    let hours = |count| opened + jiff::SignedDuration::from_hours(count);
+    // The tag comes with the opening.
+    let mut first = Ticket::new(&harness);
+    let opening = first.opened();
+    let tagged = first.tag(minutes(&harness, 0), "vip");
+    harness.bus.publish(&[opening, tagged]).await.unwrap();
+    due_first(&harness, &first, hours(1)).await;
+    // For a moment the ticket was under the shorter promise, and late by it: that is not taken back.
+    let mut second = Ticket::new(&harness);
+    decided_after(&harness, &[second.opened()]).await;
+    harness.clock.set(hours(3));
+    let tagged = second.tag(hours(2), "vip");
+    second.state.tags.clear();
+    let untagged = second.changed(hours(2) + jiff::SignedDuration::from_mins(1), "tags");
+    publish(&harness, &[tagged, untagged]).await;
+    wait_for("both tickets are late", || async {
+        breaches(&harness).await.len() == 2
+    })
+    .await;
+    node.stop().await;
+}
+
 #[tokio::test]
 async fn a_tag_brings_another_policy() {
     let harness = Harness::new().await;

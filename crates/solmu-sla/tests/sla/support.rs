@@ -10,6 +10,7 @@ use solmu_domain::{
     clock::{Clock as _, SharedClock},
     ids::{EventId, TicketId},
 };
+use solmu_inquiry::{Inquiry, Nobody};
 use solmu_proto::{
     bus::v1 as bus_proto,
     sla::v1::{
@@ -57,6 +58,17 @@ impl Node {
         clock: SharedClock,
         settings: Config,
     ) -> Self {
+        Self::asking(harness, name, clock, settings, Arc::new(Nobody)).await
+    }
+
+    /// With somebody to ask about contacts and organisations.
+    pub(crate) async fn asking(
+        harness: &Harness,
+        name: &str,
+        clock: SharedClock,
+        settings: Config,
+        inquiry: Arc<dyn Inquiry>,
+    ) -> Self {
         keep_what_is_told(harness).await;
         let tokio = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -79,9 +91,8 @@ impl Node {
                 instance: name,
                 secrets: Keyring::new([("a".to_owned(), vec![7; 32])]).expect("a good key"),
             });
-            let Parts { grpc, .. } = solmu_sla::start(&runtime, settings)
-                .await
-                .expect("it starts");
+            let Parts { grpc, .. } =
+                solmu_sla::start_with(&runtime, settings, inquiry).expect("it starts");
             (runtime, grpc.expect("it has a service"))
         });
         let (runtime, routes) = starting.await.expect("it starts");

@@ -4,8 +4,7 @@ use solmu_answers::{Limits, NewFile, check, keep_files};
 use solmu_proto::ticket::v1 as proto;
 use solmu_runtime::ApiError;
 
-use super::tickets::MAX_TEXT;
-use crate::{command::Content, context::Context};
+use crate::{calls::MAX_TEXT, command::Content, context::Context};
 
 /// The text of an answer and what belongs to it. Files are in the store afterwards.
 pub(super) async fn content(

@@ -3,9 +3,10 @@
 use solmu_proto::ticket::v1 as proto;
 use solmu_runtime::{ApiError, access::Caller};
 
-use super::{page, quarantine::check_keeper, tickets::actor_of};
+use super::{page, quarantine::check_keeper};
 use crate::{
-    blocks::{self, Block, MAX_REASON, Pattern},
+    blocks::{self, MAX_REASON, Pattern},
+    calls::actor_of,
     context::Context,
 };
 
@@ -76,15 +77,4 @@ pub(crate) async fn list(
 
 fn pattern(text: &str) -> Result<Pattern, ApiError> {
     Pattern::parse(text).map_err(|error| ApiError::invalid("pattern", error.to_string()))
-}
-
-impl From<Block> for proto::BlockedSender {
-    fn from(block: Block) -> Self {
-        Self {
-            pattern: block.pattern,
-            reason: block.reason,
-            created_by: block.created_by,
-            create_time: Some(solmu_bus::envelope::to_proto_time(block.created_at)),
-        }
-    }
 }

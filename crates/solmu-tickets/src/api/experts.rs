@@ -3,13 +3,15 @@
 use solmu_domain::contact::EmailAddress;
 use solmu_proto::{ticket::v1 as proto, types::v1::Actor};
 use solmu_runtime::ApiError;
+use solmu_ticketwork::experts::Question;
 use uuid::Uuid;
 
-use super::{
-    tickets::{checked_request_id, checked_text},
-    uuid,
+use super::uuid;
+use crate::{
+    calls::{checked_request_id, checked_text},
+    config::Config,
+    model::status_from_proto,
 };
-use crate::{config::Config, experts::ask::Question, model::status_from_proto};
 
 /// Experts of one question at most.
 const MAX_EXPERTS: usize = 10;

@@ -9,8 +9,11 @@ use solmu_runtime::{
 };
 use tonic::{Request, Response, Status};
 
-use super::tickets::{PEOPLE, checked_request_id};
-use crate::{context::Context, fields::admin};
+use crate::{
+    calls::{PEOPLE, checked_request_id},
+    context::Context,
+    fields::admin,
+};
 
 /// The service.
 pub(crate) struct Fields {

@@ -5,7 +5,7 @@ use solmu_runtime::{ApiError, access::Visibility};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::hierarchy::links::seen;
+use crate::links::seen;
 
 /// How many links a ticket shows, newest first: anybody can write a ticket's number into any number of mails.
 pub(crate) const MAX_LINKS: i64 = 100;

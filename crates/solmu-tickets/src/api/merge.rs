@@ -5,10 +5,12 @@ use std::sync::Arc;
 use solmu_proto::{ticket::v1 as proto, types::v1::Actor};
 use solmu_runtime::ApiError;
 
-use super::{list, tickets::ticket_id, uuid};
+use super::uuid;
 use crate::{
     context::Context,
+    list,
     merge::{Order, merge, split, unmerge},
+    sight::ticket_id,
 };
 
 /// Tickets that one call merges, at most: all of them are locked at once.

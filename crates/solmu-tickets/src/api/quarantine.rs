@@ -9,9 +9,10 @@ use solmu_runtime::{ApiError, access::Caller};
 use solmu_telemetry::TraceContext;
 use uuid::Uuid;
 
-use super::{page, tickets::actor_of, uuid};
+use super::{page, uuid};
 use crate::{
     activity,
+    calls::actor_of,
     context::Context,
     error::TicketError,
     events::EventSink,

@@ -11,14 +11,12 @@ use solmu_runtime::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{
-    list, sight,
-    tickets::{checked_request_id, ticket_id},
-    update, uuid,
-};
+use super::{update, uuid};
 use crate::{
+    calls::checked_request_id,
     context::Context,
     restrict::{self, Wanted},
+    sight::{self, ticket_id},
 };
 
 /// Agents and teams of one restriction.
@@ -87,9 +85,7 @@ async fn set(
             ..proto::Ticket::default()
         });
     }
-    let mut ticket = list::ticket(pool, &id.to_string()).await?;
-    update::complete(pool, caller, &mut ticket).await?;
-    Ok(ticket)
+    update::whole(pool, caller, &id.to_string()).await
 }
 
 /// Says on a restricted ticket who is named.

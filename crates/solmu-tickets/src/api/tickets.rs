@@ -6,35 +6,26 @@ use futures::Stream;
 use solmu_domain::ticket::Status as TicketStatus;
 use solmu_proto::{
     ticket::v1::{self as proto, ticket_service_server::TicketService},
-    types::v1::{Actor, actor::Kind},
+    types::v1::Actor,
 };
 use solmu_runtime::{
     ApiError,
-    access::{Caller, Role, caller},
+    access::{Role, caller},
 };
+use solmu_ticketsearch::watch;
+use solmu_ticketwork::experts::ask;
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
-use super::{
-    answer, blocks, experts, list, merge, optional_uuid, quarantine, restrict, sight, update, uuid,
-    watch,
-};
+use super::{answer, blocks, experts, merge, optional_uuid, quarantine, restrict, update, uuid};
 use crate::{
+    calls::{PEOPLE, STAFF, checked_request_id, checked_text, seen},
     command::{self, Change, Content, Writing},
     context::Context,
-    events::actor,
-    experts::ask::ask,
+    list,
     model::{priority_from_proto, status_from_proto},
+    sight::{self, ticket_id},
 };
-
-/// Who may read and work on tickets.
-pub const PEOPLE: &[Role] = &[Role::Admin, Role::Agent, Role::Service];
-/// People alone: what a program should not decide.
-pub(crate) const STAFF: &[Role] = &[Role::Admin, Role::Agent];
-/// Longest text of an answer or a note, in bytes.
-pub(super) const MAX_TEXT: usize = 256 * 1024;
-/// Longest request id, in bytes.
-const MAX_REQUEST_ID: usize = 128;
 
 /// The service.
 pub(crate) struct Tickets {
@@ -52,9 +43,9 @@ impl TicketService for Tickets {
     async fn get_ticket(&self, request: Request<proto::GetTicketRequest>) -> Answer<proto::Ticket> {
         let it = sight::call(&self.context, request, PEOPLE).await?;
         let pool = self.context.db.pool();
-        let mut ticket = list::ticket(pool, &it.request.id).await?;
-        update::complete(pool, &it.caller, &mut ticket).await?;
-        Ok(Response::new(ticket))
+        Ok(Response::new(
+            update::whole(pool, &it.caller, &it.request.id).await?,
+        ))
     }
 
     async fn update_ticket(
@@ -365,63 +356,5 @@ impl Tickets {
     /// The id of a ticket that is named by id or by `#number`.
     async fn ticket_id(&self, text: &str) -> Result<uuid::Uuid, ApiError> {
         ticket_id(&self.context, text).await
-    }
-}
-
-/// The id of a ticket that is named by id or by `#number`.
-pub(crate) async fn ticket_id(context: &Context, text: &str) -> Result<uuid::Uuid, ApiError> {
-    if text.starts_with('#') {
-        let ticket = list::ticket(context.db.pool(), text).await?;
-        return uuid("ticket_id", &ticket.id);
-    }
-    uuid("ticket_id", text)
-}
-
-/// A text that somebody wrote, fit to be stored.
-pub fn checked_text(text: &str) -> Result<String, ApiError> {
-    let text = text.replace('\0', "");
-    if text.trim().is_empty() {
-        return Err(ApiError::invalid(
-            "text",
-            "an empty message cannot be written",
-        ));
-    }
-    if text.len() > MAX_TEXT {
-        return Err(ApiError::invalid(
-            "text",
-            format!("longer than {MAX_TEXT} bytes"),
-        ));
-    }
-    Ok(text)
-}
-
-/// The newest message that the author of an answer has seen; `None` if they do not say.
-pub fn seen(sequence: i64) -> Result<Option<i64>, ApiError> {
-    match sequence {
-        0 => Ok(None),
-        sequence if sequence > 0 => Ok(Some(sequence)),
-        _ => Err(ApiError::invalid(
-            "last_seen_sequence",
-            "must not be negative",
-        )),
-    }
-}
-
-/// A request id; `None` if there is none.
-pub fn checked_request_id(request_id: String) -> Result<Option<String>, ApiError> {
-    if request_id.len() > MAX_REQUEST_ID || request_id.contains(char::is_control) {
-        let wanted = format!("up to {MAX_REQUEST_ID} printable characters, e.g. a UUID");
-        return Err(ApiError::invalid("request_id", wanted));
-    }
-    Ok((!request_id.is_empty()).then_some(request_id))
-}
-
-/// Who writes: the agent of the token, or the service that it was made for. Who may has been checked.
-pub fn actor_of(caller: &Caller) -> Actor {
-    match caller.agent_id {
-        Some(agent) => actor(Kind::Agent, agent.to_string()),
-        None if caller.role == Role::Service => actor(Kind::Service, caller.token_id.clone()),
-        // An admin's token is used by a person, who answers as one of the team.
-        None => actor(Kind::Agent, caller.token_id.clone()),
     }
 }

@@ -9,45 +9,42 @@ use solmu_runtime::{ApiError, access::Caller, api_error::Violation};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::{
-    links, list, restrict, sight,
-    tickets::{checked_request_id, ticket_id},
-    uuid,
-};
+use super::{links, restrict, uuid};
 use crate::{
+    calls::checked_request_id,
     context::Context,
     edit::{self, Edit, Update},
-    hierarchy,
+    followers, hierarchy, list,
     model::{priority_from_proto, status_from_proto},
-    tasks::followers,
+    sight::{self, ticket_id},
 };
 
-/// What only the answer for one ticket says: its links and sub-tickets, who follows it and who sees it.
-pub(super) async fn complete(
+/// One ticket, by id or by `#number`, with what only the answer for one says: its links and sub-tickets, who follows it and who sees it.
+pub(super) async fn whole(
     pool: &PgPool,
     caller: &Caller,
-    ticket: &mut proto::Ticket,
-) -> Result<(), ApiError> {
+    id: &str,
+) -> Result<proto::Ticket, ApiError> {
+    let (mut ticket, kin) = list::ticket_with_kin(pool, id).await?;
     let id = uuid("id", &ticket.id)?;
-    let kin = list::Kin::of(pool, id).await?;
     if kin.linked {
         ticket.links = links::of(pool, id, caller.visibility()).await?;
     }
     if !(kin.followed || kin.may_be_parent() || ticket.restricted) {
-        return Ok(());
+        return Ok(ticket);
     }
     let mut connection = pool.acquire().await.map_err(solmu_db::DbError::from)?;
     let children =
         hierarchy::children(&mut connection, &[id], true, hierarchy::MAX_CHILDREN).await?;
     if ticket.restricted {
-        restrict::show(&mut connection, id, ticket).await?;
+        restrict::show(&mut connection, id, &mut ticket).await?;
     }
     let followers = followers::of(&mut connection, id).await?;
     ticket.follower_ids = followers.iter().map(Uuid::to_string).collect();
     // Given back first: who holds one connection and waits for a second stops everybody once all are held.
     drop(connection);
     if children.is_empty() {
-        return Ok(());
+        return Ok(ticket);
     }
     let ids: Vec<Uuid> = children.iter().map(|child| child.id).collect();
     let seen = sight::among(pool, caller, &ids).await?;
@@ -64,7 +61,7 @@ pub(super) async fn complete(
         }
     });
     ticket.children = shown.collect();
-    Ok(())
+    Ok(ticket)
 }
 
 /// Changes a ticket as the mask says.
@@ -91,14 +88,8 @@ pub(crate) async fn ticket(
         Some(None) => Some(None),
         None => None,
     };
-    let request = checked_request_id(request.request_id)?.map(|request_id| {
-        let asked = proto::UpdateTicketRequest {
-            ticket: Some(wanted),
-            update_mask: request.update_mask,
-            request_id: String::new(),
-        };
-        (request_id, Sha256::digest(asked.encode_to_vec()).to_vec())
-    });
+    let request = checked_request_id(request.request_id)?
+        .map(|request_id| (request_id, digest(wanted, request.update_mask)));
     let update = Update {
         ticket: id,
         edit,
@@ -111,8 +102,21 @@ pub(crate) async fn ticket(
     list::ticket(context.db.pool(), &id.to_string()).await
 }
 
+/// What is remembered of a change under its request id. `wanted` has the id of the ticket and no etag.
+pub(crate) fn digest(
+    wanted: proto::Ticket,
+    update_mask: Option<prost_types::FieldMask>,
+) -> Vec<u8> {
+    let asked = proto::UpdateTicketRequest {
+        ticket: Some(wanted),
+        update_mask,
+        request_id: String::new(),
+    };
+    Sha256::digest(asked.encode_to_vec()).to_vec()
+}
+
 /// The paths of what is set: what a call without a mask changes.
-fn set_paths(ticket: &proto::Ticket) -> Vec<String> {
+pub(crate) fn set_paths(ticket: &proto::Ticket) -> Vec<String> {
     let set = [
         ("subject", !ticket.subject.is_empty()),
         ("status", ticket.status != 0),

@@ -11,16 +11,15 @@ use solmu_runtime::{ApiError, access::Caller};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::{
-    list, sight,
-    tickets::{PEOPLE, STAFF, checked_request_id, checked_text, ticket_id},
-    update, uuid,
-};
+use super::{update, uuid};
 use crate::{
+    broadcast::broadcast,
+    calls::{PEOPLE, STAFF, checked_request_id, checked_text},
     command::{Content, Writing},
     context::Context,
-    hierarchy::{broadcast::broadcast, links as linking},
+    links as linking,
     model::status_from_proto,
+    sight::{self, ticket_id},
     tasks::{self, followers, snooze, stored_time},
 };
 
@@ -178,9 +177,9 @@ impl Work {
     /// The ticket with everything that one answer shows of it.
     async fn shown(&self, caller: &Caller, id: Uuid) -> Answer<proto::Ticket> {
         let pool = self.context.db.pool();
-        let mut ticket = list::ticket(pool, &id.to_string()).await?;
-        update::complete(pool, caller, &mut ticket).await?;
-        Ok(Response::new(ticket))
+        Ok(Response::new(
+            update::whole(pool, caller, &id.to_string()).await?,
+        ))
     }
 
     async fn follow(

@@ -9,18 +9,21 @@ use solmu_telemetry::TraceContext;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::{Opening, Requester, open};
+use super::{Many, Opening, Requester, many, open};
 use crate::{
     activity,
-    api::{list, sight::seen_ticket, update},
-    command::{self, Writing, lock_one},
+    api::update,
+    change,
+    command::{self, Writing},
     config::Config,
     context::Context,
     edit::{self, Update},
     error::TicketError,
     events::EventSink,
-    model::{self, Ticket},
+    list,
+    model::{self, Ticket, lock_one},
     search::{Selection, Written},
+    sight::{self, seen_ticket},
     tasks,
 };
 
@@ -161,6 +164,24 @@ impl Hands {
         update::ticket(&self.context, request, by).await
     }
 
+    /// Makes the same change on several tickets in one transaction, each judged by itself: says of each, in their order,
+    /// its etag or why it was not changed. An error of the whole means that nothing was changed.
+    pub async fn update_many(
+        &self,
+        many: &Arc<Many>,
+    ) -> Result<Vec<Result<String, ApiError>>, ApiError> {
+        Ok(many::update(&self.context, many).await?)
+    }
+
+    /// The ids of tickets that are named by id or by `#number`, each as [`Self::seen`] says it, in few statements.
+    pub async fn seen_all(
+        &self,
+        caller: &Caller,
+        named: &[String],
+    ) -> Result<Vec<Result<Uuid, ApiError>>, ApiError> {
+        sight::seen_tickets(&self.context, caller, named).await
+    }
+
     /// What is wrong with a change before there is a ticket.
     pub fn check_change(&self, wanted: &proto::Ticket, mask: &[String]) -> Result<(), ApiError> {
         update::edit_of(wanted, mask).map(drop)
@@ -189,7 +210,7 @@ impl Hands {
         digest: &[u8],
     ) -> Result<bool, TicketError> {
         let now = self.context.clock.now();
-        edit::is_repeat(tx, held.id(), request_id, digest, now).await
+        change::is_repeat(tx, held.id(), request_id, digest, now).await
     }
 
     /// Changes what `mask` names, as `UpdateTicket` does; `parent_id` is left as it is.

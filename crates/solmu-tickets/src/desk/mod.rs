@@ -7,18 +7,15 @@
 //!
 //! Making its modules public one by one was rejected: whatever is public is hard to change again.
 
-mod config;
 mod hands;
-pub(crate) mod missed;
+mod many;
 mod open;
 
-pub use config::Desk;
 pub use hands::{Hands, Held, Picked};
+pub use many::Many;
 pub use open::{Opening, Requester};
 
-pub(crate) use open::catalogue_address;
-
 pub use crate::{
-    api::tickets::{PEOPLE, actor_of, checked_request_id, checked_text, seen},
+    calls::{PEOPLE, actor_of, checked_request_id, checked_text, seen},
     command::{Content, Writing},
 };

@@ -8,7 +8,7 @@ use solmu_db::ToSqlx as _;
 use solmu_domain::ids::new_uuid;
 use solmu_proto::{
     ticket::v1 as proto,
-    types::v1::{Actor, Channel, IdentityKind},
+    types::v1::{Actor, Channel},
 };
 use solmu_runtime::ApiError;
 use solmu_telemetry::TraceContext;
@@ -18,17 +18,17 @@ use uuid::Uuid;
 use crate::{
     activity,
     api::update,
+    catalogue::{BY_CATALOGUE, address_of},
     context::Context,
     edit,
     error::TicketError,
     events::EventSink,
     fields::of_contacts,
+    looked::Looked,
     model::{self, Ticket, small},
+    restrict::by_rule,
     row::NewMessage,
 };
-
-/// What the conversation key of a ticket that was ordered begins with.
-const BY_CATALOGUE: &str = "catalogue:";
 
 /// For whom tickets are opened.
 #[derive(Debug, Clone)]
@@ -95,39 +95,6 @@ pub(super) async fn requester(tx: &mut PgConnection, contact: Uuid) -> Result<Re
     })
 }
 
-/// The e-mail address of a person: the one that is proven best; empty if they have none.
-async fn address_of(tx: &mut PgConnection, root: Uuid) -> Result<String, TicketError> {
-    let found: Option<String> = sqlx::query_scalar(
-        "SELECT identity.value FROM tickets.contact AS person
-         JOIN tickets.identity ON identity.contact_id = person.id
-         WHERE (person.id = $1 OR person.root_id = $1) AND identity.kind = $2 AND identity.scope = ''
-         ORDER BY identity.undeliverable_at IS NOT NULL, identity.assurance DESC, identity.first_seen DESC,
-            identity.value LIMIT 1",
-    )
-    .bind(root)
-    .bind(small(IdentityKind::Email.into()))
-    .fetch_optional(tx)
-    .await?;
-    Ok(found.unwrap_or_default())
-}
-
-/// Where an answer goes on a ticket that was ordered and on which its requester wrote nothing yet.
-pub(crate) async fn catalogue_address(
-    tx: &mut PgConnection,
-    ticket: &Ticket,
-) -> Result<Option<String>, TicketError> {
-    if !ticket.conversation_key.starts_with(BY_CATALOGUE) {
-        return Ok(None);
-    }
-    let root: Uuid =
-        sqlx::query_scalar("SELECT coalesce(root_id, id) FROM tickets.contact WHERE id = $1")
-            .bind(ticket.contact_id)
-            .fetch_one(&mut *tx)
-            .await?;
-    let address = address_of(tx, root).await?;
-    Ok(Some(address).filter(|it| !it.is_empty()))
-}
-
 /// Opens the ticket with its first message.
 pub(super) async fn open(
     tx: &mut PgConnection,
@@ -151,10 +118,13 @@ pub(super) async fn open(
     };
     ticket.add_channel(Channel::Email);
     insert(tx, &ticket, now).await?;
-    edit::set(tx, context, &mut ticket, &edit, now).await?;
+    let looked = &mut Looked::default();
+    edit::set(tx, context, looked, &mut ticket, &edit, now).await?;
     if ticket.assignee_id.is_some() || ticket.team_id.is_some() {
         "ordered from the catalogue".clone_into(&mut ticket.assign_reason);
     }
+    let words = (opening.subject, opening.text);
+    let done = by_rule::opened_by_hand(tx, &mut ticket, opening.parent, words).await?;
     model::update(tx, &[&ticket]).await?;
     if !requester.address.is_empty() {
         sqlx::query("INSERT INTO tickets.participant (ticket_id, address) VALUES ($1, $2) ON CONFLICT DO NOTHING")
@@ -179,7 +149,7 @@ pub(super) async fn open(
     let opened = proto::TicketOpened {
         ticket: Some(ticket.state()),
         message: Some(note.facts(&ticket, now).to_proto()),
-        previous_ticket_id: String::new(),
+        restricted_by: done.map(|it| it.told),
         ..proto::TicketOpened::default()
     };
     events.add(&opened, TraceContext::current());

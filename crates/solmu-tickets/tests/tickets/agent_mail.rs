@@ -12,17 +12,19 @@ use uuid::Uuid;
 
 use crate::{
     api_world::Api,
+    restricted::SECURITY,
+    restricting_rules::put,
     support::{Ticket, World, answer, automatic, chat, copied, judged, mail, signed},
 };
 
-const ROOT: &str = "root@c.example";
-const AINO: &str = "aino@c.example";
-const VILLE: &str = "ville@desk.example";
-const AGENT: Uuid = Uuid::from_u128(0xA6);
+pub(crate) const ROOT: &str = "root@c.example";
+pub(crate) const AINO: &str = "aino@c.example";
+pub(crate) const VILLE: &str = "ville@desk.example";
+pub(crate) const AGENT: Uuid = Uuid::from_u128(0xA6);
 const TEXT: &str =
     "It is on its way.\n\n-- \nVille\n\nOn Monday, Aino wrote:\n> secret number 17\n";
 
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     Config {
         agent_mail: AgentMail {
             start_addresses: vec!["support@solmu.example".to_owned()],
@@ -32,7 +34,7 @@ fn config() -> Config {
     }
 }
 
-async fn with_agent(world: &World, id: Uuid, address: &str) {
+pub(crate) async fn with_agent(world: &World, id: Uuid, address: &str) {
     sqlx::query("INSERT INTO tickets.agent (id, display_name, address) VALUES ($1, 'Ville V', $2)")
         .bind(id)
         .bind(address)
@@ -41,14 +43,14 @@ async fn with_agent(world: &World, id: Uuid, address: &str) {
         .unwrap();
 }
 
-async fn world() -> World {
+pub(crate) async fn world() -> World {
     let world = World::configured(config()).await;
     with_agent(&world, AGENT, VILLE).await;
     world
 }
 
 /// A mail whose sender is proven.
-fn proven(message: MessageReceived) -> MessageReceived {
+pub(crate) fn proven(message: MessageReceived) -> MessageReceived {
     let mut message = judged(message, Verdict::Verified);
     if let Some(identity) = message
         .sender
@@ -80,7 +82,10 @@ fn to_ticket(id: &str, from: &str, ticket: Uuid) -> MessageReceived {
 }
 
 /// Author kind, public, text and notices of a stored message.
-async fn stored(world: &World, message: &MessageReceived) -> (i16, bool, String, Vec<String>) {
+pub(crate) async fn stored(
+    world: &World,
+    message: &MessageReceived,
+) -> (i16, bool, String, Vec<String>) {
     sqlx::query_as(
         "SELECT author_kind, public, body_text, notices FROM tickets.message WHERE id = $1",
     )
@@ -90,7 +95,7 @@ async fn stored(world: &World, message: &MessageReceived) -> (i16, bool, String,
     .unwrap()
 }
 
-async fn opened(world: &World) -> Ticket {
+pub(crate) async fn opened(world: &World) -> Ticket {
     world.file(&mail(ROOT, AINO)).await.unwrap()
 }
 
@@ -114,8 +119,9 @@ async fn an_agents_answer_goes_to_the_customer_without_what_it_quotes() {
     let (kind, public, text, notices) = stored(&world, &sent).await;
     assert_eq!(
         (i32::from(kind), public, notices.len()),
-        (Kind::Agent.into(), true, 0)
+        (Kind::Agent.into(), true, 1)
     );
+    assert!(notices[0].contains("the signature"), "{notices:?}");
     assert_eq!(text, TEXT, "what is stored is the whole");
     let after = world.ticket(ticket.id).await;
     assert_eq!(
@@ -186,15 +192,7 @@ async fn what_cannot_or_should_not_go_out_becomes_a_note_that_says_why() {
         proven(to_ticket("n2@desk.example", VILLE, ticket.id)),
         AutomaticClass::OutOfOffice,
     );
-    let empty = MessageReceived {
-        quote_offset: Some(0),
-        ..proven(to_ticket("n3@desk.example", VILLE, ticket.id))
-    };
-    for (sent, why) in [
-        (named, "reply address"),
-        (away, "automatic"),
-        (empty, "nothing new"),
-    ] {
+    for (sent, why) in [(named, "reply address"), (away, "automatic")] {
         assert_eq!(world.file(&sent).await.unwrap().id, ticket.id);
         let (_, public, text, notices) = stored(&world, &sent).await;
         assert!(
@@ -227,6 +225,27 @@ async fn an_answer_goes_out_on_the_customers_channel() {
     let queued = world.told::<MessageQueued>().await;
     assert_eq!(queued[0].recipient.as_ref().unwrap().value, "session-1");
     assert!(queued[0].attachments.is_empty() && queued[0].quoted.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_agent_opens_and_a_rule_restricts_is_not_theirs() {
+    let world = world().await;
+    put(world.pool(), 7, "recipient = \"support@*\"", &[]).await;
+    let sent = copied(
+        proven(mail("s1@desk.example", VILLE)),
+        &["Aino@c.example", "support@solmu.example"],
+    );
+    let ticket = world.file(&sent).await.unwrap();
+    assert_eq!((ticket.assignee_id, ticket.team_id), (None, Some(SECURITY)));
+    let told = world.told::<TicketOpened>().await;
+    assert!(told[0].restricted_by.is_some());
+    put(world.pool(), 7, "", &[AGENT]).await;
+    let named = copied(
+        proven(mail("s2@desk.example", VILLE)),
+        &["otso@c.example", "support@solmu.example"],
+    );
+    let named = world.file(&named).await.unwrap();
+    assert_eq!(named.assignee_id, Some(AGENT));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

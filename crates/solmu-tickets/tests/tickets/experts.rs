@@ -91,6 +91,20 @@ async fn each_expert_gets_a_mail_and_a_conversation() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_choice_the_requesters_own_newest_mail_goes_along() {
+    let api = Api::new().await;
+    let ticket = opened(&api).await;
+    // Somebody who got the signed address from them.
+    let stranger = signed(mail("s@evil.example", "eve@evil.example"), ticket.id);
+    assert_eq!(api.world.file(&stranger).await.unwrap().id, ticket.id);
+    ask(&api, question(&ticket, &[EXPERT])).await;
+    let queued = api.world.told::<MessageQueued>().await;
+    let text = &queued[0].text;
+    assert!(text.contains("words of root@c.example"), "{text}");
+    assert!(!text.contains("evil"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_experts_answer_is_a_note_and_nothing_else() {
     let api = Api::new().await;
     let ticket = opened(&api).await;

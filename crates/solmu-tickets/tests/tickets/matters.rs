@@ -83,7 +83,7 @@ pub(crate) fn asking(message: MessageReceived) -> MessageReceived {
     saying(message, "", "hi, any news of order 10023?")
 }
 
-async fn reply(api: &Api, ticket: Uuid, text: &str) -> Result<(), Status> {
+pub(crate) async fn reply(api: &Api, ticket: Uuid, text: &str) -> Result<(), Status> {
     let request = ReplyToTicketRequest {
         ticket_id: ticket.to_string(),
         text: text.to_owned(),
@@ -94,7 +94,7 @@ async fn reply(api: &Api, ticket: Uuid, text: &str) -> Result<(), Status> {
 }
 
 /// Where the last answer went: channel, conversation, and to whom.
-async fn answered(world: &World) -> (Channel, String, String) {
+pub(crate) async fn answered(world: &World) -> (Channel, String, String) {
     let all = world.told::<MessageQueued>().await;
     let last = all.last().unwrap().clone();
     let recipient = last.recipient.clone().unwrap();

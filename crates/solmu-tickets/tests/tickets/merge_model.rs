@@ -1,20 +1,24 @@
-//! Random merges, unmerges, splits, reopenings, mails and chats about an order, beside a simple model of what should come
-//! of them.
+//! Random merges, unmerges, splits, reopenings, restrictions, mails and chats about an order, beside a simple model of what
+//! should come of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use solmu_domain::rng::SeededRng;
+use solmu_proto::{
+    ticket::v1::{RestrictTicketRequest, SetStatusRequest, UnrestrictTicketRequest},
+    types::v1::TicketStatus,
+};
 use solmu_tickets::{Config, Matter};
 use uuid::Uuid;
 
 use crate::{
-    api_world::{Api, reason},
+    api_world::{AGENT, Api, reason},
     matters::{chat_of_aino, proven_mail, saying},
     merges::{merge, split, unmerge},
     siblings::Dice,
 };
 
-const STEPS: usize = 30;
+const STEPS: usize = 40;
 
 /// A mail: its id, the ticket that it is on, and the one to which its id leads.
 struct Mail {
@@ -35,12 +39,25 @@ struct Model {
     sessions: BTreeMap<String, Uuid>,
     /// What each ticket is part of, and the mails that moved there with it.
     merged: BTreeMap<Uuid, (Uuid, Vec<Uuid>)>,
+    /// Tickets that only some people see.
+    restricted: BTreeSet<Uuid>,
 }
 
 impl Model {
     fn home(&self, ticket: Uuid) -> Uuid {
         let next = self.merged.get(&ticket);
         next.map_or(ticket, |(target, _)| self.home(*target))
+    }
+
+    /// All that is part of a ticket, with itself.
+    fn family(&self, ticket: Uuid) -> Vec<Uuid> {
+        let all = self.tickets.iter().copied();
+        all.filter(|it| self.is_part(*it, ticket)).collect()
+    }
+
+    fn is_part(&self, one: Uuid, of: Uuid) -> bool {
+        let next = self.merged.get(&one);
+        one == of || next.is_some_and(|(target, _)| self.is_part(*target, of))
     }
 
     fn of(&self, ticket: Uuid) -> Vec<Uuid> {
@@ -149,6 +166,12 @@ impl Play<'_> {
                 let moved = self.model.of(source);
                 self.model.move_to(&moved, source, target);
                 self.model.merged.insert(source, (target, moved));
+                // Restricted wins, whichever side it is on.
+                let secret = [source, target].map(|it| self.model.restricted.contains(&it));
+                if secret.contains(&true) {
+                    let family = self.model.family(target);
+                    self.model.restricted.extend(family);
+                }
             }
         }
     }
@@ -203,6 +226,53 @@ impl Play<'_> {
             }
         }
         self.model.tickets.push(new);
+        if self.model.restricted.contains(&on) {
+            self.model.restricted.insert(new);
+        }
+    }
+
+    /// Restricts a ticket with all that is part of it, or ends that.
+    async fn restrict(&mut self) {
+        let Some(ticket) = self.any_ticket().map(|it| self.model.home(it)) else {
+            return;
+        };
+        let ticket_id = ticket.to_string();
+        let mut client = self.api.tickets();
+        let family = self.model.family(ticket);
+        if self.model.restricted.contains(&ticket) {
+            let end = UnrestrictTicketRequest {
+                ticket_id,
+                reason: "it was nothing".to_owned(),
+                ..UnrestrictTicketRequest::default()
+            };
+            client.unrestrict_ticket(self.api.admin(end)).await.unwrap();
+            self.model.restricted.retain(|it| !family.contains(it));
+        } else {
+            let begin = RestrictTicketRequest {
+                ticket_id,
+                agent_ids: vec![AGENT.to_string()],
+                reason: "a threat".to_owned(),
+                ..RestrictTicketRequest::default()
+            };
+            client.restrict_ticket(self.api.admin(begin)).await.unwrap();
+            self.model.restricted.extend(family);
+        }
+    }
+
+    /// Somebody resolves a ticket, and opens it again.
+    async fn reopen(&mut self) {
+        let Some(ticket) = self.any_ticket().map(|it| self.model.home(it)) else {
+            return;
+        };
+        for status in [TicketStatus::Resolved, TicketStatus::Open] {
+            let request = SetStatusRequest {
+                ticket_id: ticket.to_string(),
+                status: status.into(),
+                ..SetStatusRequest::default()
+            };
+            let call = self.api.agent(request);
+            self.api.tickets().set_status(call).await.unwrap();
+        }
     }
 
     /// The conversation of a line whose first line joined the ticket that it is on.
@@ -236,7 +306,7 @@ impl Play<'_> {
         let all = self.model.mails.iter().enumerate();
         let answerable = all.filter(|(_, mail)| mail.session.is_none());
         let answerable: Vec<usize> = answerable.map(|(place, _)| place).collect();
-        match self.dice.roll(14) {
+        match self.dice.roll(18) {
             0 | 1 => self.write(None).await,
             10 | 11 => self.chat(false).await,
             12 | 13 => self.chat(true).await,
@@ -253,6 +323,8 @@ impl Play<'_> {
             5 | 6 => self.merge().await,
             7 | 8 => self.unmerge().await,
             9 => self.split().await,
+            14 | 15 => self.restrict().await,
+            16 => self.reopen().await,
             _ => {}
         }
     }
@@ -278,6 +350,26 @@ impl Play<'_> {
         assert_eq!(
             world.count(wrong).await,
             0,
+            "seed {}, step {step}",
+            self.seed
+        );
+        // What the ticket says and what every other service is told are one, and as the model says.
+        let secret: Vec<(Uuid, bool)> = sqlx::query_as(
+            "SELECT id, restriction.ticket_id IS NOT NULL FROM tickets.ticket
+             LEFT JOIN access.restriction ON restriction.ticket_id = ticket.id
+             WHERE restricted_to IS NOT NULL OR restriction.ticket_id IS NOT NULL ORDER BY id",
+        )
+        .fetch_all(world.pool())
+        .await
+        .unwrap();
+        let ours = secret
+            .iter()
+            .filter(|(id, _)| self.model.tickets.contains(id));
+        let wanted: Vec<(Uuid, bool)> =
+            self.model.restricted.iter().map(|id| (*id, true)).collect();
+        assert_eq!(
+            ours.copied().collect::<Vec<_>>(),
+            wanted,
             "seed {}, step {step}",
             self.seed
         );

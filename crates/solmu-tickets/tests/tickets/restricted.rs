@@ -25,32 +25,33 @@ use crate::{
 };
 
 /// An agent whom no restriction names.
-const OUTSIDER: Uuid = Uuid::from_u128(78);
-const SECURITY: Uuid = Uuid::from_u128(900);
+pub(crate) const OUTSIDER: Uuid = Uuid::from_u128(78);
+pub(crate) const SECURITY: Uuid = Uuid::from_u128(900);
 const THREAT: &str = "uhkausviesti";
 
-struct Desk {
-    api: Api,
+pub(crate) struct Desk {
+    pub(crate) api: Api,
     outsider: String,
 }
 
 impl Desk {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let api = Api::new().await;
         let outsider = api.token(Role::Agent, &OUTSIDER.to_string()).await;
         Self { api, outsider }
     }
 
-    fn outside<T>(&self, message: T) -> Request<T> {
+    /// A call of an agent whom no restriction names.
+    pub(crate) fn outside<T>(&self, message: T) -> Request<T> {
         with(message, &self.outsider)
     }
 
     /// Restricts to the agent of the tests.
-    async fn restrict(&self, ticket: Uuid) -> Result<Ticket, Status> {
+    pub(crate) async fn restrict(&self, ticket: Uuid) -> Result<Ticket, Status> {
         self.restrict_to(ticket, &[AGENT], &[]).await
     }
 
-    async fn restrict_to(
+    pub(crate) async fn restrict_to(
         &self,
         ticket: Uuid,
         agents: &[Uuid],
@@ -68,7 +69,7 @@ impl Desk {
         done.map(Response::into_inner)
     }
 
-    async fn get(&self, ticket: Uuid) -> Ticket {
+    pub(crate) async fn get(&self, ticket: Uuid) -> Ticket {
         let id = ticket.to_string();
         let call = self.api.agent(GetTicketRequest { id });
         self.api
@@ -79,7 +80,8 @@ impl Desk {
             .into_inner()
     }
 
-    async fn sees(&self, ticket: Uuid) -> bool {
+    /// Whether who is not named sees the ticket.
+    pub(crate) async fn sees(&self, ticket: Uuid) -> bool {
         let id = ticket.to_string();
         let call = self.outside(GetTicketRequest { id });
         match self.api.tickets().get_ticket(call).await {
@@ -91,7 +93,8 @@ impl Desk {
         }
     }
 
-    async fn opened(&self, id: &str) -> Uuid {
+    /// The ticket of a mail of Aino's.
+    pub(crate) async fn opened(&self, id: &str) -> Uuid {
         let opened = self.api.world.file(&mail(id, "aino@c.example")).await;
         opened.unwrap().id
     }
@@ -443,6 +446,7 @@ async fn nobody_else_gets_it() {
     api.world.tell(&decided("d1", Uuid::from_u128(901))).await;
     let rejected = api.world.told::<AssignmentRejected>().await;
     assert_eq!(rejected[0].cause(), Cause::Restricted);
+    assert_eq!(rejected[0].restricted_team_ids, [SECURITY.to_string()]);
     api.world.tell(&decided("d2", SECURITY)).await;
     let owned = api.world.ticket(ticket).await;
     assert_eq!(

@@ -73,7 +73,7 @@ sla:
   http: false
   smtp: false
   objects: false
-  egress: [web]
+  egress: [web, tickets]
   scaling: none
   paths: []
   grpc: [solmu.sla.v1.SlaService]
@@ -201,6 +201,25 @@ telemetry:
 {{- if and $serves (ne .role "router") .root.Values.access.rosterToken.existingSecret }}yes{{ end }}
 {{- end }}
 
+{{/*
+When the jobs run.
+  hook    before everything of the release, as hooks of Helm: the engines are given
+  with    with the release, as Jobs of it that try again until the engines are there: the release brings engines of its own, and
+          Helm would make them only after the hooks, which wait for them; after the install it would wait for pods, which wait for the jobs
+  gitops  by the waves of Argo CD, after the engines and before the pods
+*/}}
+{{- define "solmu.jobOrder" -}}
+{{- if and (eq .Values.jobs.mode "hook") (or .Values.postgres.cluster.enabled .Values.nats.install) }}with{{ else }}{{ .Values.jobs.mode }}{{ end }}
+{{- end }}
+
+{{/* Annotations of an engine's object: with GitOps it comes before the jobs that need it. */}}
+{{- define "solmu.engineOrder" -}}
+{{- if eq .Values.jobs.mode "gitops" }}
+annotations:
+  argocd.argoproj.io/sync-wave: "-2"
+{{- end }}
+{{- end }}
+
 {{- define "solmu.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 65532
@@ -265,7 +284,7 @@ capabilities:
       - key: {{ .root.Values.access.rosterToken.key }}
         path: token
 {{- end }}
-{{- if and (eq .role "router") .root.Values.router.ticketsToken.existingSecret }}
+{{- if and (has .role (list "router" "sla")) .root.Values.router.ticketsToken.existingSecret }}
 - name: tickets-token
   secret:
     secretName: {{ .root.Values.router.ticketsToken.existingSecret }}
@@ -305,7 +324,7 @@ capabilities:
   mountPath: /run/secrets/solmu/roster-token
   readOnly: true
 {{- end }}
-{{- if and (eq .role "router") .root.Values.router.ticketsToken.existingSecret }}
+{{- if and (has .role (list "router" "sla")) .root.Values.router.ticketsToken.existingSecret }}
 - name: tickets-token
   mountPath: /run/secrets/solmu/tickets-token
   readOnly: true

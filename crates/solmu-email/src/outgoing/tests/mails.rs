@@ -121,6 +121,32 @@ fn no_line_is_longer_than_mail_allows() {
 }
 
 #[test]
+fn each_copy_stands_on_a_line_of_its_own() {
+    let mut message = queued();
+    message.cc = (0..40)
+        .map(|number| Mailbox {
+            name: ["", "Åsa \"The\" Öst"][number % 2].to_owned(),
+            address: format!("{}{number}@c.example", "a".repeat(55)),
+        })
+        .collect();
+    let (mail, parsed) = built(&message, Vec::new());
+    let lines = mail.bytes.split(|byte| *byte == b'\n');
+    assert!(lines.map(<[u8]>::len).all(|length| length < 200));
+    assert_eq!(mail.copies.len(), 40);
+    let copies: Vec<_> = parsed
+        .cc
+        .iter()
+        .map(|copy| (copy.name.clone(), copy.address.clone()))
+        .collect();
+    let sent: Vec<_> = message
+        .cc
+        .into_iter()
+        .map(|copy| (copy.name, copy.address))
+        .collect();
+    assert_eq!(copies, sent);
+}
+
+#[test]
 fn references_are_short_and_cannot_inject() {
     let mut message = queued();
     message.references = (0..50)

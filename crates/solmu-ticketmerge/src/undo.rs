@@ -1,0 +1,194 @@
+//! Takes a merge back.
+//!
+//! What moved goes home with the sequences that it had; what was split out meanwhile stays where it is, and so does what
+//! came in between. Both tickets count as touched from then on, so that no mail brings them together by itself again.
+
+use std::sync::Arc;
+
+use solmu_bus::envelope::to_proto_time;
+use solmu_db::ToSqlx as _;
+use solmu_domain::ticket::Status;
+use solmu_proto::{ticket::v1 as proto, types::v1::actor::Kind};
+use solmu_telemetry::TraceContext;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{MAX_TOLD, Order};
+use crate::{
+    activity,
+    change::close_time,
+    context::Context,
+    error::TicketError,
+    events::{EventSink, change},
+    hierarchy,
+    model::{self, Ticket, small},
+};
+
+/// Makes `ticket` stand for itself again.
+pub async fn unmerge(
+    context: &Arc<Context>,
+    ticket: Uuid,
+    order: Order,
+) -> Result<(), TicketError> {
+    let order = Arc::new(order);
+    context
+        .db
+        .tx("ticket.unmerge", |tx| {
+            let (context, order) = (context.clone(), order.clone());
+            Box::pin(async move { unmerge_in(tx, &context, ticket, &order).await })
+        })
+        .await?;
+    Ok(())
+}
+
+async fn unmerge_in(
+    tx: &mut PgConnection,
+    context: &Context,
+    id: Uuid,
+    order: &Order,
+) -> Result<(), TicketError> {
+    let now = context.clock.now();
+    hierarchy::guard(tx).await?;
+    let (mut source, mut target) = lock_both(tx, id).await?;
+    order.check(&source)?;
+    if let Some(further) = target.merged_into {
+        return Err(TicketError::Merged { target: further });
+    }
+    let (merge, status, participants): (Uuid, String, Vec<String>) = sqlx::query_as(
+        "UPDATE tickets.ticket_merge SET unmerged_at = $2 WHERE source_id = $1 AND unmerged_at IS NULL
+         RETURNING id, source_status, participants",
+    )
+    .bind(id)
+    .bind(now.to_sqlx())
+    .fetch_optional(&mut *tx)
+    .await?
+    .ok_or(TicketError::NotMerged)?;
+    let messages = move_home(tx, merge, &source, &target).await?;
+    leave(tx, &target, &participants).await?;
+    target.channels = channels_of(tx, target.id).await?;
+    let count = i64::try_from(messages.len()).unwrap_or(i64::MAX);
+    let status: Status = status.parse()?;
+    source.merged_into = None;
+    source.moved_away -= count;
+    source.status = status;
+    source.close_at = close_time(status, now, context.config.close_after_days);
+    target.moved_away += count;
+    for ticket in [&mut source, &mut target] {
+        ticket.touched = true;
+        ticket.touch(now, true);
+    }
+    model::update(tx, &[&source, &target]).await?;
+    let parent = source.parent_id;
+    hierarchy::untangle(tx, &mut source).await?;
+    if source.parent_id != parent {
+        model::update(tx, &[&source]).await?;
+    }
+    let mut events = EventSink::new(
+        &context.bus,
+        context.clock.as_ref(),
+        context.rng.as_ref(),
+        now,
+    );
+    let mut changes = vec![change("merged_into", &target.id, &"")];
+    if let (Some(parent), None) = (parent, source.parent_id) {
+        changes.push(change("parent_id", &parent, &""));
+    }
+    if status != Status::Closed {
+        changes.push(change("status", &Status::Closed, &status));
+    }
+    let reopened = proto::TicketChanged {
+        ticket: Some(source.state()),
+        changes,
+        actor: Some(order.by.clone()),
+        change_time: Some(to_proto_time(now)),
+        reason: format!("no longer part of #{}: {}", target.number, order.reason),
+    };
+    events.add(&reopened, TraceContext::current());
+    let unmerged = proto::TicketUnmerged {
+        ticket: Some(target.state()),
+        source_ticket_id: source.id.to_string(),
+        source_ticket_number: source.number,
+        message_ids: messages
+            .iter()
+            .take(MAX_TOLD)
+            .map(Uuid::to_string)
+            .collect(),
+        actor: Some(order.by.clone()),
+        reason: order.reason.clone(),
+        unmerge_time: Some(to_proto_time(now)),
+    };
+    events.add(&unmerged, TraceContext::current());
+    activity::commit(tx, events.rows(), context.rng.as_ref(), now).await?;
+    Ok(())
+}
+
+/// Locks the ticket and the one that it is part of.
+async fn lock_both(tx: &mut PgConnection, id: Uuid) -> Result<(Ticket, Ticket), TicketError> {
+    let target: Option<Option<Uuid>> =
+        sqlx::query_scalar("SELECT merged_into FROM tickets.ticket WHERE id = $1")
+            .bind(id)
+            .fetch_optional(&mut *tx)
+            .await?;
+    let target = target.ok_or_else(|| TicketError::UnknownTicket(id.to_string()))?;
+    let target = target.ok_or(TicketError::NotMerged)?;
+    let mut tickets = model::lock(tx, &[id, target]).await?;
+    tickets.sort_by_key(|ticket| ticket.id != id);
+    match <[Ticket; 2]>::try_from(tickets) {
+        Ok([source, other]) if source.merged_into == Some(target) => Ok((source, other)),
+        // It was taken back, or merged elsewhere, before we had it.
+        _ => Err(TicketError::race()),
+    }
+}
+
+/// Moves what the merge moved back, where it is still there; returns it in order.
+async fn move_home(
+    tx: &mut PgConnection,
+    merge: Uuid,
+    source: &Ticket,
+    target: &Ticket,
+) -> Result<Vec<Uuid>, TicketError> {
+    let mut rows: Vec<(Uuid, i64)> = sqlx::query_as(
+        "UPDATE tickets.message AS message SET ticket_id = $2, sequence = noted.sequence,
+            request_id = coalesce(noted.request_id, message.request_id)
+         FROM tickets.merged_message AS noted
+         WHERE noted.merge_id = $1 AND message.id = noted.message_id AND message.ticket_id = $3
+         RETURNING message.id, message.sequence",
+    )
+    .bind(merge)
+    .bind(source.id)
+    .bind(target.id)
+    .fetch_all(tx)
+    .await?;
+    rows.sort_by_key(|(_, sequence)| *sequence);
+    Ok(rows.into_iter().map(|(id, _)| id).collect())
+}
+
+/// Those who took part only because of the source take part no more, unless they wrote on the target meanwhile.
+async fn leave(
+    tx: &mut PgConnection,
+    target: &Ticket,
+    participants: &[String],
+) -> Result<(), TicketError> {
+    sqlx::query(
+        "DELETE FROM tickets.participant WHERE ticket_id = $1 AND address = ANY($2) AND NOT EXISTS (
+            SELECT 1 FROM tickets.message WHERE message.ticket_id = $1 AND message.author_kind = $3
+                AND message.address = participant.address)",
+    )
+    .bind(target.id)
+    .bind(participants)
+    .bind(small(Kind::Customer.into()))
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The bits of the channels of its messages.
+pub(super) async fn channels_of(tx: &mut PgConnection, ticket: Uuid) -> Result<i32, TicketError> {
+    let bits: Option<i32> = sqlx::query_scalar(
+        "SELECT bit_or(1 << channel::integer) FROM tickets.message WHERE ticket_id = $1",
+    )
+    .bind(ticket)
+    .fetch_one(tx)
+    .await?;
+    Ok(bits.unwrap_or(0))
+}

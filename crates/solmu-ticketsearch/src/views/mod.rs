@@ -1,0 +1,334 @@
+//! Saved views: filters under a name, of one person or of a team, with counts.
+//!
+//! Which teams there are and who is in them only the router knows; a view of a team is shown to whoever asks for that
+//! team, and changed by who made it or by an admin.
+
+mod count;
+
+use solmu_bus::envelope::to_proto_time;
+use solmu_db::{DbError, SqlTimestamp, ToSqlx as _};
+use solmu_domain::ids::{AgentId, EventId as ViewId};
+use solmu_proto::ticket::v1 as proto;
+use solmu_runtime::{
+    ApiError,
+    access::{Caller, Role},
+    page,
+    request::{optional_uuid, uuid},
+};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::{
+    calls::checked_request_id,
+    context::Context,
+    list::Order,
+    search::{Selection, Written},
+};
+
+/// Longest name, in characters.
+const MAX_NAME: usize = 100;
+/// Views of one page, because each may be counted.
+const PAGE: u32 = 100;
+/// Teams of one list.
+const MAX_TEAMS: usize = 100;
+
+struct Row {
+    id: Uuid,
+    display_name: String,
+    filter: String,
+    order_by: String,
+    time_zone: String,
+    team_id: Option<Uuid>,
+    created_by: String,
+    version: i64,
+    created_at: SqlTimestamp,
+    updated_at: SqlTimestamp,
+}
+solmu_db::from_row!(Row {
+    id,
+    display_name,
+    filter,
+    order_by,
+    time_zone,
+    team_id,
+    created_by,
+    version,
+    created_at,
+    updated_at
+});
+
+const COLUMNS: &str = "id, display_name, filter, order_by, time_zone, team_id, created_by, version, created_at, updated_at";
+
+impl From<Row> for proto::SavedView {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id.to_string(),
+            display_name: row.display_name,
+            filter: row.filter,
+            order_by: row.order_by,
+            time_zone: row.time_zone,
+            team_id: row.team_id.map(|id| id.to_string()).unwrap_or_default(),
+            created_by: row.created_by,
+            create_time: Some(to_proto_time(row.created_at.to_jiff())),
+            update_time: Some(to_proto_time(row.updated_at.to_jiff())),
+            etag: etag(row.version),
+            count: None,
+        }
+    }
+}
+
+fn etag(version: i64) -> String {
+    format!("v{version}")
+}
+
+/// The name that stands for a caller: the agent, else the token.
+fn owner(caller: &Caller) -> String {
+    caller
+        .agent_id
+        .map_or_else(|| caller.token_id.clone(), |agent| agent.to_string())
+}
+
+/// Refuses what could not be listed later.
+async fn check(
+    context: &Context,
+    view: &proto::SavedView,
+    caller: &Caller,
+) -> Result<(), ApiError> {
+    let name = view.display_name.trim();
+    if name.is_empty() || name.chars().count() > MAX_NAME || name.contains(char::is_control) {
+        let wanted = format!("1 to {MAX_NAME} printable characters");
+        return Err(ApiError::invalid("display_name", wanted));
+    }
+    Order::read(&view.order_by)?;
+    let mut named = caller.clone();
+    // `me` is whoever uses the view; that the maker may be nobody in particular does not make it wrong.
+    named
+        .agent_id
+        .get_or_insert(AgentId::from_uuid(Uuid::nil()));
+    let written = Written {
+        filter: &view.filter,
+        time_zone: &view.time_zone,
+        caller: Some(&named),
+    };
+    Selection::read(context, written).await.map(drop)
+}
+
+/// Makes a view; with a request id that the caller used before, the one that was made then.
+pub(crate) async fn create(
+    context: &Context,
+    request: &proto::CreateViewRequest,
+    caller: &Caller,
+) -> Result<proto::SavedView, ApiError> {
+    let view = request.view.clone().unwrap_or_default();
+    check(context, &view, caller).await?;
+    let request_id = checked_request_id(request.request_id.clone())?;
+    let sql = format!(
+        "INSERT INTO tickets.saved_view
+            (id, display_name, filter, order_by, time_zone, team_id, created_by, created_at, updated_at, request_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
+         ON CONFLICT (created_by, request_id) WHERE request_id IS NOT NULL DO UPDATE SET request_id = excluded.request_id
+         RETURNING {COLUMNS}"
+    );
+    let row: Row = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(ViewId::generate(context.clock.as_ref(), context.rng.as_ref()).as_uuid())
+        .bind(view.display_name.trim())
+        .bind(&view.filter)
+        .bind(&view.order_by)
+        .bind(&view.time_zone)
+        .bind(optional_uuid("team_id", &view.team_id)?)
+        .bind(owner(caller))
+        .bind(context.clock.now().to_sqlx())
+        .bind(request_id)
+        .fetch_one(context.db.pool())
+        .await
+        .map_err(DbError::from)?;
+    Ok(row.into())
+}
+
+/// A page of views by name: the caller's own, and those of the teams asked for.
+pub(crate) async fn list(
+    context: &Context,
+    request: &proto::ListViewsRequest,
+    caller: &Caller,
+) -> Result<proto::ListViewsResponse, ApiError> {
+    let size = page::size(request.page_size, 50, PAGE)?;
+    if request.team_ids.len() > MAX_TEAMS {
+        let wanted = format!("at most {MAX_TEAMS} teams");
+        return Err(ApiError::invalid("team_ids", wanted));
+    }
+    let teams: Vec<Uuid> = request
+        .team_ids
+        .iter()
+        .map(|id| uuid("team_ids", id))
+        .collect::<Result<_, _>>()?;
+    let asked = request.team_ids.join(" ");
+    let after: Option<(String, Uuid)> = page::decode(&asked, &request.page_token)?;
+    let (name, id) = after.unwrap_or_default();
+    let sql = format!(
+        "SELECT {COLUMNS} FROM tickets.saved_view
+         WHERE (team_id IS NULL AND created_by = $1 OR team_id = ANY($2)) AND (display_name, id) > ($3, $4)
+         ORDER BY display_name, id LIMIT $5"
+    );
+    let mut rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(owner(caller))
+        .bind(&teams)
+        .bind(&name)
+        .bind(id)
+        .bind(size + 1)
+        .fetch_all(context.db.pool())
+        .await
+        .map_err(DbError::from)?;
+    let more = page::cut(&mut rows, size);
+    let next_page_token = match rows.last().filter(|_| more) {
+        Some(last) => page::encode(&asked, (last.display_name.clone(), last.id)),
+        None => String::new(),
+    };
+    let mut views: Vec<proto::SavedView> = rows.into_iter().map(Into::into).collect();
+    if request.with_counts {
+        count::all(context, &mut views, caller).await?;
+    }
+    Ok(proto::ListViewsResponse {
+        views,
+        next_page_token,
+    })
+}
+
+/// Changes what the mask names.
+pub(crate) async fn update(
+    context: &Context,
+    request: &proto::UpdateViewRequest,
+    caller: &Caller,
+) -> Result<proto::SavedView, ApiError> {
+    let asked = request.view.clone().unwrap_or_default();
+    let found = changeable(context, &asked.id, &asked.etag, caller).await?;
+    let (id, version) = (found.id, found.version);
+    let mut view = proto::SavedView::from(found);
+    let all = ["display_name", "filter", "order_by", "time_zone", "team_id"].map(str::to_owned);
+    let paths = request
+        .update_mask
+        .as_ref()
+        .map_or(&[][..], |mask| &mask.paths);
+    for path in if paths.is_empty() { &all } else { paths } {
+        match path.as_str() {
+            "display_name" => view.display_name.clone_from(&asked.display_name),
+            "filter" => view.filter.clone_from(&asked.filter),
+            "order_by" => view.order_by.clone_from(&asked.order_by),
+            "time_zone" => view.time_zone.clone_from(&asked.time_zone),
+            "team_id" => view.team_id.clone_from(&asked.team_id),
+            other => {
+                let what = format!("'{other}' cannot be changed");
+                return Err(ApiError::invalid("update_mask", what));
+            }
+        }
+    }
+    check(context, &view, caller).await?;
+    let sql = format!(
+        "UPDATE tickets.saved_view SET display_name = $3, filter = $4, order_by = $5, time_zone = $6, team_id = $7,
+            updated_at = $8, version = version + 1 WHERE id = $1 AND version = $2 RETURNING {COLUMNS}"
+    );
+    let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(id)
+        .bind(version)
+        .bind(view.display_name.trim())
+        .bind(&view.filter)
+        .bind(&view.order_by)
+        .bind(&view.time_zone)
+        .bind(optional_uuid("team_id", &view.team_id)?)
+        .bind(context.clock.now().to_sqlx())
+        .fetch_optional(context.db.pool())
+        .await
+        .map_err(DbError::from)?;
+    row.map(Into::into).ok_or_else(stale)
+}
+
+/// Removes a view.
+pub(crate) async fn delete(
+    context: &Context,
+    request: &proto::DeleteViewRequest,
+    caller: &Caller,
+) -> Result<(), ApiError> {
+    let found = changeable(context, &request.id, &request.etag, caller).await?;
+    let deleted = sqlx::query("DELETE FROM tickets.saved_view WHERE id = $1 AND version = $2")
+        .bind(found.id)
+        .bind(found.version)
+        .execute(context.db.pool())
+        .await
+        .map_err(DbError::from)?;
+    if deleted.rows_affected() == 0 {
+        return Err(stale());
+    }
+    Ok(())
+}
+
+fn stale() -> ApiError {
+    ApiError::Aborted {
+        reason: "ETAG_MISMATCH",
+        message: "the view was changed in between; read it again".to_owned(),
+    }
+}
+
+/// The view, if the caller may change it and has seen its present state.
+async fn changeable(
+    context: &Context,
+    id: &str,
+    seen: &str,
+    caller: &Caller,
+) -> Result<Row, ApiError> {
+    let row = fetch(context.db.pool(), uuid("id", id)?, caller).await?;
+    if row.created_by != owner(caller) && caller.role != Role::Admin {
+        return Err(ApiError::PermissionDenied {
+            reason: "NOT_YOUR_VIEW",
+            message: "only who made this view and admins may change it".to_owned(),
+        });
+    }
+    if !seen.is_empty() && seen != etag(row.version) {
+        return Err(stale());
+    }
+    Ok(row)
+}
+
+/// A view that the caller may see: somebody else's own is as if there were none.
+async fn fetch(pool: &PgPool, id: Uuid, caller: &Caller) -> Result<Row, ApiError> {
+    let sql = format!("SELECT {COLUMNS} FROM tickets.saved_view WHERE id = $1");
+    let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(id)
+        .fetch_optional(pool)
+        .await
+        .map_err(DbError::from)?;
+    row.filter(|row| {
+        row.team_id.is_some() || row.created_by == owner(caller) || caller.role == Role::Admin
+    })
+    .ok_or_else(|| ApiError::not_found("view", &id))
+}
+
+/// The request with what its view says, if it names one.
+pub(crate) async fn listed(
+    context: &Context,
+    request: &proto::ListTicketsRequest,
+    caller: Option<&Caller>,
+) -> Result<proto::ListTicketsRequest, ApiError> {
+    let mut request = request.clone();
+    if request.view_id.is_empty() {
+        return Ok(request);
+    }
+    let Some(caller) = caller else {
+        return Err(ApiError::not_found("view", &request.view_id));
+    };
+    if ![&request.filter, &request.order_by, &request.time_zone]
+        .iter()
+        .all(|it| it.is_empty())
+    {
+        let what = "give a view, or filter, order_by and time_zone";
+        return Err(ApiError::invalid("view_id", what));
+    }
+    let row = fetch(
+        context.db.pool(),
+        uuid("view_id", &request.view_id)?,
+        caller,
+    )
+    .await?;
+    request.filter = row.filter;
+    request.order_by = row.order_by;
+    request.time_zone = row.time_zone;
+    Ok(request)
+}

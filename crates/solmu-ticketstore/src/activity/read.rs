@@ -1,0 +1,125 @@
+//! Reads the log, and looks whether it is whole.
+
+use futures::TryStreamExt as _;
+use prost::Message as _;
+use solmu_proto::ticket::v1::{
+    Activity, VerifyActivityResponse as Verdict, verify_activity_response::Fault,
+};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::chain::{self, Hash, digest_of, hash_of};
+use crate::error::TicketError;
+
+/// An entry as it is stored.
+struct Row {
+    sequence: i64,
+    entry: Vec<u8>,
+    reason: String,
+    salt: Vec<u8>,
+    hash: Vec<u8>,
+}
+solmu_db::from_row!(Row {
+    sequence,
+    entry,
+    reason,
+    salt,
+    hash
+});
+
+/// Up to `limit` entries of a ticket after the one of sequence `after`. One that cannot be read shows its place only.
+pub async fn list(
+    pool: &PgPool,
+    ticket: Uuid,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<Activity>, TicketError> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT sequence, entry, reason, salt, hash FROM tickets.activity WHERE ticket_id = $1 AND sequence > $2
+         ORDER BY sequence LIMIT $3",
+    )
+    .bind(ticket)
+    .bind(after)
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    let shown = rows.into_iter().map(|row| Activity {
+        ticket_id: ticket.to_string(),
+        sequence: row.sequence,
+        reason: row.reason,
+        hash: row.hash,
+        ..Activity::decode(row.entry.as_slice()).unwrap_or_default()
+    });
+    Ok(shown.collect())
+}
+
+/// Computes the chain of a ticket anew. `noted` is the sequence and hash of an entry that it must hold.
+pub async fn verify(
+    pool: &PgPool,
+    ticket: Uuid,
+    noted: Option<(i64, Vec<u8>)>,
+) -> Result<Verdict, TicketError> {
+    let mut rows = sqlx::query_as::<_, Row>(
+        "SELECT sequence, entry, reason, salt, hash FROM tickets.activity WHERE ticket_id = $1 ORDER BY sequence",
+    )
+    .bind(ticket)
+    .fetch(pool);
+    let mut verdict = Verdict {
+        last_hash: chain::START.to_vec(),
+        ..Verdict::default()
+    };
+    let mut before = chain::START;
+    let bad = |verdict: Verdict, sequence: i64, fault: Fault| Verdict {
+        bad_sequence: sequence,
+        fault: fault.into(),
+        ..verdict
+    };
+    while let Some(row) = rows.try_next().await? {
+        verdict.entries += 1;
+        let forged = noted
+            .as_ref()
+            .is_some_and(|(at, hash)| *at == row.sequence && *hash != row.hash);
+        let fault = if forged {
+            Some(Fault::Noted)
+        } else {
+            fault_of(ticket, &row, verdict.entries, &before)
+        };
+        if let Some(fault) = fault {
+            return Ok(bad(verdict, row.sequence, fault));
+        }
+        before = hash_of(&before, &row.entry);
+        verdict.last_sequence = row.sequence;
+        verdict.last_hash = row.hash;
+        let given =
+            Activity::decode(row.entry.as_slice()).is_ok_and(|it| !it.reason_digest.is_empty());
+        verdict.erased_reasons += i64::from(given && row.salt.is_empty());
+    }
+    Ok(match noted {
+        Some((at, _)) if at > verdict.last_sequence => bad(verdict, at, Fault::Noted),
+        _ => Verdict {
+            intact: true,
+            ..verdict
+        },
+    })
+}
+
+/// What is wrong with an entry that should be the `place`th.
+fn fault_of(ticket: Uuid, row: &Row, place: i64, before: &Hash) -> Option<Fault> {
+    if row.sequence != place {
+        return Some(Fault::Gap);
+    }
+    if row.hash != hash_of(before, &row.entry) {
+        return Some(Fault::Hash);
+    }
+    let Ok(entry) = Activity::decode(row.entry.as_slice()) else {
+        return Some(Fault::Content);
+    };
+    if entry.ticket_id != ticket.to_string() || entry.sequence != row.sequence {
+        return Some(Fault::Content);
+    }
+    // Nothing beside a digest that was never there, and the reason itself or nothing beside one that was.
+    let erased = row.salt.is_empty() && row.reason.is_empty();
+    let same =
+        !entry.reason_digest.is_empty() && entry.reason_digest == digest_of(&row.salt, &row.reason);
+    (!erased && !same).then_some(Fault::Reason)
+}

@@ -1,0 +1,215 @@
+//! What every change of a ticket has in common: it is made once, may be made, and is told.
+//!
+//! What changed is the difference of the ticket before and after, so that no change can be made without being told, and
+//! nothing is told that was set to what it was.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use solmu_bus::envelope::to_proto_time;
+use solmu_db::ToSqlx as _;
+use solmu_domain::ticket::Status;
+use solmu_proto::{
+    ticket::v1 as proto,
+    types::v1::{Actor, actor::Kind},
+};
+use solmu_telemetry::TraceContext;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    config::Config,
+    error::TicketError,
+    events::{EventSink, assigned, change},
+    looked::Looked,
+    model::{self, Ticket, Values},
+};
+
+/// Whether the change was made already. The ticket is locked, so of many at once one is the first.
+pub async fn is_repeat(
+    tx: &mut PgConnection,
+    ticket: Uuid,
+    request_id: &str,
+    digest: &[u8],
+    now: Timestamp,
+) -> Result<bool, TicketError> {
+    let known: Option<Vec<u8>> = sqlx::query_scalar(
+        "SELECT digest FROM tickets.change_request WHERE ticket_id = $1 AND request_id = $2",
+    )
+    .bind(ticket)
+    .bind(request_id)
+    .fetch_optional(&mut *tx)
+    .await?;
+    if let Some(known) = known {
+        let same = known == digest;
+        return same.then_some(true).ok_or_else(reused);
+    }
+    sqlx::query("INSERT INTO tickets.change_request (ticket_id, request_id, digest, created_at) VALUES ($1, $2, $3, $4)")
+        .bind(ticket)
+        .bind(request_id)
+        .bind(digest)
+        .bind(now.to_sqlx())
+        .execute(tx)
+        .await?;
+    Ok(false)
+}
+
+/// Another change under a request id that was used.
+pub fn reused() -> TicketError {
+    let why = "the request id was used for another change of this ticket: take a new one";
+    TicketError::refused("REQUEST_ID_REUSED", why)
+}
+
+/// Moves the ticket to another status, if one is asked for.
+pub async fn move_status(
+    tx: &mut PgConnection,
+    ticket: &mut Ticket,
+    to: Option<Status>,
+    now: Timestamp,
+    config: &Config,
+) -> Result<(), TicketError> {
+    if let Some(status) = to {
+        let status = ticket.status.move_to(status)?;
+        check_finish(tx, &mut Looked::default(), ticket, status).await?;
+        ticket.status = status;
+        ticket.close_at = close_time(status, now, config.close_after_days);
+    }
+    Ok(())
+}
+
+/// Whether a locked ticket may go to `status` by hand: one that is over has the values that it must have, and no open
+/// sub-ticket.
+pub async fn check_finish(
+    tx: &mut PgConnection,
+    looked: &mut Looked,
+    ticket: &Ticket,
+    status: Status,
+) -> Result<(), TicketError> {
+    if status.is_open() || status == ticket.status {
+        return Ok(());
+    }
+    if ticket.status.is_open() {
+        let definitions = looked.definitions(tx).await?;
+        let missing = definitions.values().filter(|it| {
+            it.required && it.archived_at.is_none() && !ticket.fields.contains_key(&it.key)
+        });
+        let missing: Vec<&str> = missing.map(|it| it.key.as_str()).collect();
+        if !missing.is_empty() {
+            let why = format!("a {status} ticket must have: {}", missing.join(", "));
+            return Err(TicketError::refused("FIELDS_REQUIRED", why));
+        }
+    }
+    let open = looked.open_children(tx, ticket.id).await?;
+    if open.is_empty() {
+        return Ok(());
+    }
+    let numbers: Vec<String> = open.iter().map(|number| format!("#{number}")).collect();
+    let why = format!("sub-tickets are open: {}", numbers.join(", "));
+    Err(TicketError::refused("SUBTICKETS_OPEN", why))
+}
+
+/// Whether a status stops the clock of closing: only a resolved ticket closes itself.
+pub fn close_time(status: Status, now: Timestamp, days: u32) -> Option<Timestamp> {
+    let span = jiff::SignedDuration::from_hours(i64::from(days) * 24);
+    (status == Status::Resolved).then(|| now.saturating_add(span).unwrap_or(Timestamp::MAX))
+}
+
+/// Tells how `ticket` differs from `before`, and counts the change; false if it does not.
+pub fn tell(
+    before: &Ticket,
+    ticket: &mut Ticket,
+    by: &Actor,
+    reason: &str,
+    now: Timestamp,
+    events: &mut EventSink<'_>,
+) -> bool {
+    let (changes, mut routed) = differences(before, ticket);
+    let owner = (before.assignee_id, before.team_id);
+    let moved = owner != (ticket.assignee_id, ticket.team_id);
+    if changes.is_empty() && !moved {
+        return false;
+    }
+    routed |= moved;
+    ticket.touch(now, routed);
+    let trace = TraceContext::current();
+    if moved {
+        let service = by.kind() != Kind::Agent;
+        let who = if service { "service" } else { "agent" };
+        ticket.assign_reason = format!("{reason} ({who})");
+        let body = assigned(ticket, owner, by.clone(), "", now);
+        events.add(&body, trace.clone());
+    }
+    if !changes.is_empty() {
+        let body = proto::TicketChanged {
+            ticket: Some(ticket.state()),
+            changes,
+            actor: Some(by.clone()),
+            change_time: Some(to_proto_time(now)),
+            reason: reason.to_owned(),
+        };
+        events.add(&body, trace);
+    }
+    true
+}
+
+/// What differs, and whether a router decides on it. Of a subject only that it did: events carry nobody's words.
+fn differences(before: &Ticket, after: &Ticket) -> (Vec<proto::FieldChange>, bool) {
+    let mut changes = Vec::new();
+    if before.status != after.status {
+        changes.push(change("status", &before.status, &after.status));
+    }
+    if before.held_substatus() != after.held_substatus() {
+        let (from, to) = (before.held_substatus(), after.held_substatus());
+        changes.push(change("substatus", &from, &to));
+    }
+    if before.priority != after.priority {
+        changes.push(change("priority", &before.priority, &after.priority));
+    }
+    if before.category != after.category {
+        changes.push(change("category", &before.category, &after.category));
+    }
+    for tag in before.tags.iter().filter(|tag| !after.tags.contains(tag)) {
+        changes.push(change("tags", tag, &""));
+    }
+    for tag in after.tags.iter().filter(|tag| !before.tags.contains(tag)) {
+        changes.push(change("tags", &"", tag));
+    }
+    let keys: BTreeSet<&String> = before.fields.keys().chain(after.fields.keys()).collect();
+    for key in keys {
+        let value = |of: &Values| of.get(key).map(|it| it.join(",")).unwrap_or_default();
+        if before.fields.get(key) != after.fields.get(key) {
+            let (from, to) = (value(&before.fields), value(&after.fields));
+            changes.push(change(&format!("fields.{key}"), &from, &to));
+        }
+    }
+    if before.organization_ids != after.organization_ids {
+        let text = |of: &Ticket| of.organization_texts().join(",");
+        changes.push(change("organization_ids", &text(before), &text(after)));
+    }
+    let routed = !changes.is_empty();
+    if before.subject != after.subject {
+        changes.push(change("subject", &"", &""));
+    }
+    if before.parent_id != after.parent_id {
+        let text = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
+        let (from, to) = (text(before.parent_id), text(after.parent_id));
+        changes.push(change("parent_id", &from, &to));
+    }
+    if before.restricted_to != after.restricted_to {
+        let names = |of: &Ticket| -> Vec<String> {
+            let named = of.restricted_to.iter().flatten();
+            named.map(Uuid::to_string).collect()
+        };
+        let (from, to) = (names(before).join(","), names(after).join(","));
+        changes.push(change("restricted", &from, &to));
+    }
+    if before.sleeps() != after.sleeps() {
+        let text = |of: &Ticket| match of.sleeps() {
+            None => String::new(),
+            Some(model::Snooze(None)) => "customer".to_owned(),
+            Some(model::Snooze(Some(at))) => at.to_string(),
+        };
+        changes.push(change("snooze", &text(before), &text(after)));
+    }
+    (changes, routed)
+}
