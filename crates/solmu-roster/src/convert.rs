@@ -7,10 +7,7 @@ use solmu_proto::routing::v1 as proto;
 use crate::{
     presence::Presence,
     rule::Wish,
-    store::{
-        people::{AgentRow, TeamRow},
-        rule::RuleRow,
-    },
+    store::{people::AgentRow, rule::RuleRow, team::TeamRow},
 };
 
 impl From<TeamRow> for proto::Team {

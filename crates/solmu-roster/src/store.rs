@@ -3,3 +3,4 @@
 pub mod people;
 pub mod removal;
 pub mod rule;
+pub mod team;

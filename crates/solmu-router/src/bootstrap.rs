@@ -10,8 +10,9 @@ use crate::{
     core::desk::Presence,
     error::Error,
     service::{Resource, roster_changed},
-    store::people::{
-        AgentProfile, TeamProfile, agent_first, agent_insert, default_team, team_insert,
+    store::{
+        people::{AgentProfile, agent_first, agent_insert},
+        team::{TeamProfile, default_team, team_insert},
     },
 };
 

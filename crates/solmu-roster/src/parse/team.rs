@@ -7,7 +7,7 @@ use solmu_runtime::ApiError;
 use super::Checker;
 use crate::{
     care::{Care, Mode, TakeBack},
-    store::people::TeamProfile,
+    store::team::TeamProfile,
 };
 
 /// What people say of a team.

@@ -10,9 +10,12 @@ use sqlx::PgConnection;
 use super::{Resource, Service, parse, taken};
 use crate::{
     core::desk::Presence,
-    store::people::{
-        AgentProfile, agent_insert, agent_lock, agent_update, agents_fetch, alive_set,
-        default_team, presence_set, team_insert, team_update, teams_list, teams_missing,
+    store::{
+        people::{
+            AgentProfile, agent_insert, agent_lock, agent_update, agents_fetch, alive_set,
+            presence_set,
+        },
+        team::{default_team, team_insert, team_update, teams_list, teams_missing},
     },
 };
 

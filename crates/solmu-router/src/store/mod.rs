@@ -8,4 +8,4 @@ pub(crate) mod offer;
 pub(crate) mod queue;
 pub(crate) mod ticket;
 
-pub(crate) use solmu_roster::store::{people, removal, rule};
+pub(crate) use solmu_roster::store::{people, removal, rule, team};
