@@ -239,8 +239,13 @@ async fn who_never_stops_is_stopped() {
             last = reading => last.expect("the connection ends"),
             () = flooding => unreachable!("it never ends"),
         };
+        // A server that waits for us to read its many answers when its time is over has no place left to say why.
         if let Some(last) = last {
-            assert!(last.starts_with("421 4.3.2 "), "{opening:?}: {last}");
+            let is_answer = opening.is_none() && last.starts_with("250 ");
+            assert!(
+                is_answer || last.starts_with("421 4.3.2 "),
+                "{opening:?}: {last}"
+            );
         }
         assert!(running.bench.desk.events().is_empty());
     }
