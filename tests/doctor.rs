@@ -4,6 +4,15 @@ use serde_json::Value;
 
 use crate::support::{Home, Ports, Settings, Solmu};
 
+/// Commands that print much and need nothing that runs.
+const UNREAD: [&[&str]; 5] = [
+    &["config", "schema"],
+    &["config", "docs"],
+    &["config", "print"],
+    &["api", "openapi"],
+    &["api", "permissions"],
+];
+
 fn findings(text: &str) -> Vec<Value> {
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -21,6 +30,7 @@ async fn a_fresh_installation_is_well_and_a_stopped_one_is_not() {
     for check in [
         "postgres durability",
         "schema",
+        "tables",
         "nats durability",
         "streams",
         "clock",
@@ -31,6 +41,18 @@ async fn a_fresh_installation_is_well_and_a_stopped_one_is_not() {
             finding.is_some_and(|it| it["verdict"] == "good"),
             "{check}: {found:#?}"
         );
+    }
+    // Who reads may go at any time (`| head -1`).
+    let mut unread: Vec<&[&str]> = UNREAD.to_vec();
+    unread.extend([
+        &["doctor"] as &[_],
+        &["--json", "doctor"],
+        &["dead", "list"],
+    ]);
+    for arguments in unread {
+        let ended = home.run_unread(arguments);
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(ended.status.success(), "{arguments:?}: {said}");
     }
     solmu.stop().await;
 

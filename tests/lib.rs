@@ -15,6 +15,8 @@ mod channels;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod dead;
+#[cfg(test)]
 mod doctor;
 #[cfg(test)]
 mod drain;

@@ -4,6 +4,8 @@
                           supported Kubernetes, build every overlay; the objects go to OUT/<case>.json for the linter
     charts.py k8s         writes k8s/base and k8s/components
     charts.py k8s --check says what of it differs from what is there
+    charts.py schema BINARY          writes what `config` of the values may hold into values.schema.json, as the program says it
+    charts.py schema BINARY --check  says whether it is stale, and whether every secret of it is refused in the values
 
 Run by `cargo xtask deploy`, with the packages of scripts/deploy-tools.txt on PYTHONPATH.
 """
@@ -120,32 +122,51 @@ def lint(name, values):
 
 
 def refusals():
-    """Values that must be refused, or a slip of the pen would be silently ignored."""
+    """Values that must be refused, or a slip of the pen would be silently ignored: each with a word of what is said."""
     wrong = {
-        "an unknown key": {"imgae": {}},
-        "an unknown key of a role": {"roles": {"email": {"replica": 2}}},
-        "an unknown role": {"roles": {"mail": {}}},
-        "a wrong type": {"nats": {"partitions": "many"}},
-        "an even number of replicas": {"nats": {"streamReplicas": 2}},
-        "an unknown job mode": {"jobs": {"mode": "sometimes"}},
-        "a secret in the values": {"postgres": {"url": "postgres://"}},
-        "a secret in the configuration": {"config": {"email": {"relay": {"host": "a", "password": "b"}}}},
-        "a secret deep in the configuration": {"config": {"social": {"whatsapp": {"accounts": [{"app_secret": "b"}]}}}},
-        "an address against the probes": {"config": {"server": {"admin_address": "0.0.0.0:9"}}},
-        "a port of mail that the Service does not know": {"config": {"email": {"listen": "0.0.0.0:25"}}},
-        "an IPv6 address without brackets": {"listenAddress": "::"},
-        "more replicas of a stream than servers": {"nats": OWN_NATS | {"streamReplicas": 3, "server": {"replicas": 1}}},
-        "servers without users": {"nats": {"install": True}},
-        "streams that the store cannot hold": {"nats": OWN_NATS | {"maxStreamBytes": 4 << 30}},
-        "a store that the volume cannot hold": {"nats": OWN_NATS | {"server": {"size": "5Gi"}}},
-        "more pods at least than at most": {"roles": {"email": {"autoscaling": {"enabled": True, "minReplicas": 9, "maxReplicas": 3}}}},
+        "an unknown key": ({"imgae": {}}, "imgae"),
+        "an unknown key of a role": ({"roles": {"email": {"replica": 2}}}, "replica"),
+        "an unknown role": ({"roles": {"mail": {}}}, "mail"),
+        "a wrong type": ({"nats": {"partitions": "many"}}, "partitions"),
+        "an even number of replicas": ({"nats": {"streamReplicas": 2}}, "streamReplicas"),
+        "an unknown job mode": ({"jobs": {"mode": "sometimes"}}, "mode"),
+        "a secret in the values": ({"postgres": {"url": "postgres://"}}, "url"),
+        "an unknown section of the configuration": ({"config": {"emial": {}}}, "emial"),
+        "an unknown key of the configuration": ({"config": {"email": {"relay": {"hots": "a"}}}}, "hots"),
+        "an unknown key in a list of the configuration": ({"config": {"email": {"accounts": [{"name": "a", "adresses": []}]}}}, "adresses"),
+        "a wrong type in the configuration": ({"config": {"chat": {"heartbeat_seconds": "soon"}}}, "heartbeat_seconds"),
+        "an unknown word in the configuration": ({"config": {"email": {"relay": {"tls": "maybe"}}}}, "tls"),
+        "a number out of range in the configuration": ({"config": {"postgres": {"max_connections": 1}}}, "max_connections"),
+        "a secret in the configuration": ({"config": {"email": {"relay": {"host": "a", "password": "b"}}}}, "secretMounts"),
+        "an address against the probes": ({"config": {"server": {"admin_address": "0.0.0.0:9"}}}, "listenAddress"),
+        "an address against the probes, by environment": (
+            {"roles": {"chat": {"env": [{"name": "SOLMU__SERVER__ADMIN_ADDRESS", "value": "0.0.0.0:9"}]}}}, "listenAddress"),
+        "a port of mail that the Service does not know": ({"config": {"email": {"listen": "0.0.0.0:25"}}}, "smtp.port"),
+        "partitions that the jobs do not know": ({"config": {"nats": {"partitions": 4}}}, "nats.partitions"),
+        "a drain that the grace period does not know": ({"config": {"lifecycle": {"drain_timeout_ms": 90000}}}, "shutdown.drainSeconds"),
+        "a folder that is not mounted": ({"config": {"objects": {"folder": "/tmp"}}}, "objects"),
+        "a secret in an environment variable": (
+            {"roles": {"email": {"env": [{"name": "SOLMU__EMAIL__RELAY__PASSWORD", "value": "b"}]}}}, "secretKeyRef"),
+        "an IPv6 address without brackets": ({"listenAddress": "::"}, "brackets"),
+        "more replicas of a stream than servers": ({"nats": OWN_NATS | {"streamReplicas": 3, "server": {"replicas": 1}}}, "servers"),
+        "servers without users": ({"nats": {"install": True}}, "userPerRole"),
+        "streams that the store cannot hold": ({"nats": OWN_NATS | {"maxStreamBytes": 4 << 30}}, "maxFileStore"),
+        "a store that the volume cannot hold": ({"nats": OWN_NATS | {"server": {"size": "5Gi"}}}, "server.size"),
+        "more pods at least than at most": (
+            {"roles": {"email": {"autoscaling": {"enabled": True, "minReplicas": 9, "maxReplicas": 3}}}}, "minReplicas"),
     }
-    for what, values in wrong.items():
-        try:
-            render(values)
-        except helm_python.HelmError:
-            continue
-        yield f"the chart takes {what}: {json.dumps(values)}"
+    for what, (values, said) in wrong.items():
+        yield from refused(what, values, said)
+
+
+def refused(what, values, said):
+    try:
+        render(values)
+    except helm_python.HelmError as error:
+        if said not in str(error):
+            yield f"the chart refuses {what}, and does not speak of {said}: {str(error)[:300]}"
+        return
+    yield f"the chart takes {what}: {json.dumps(values)}"
 
 
 def validate(name, objects):
@@ -281,6 +302,119 @@ def stale():
                 yield f"{path.relative_to(ROOT)} is made by nothing: remove it"
 
 
+# Where the configuration's own definitions stand in values.schema.json.
+SCHEMA = CHART / "values.schema.json"
+PREFIX = "config."
+# What says nothing about values, or is another's default.
+LEFT_OUT = {"$schema", "$defs", "title", "default", "format", "writeOnly", "examples"}
+
+
+def program_schema(binary):
+    done = subprocess.run([binary, "--data", "/nowhere", "config", "schema"], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def is_secret(node):
+    return isinstance(node, dict) and (node.get("format") == "password" or is_secret(node.get("items")))
+
+
+def draft7(node):
+    """JSON Schema 2020-12 as draft 7, which every Helm 3 reads."""
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        # Draft 7 looks at nothing beside a reference.
+        return {"$ref": node["$ref"].replace("#/$defs/", f"#/definitions/{PREFIX}")}
+    out = {}
+    for key, value in node.items():
+        if key in LEFT_OUT:
+            continue
+        if key == "properties":
+            out[key] = {name: draft7(it) for name, it in value.items()}
+        elif key in ("oneOf", "anyOf", "allOf"):
+            out[key] = [draft7(it) for it in value]
+        elif key in ("items", "additionalProperties"):
+            out[key] = draft7(value)
+        elif key == "required":
+            # A secret is given as a file.
+            out[key] = [name for name in value if not is_secret(node["properties"][name])]
+        else:
+            out[key] = value
+    return out
+
+
+def chart_schema(program):
+    """values.schema.json with what the program says of its configuration."""
+    values = json.loads(SCHEMA.read_text())
+    own = {name: it for name, it in values["definitions"].items() if not name.startswith("config")}
+    theirs = {f"{PREFIX}{name}": draft7(it) for name, it in sorted(program["$defs"].items())}
+    values["definitions"] = {**own, "config": draft7(program), **theirs}
+    values["properties"]["config"] = {"$ref": "#/definitions/config"}
+    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+
+
+def secrets(program, node, path=()):
+    """The path of every secret, through tables, lists and maps."""
+    while "$ref" in node:
+        node = program["$defs"][node["$ref"].removeprefix("#/$defs/")]
+    if is_secret(node):
+        yield path
+        return
+    for name, it in node.get("properties", {}).items():
+        yield from secrets(program, it, (*path, name))
+    for many, step in (("items", 0), ("additionalProperties", "x")):
+        if isinstance(node.get(many), dict):
+            yield from secrets(program, node[many], (*path, step))
+    for form in [it for key in ("anyOf", "oneOf", "allOf") for it in node.get(key, [])]:
+        if form.get("type") != "null":
+            yield from secrets(program, form, path)
+
+
+def with_secret(program, path):
+    """Values in which the secret at this path is given in clear, and all else that must be there beside it."""
+    node, value = program, {}
+    where, last = value, None
+    for step in path:
+        while "$ref" in node or "anyOf" in node:
+            forms = [it for it in node.get("anyOf", []) if it.get("type") != "null"]
+            node = program["$defs"][node["$ref"].removeprefix("#/$defs/")] if "$ref" in node else forms[0]
+        if step == 0:
+            node = node["items"]
+        elif step == "x" and "properties" not in node:
+            node = node["additionalProperties"]
+        else:
+            for name in node.get("required", []):
+                where[name] = "a"
+            node = node["properties"][step]
+        last = (where, step)
+        where[step] = {}
+        where = where[step]
+    last[0][last[1]] = ["in clear"] if node.get("type") == "array" else "in clear"
+    return value
+
+
+def check_schema(binary):
+    program = program_schema(binary)
+    if SCHEMA.read_text() != chart_schema(program):
+        yield "values.schema.json does not know the configuration of this program: run `cargo xtask deploy k8s`"
+    paths = sorted(set(secrets(program, program)), key=str)
+    if len(paths) < 10:
+        yield f"the schema of the program tells of {len(paths)} secrets only"
+    for path in paths:
+        values = listed({"config": with_secret(program, path)})
+        yield from refused(f"the secret {'.'.join(map(str, path))}", values, "secretMounts")
+    print(f"charts: {len(paths)} secrets are refused in the values")
+
+
+def listed(value):
+    """Tables with the key 0 as lists of one."""
+    if not isinstance(value, dict):
+        return value
+    if list(value) == [0]:
+        return [listed(value[0])]
+    return {name: listed(it) for name, it in value.items()}
+
+
 def main(arguments):
     match arguments:
         case ["check", out]:
@@ -290,6 +424,12 @@ def main(arguments):
             problems = []
         case ["k8s", "--check"]:
             problems = list(stale())
+        case ["schema", binary]:
+            SCHEMA.write_text(chart_schema(program_schema(binary)))
+            print("values.schema.json: written")
+            problems = []
+        case ["schema", binary, "--check"]:
+            problems = list(check_schema(binary))
         case _:
             print(__doc__)
             return 2

@@ -4,7 +4,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -92,6 +92,18 @@ impl Home {
     /// As [`Self::run`], whatever comes of it.
     pub(crate) fn try_run(&self, arguments: &[&str]) -> Output {
         self.command().args(arguments).output().unwrap()
+    }
+
+    /// As [`Self::try_run`], with nobody who reads what it prints.
+    pub(crate) fn run_unread(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command();
+        command
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        child.wait_with_output().unwrap()
     }
 
     fn command(&self) -> Command {

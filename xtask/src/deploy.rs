@@ -48,7 +48,7 @@ struct Step {
     run: fn(&Path) -> Result<Outcome>,
 }
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step {
         name: "charts and overlays",
         run: charts,
@@ -56,6 +56,10 @@ const STEPS: [Step; 11] = [
     Step {
         name: "k8s is generated",
         run: |root| charts_py(root, &["k8s", "--check"]),
+    },
+    Step {
+        name: "values schema",
+        run: |root| values_schema(root, &["--check"]),
     },
     Step {
         name: "wiring and security",
@@ -131,13 +135,33 @@ pub(crate) fn check(root: &Path, only: &[String]) -> ExitCode {
     }
 }
 
-/// Writes `k8s/base` and `k8s/components` from the chart.
+/// Writes what the values may hold from the program, then `k8s/base` and `k8s/components` from the chart.
 pub(crate) fn generate(root: &Path) -> Result<ExitCode> {
-    match charts_py(root, &["k8s"])? {
-        Outcome::Ran(problems) if problems.is_empty() => Ok(ExitCode::SUCCESS),
-        Outcome::Ran(problems) => anyhow::bail!("{}", problems.join("\n")),
+    if let Outcome::NotRun(why) = all_well(values_schema(root, &[])?)? {
+        println!("not run: values schema ({why})");
+    }
+    match all_well(charts_py(root, &["k8s"])?)? {
+        Outcome::Ran(_) => Ok(ExitCode::SUCCESS),
         Outcome::NotRun(why) => anyhow::bail!("{why}"),
     }
+}
+
+fn all_well(outcome: Outcome) -> Result<Outcome> {
+    match outcome {
+        Outcome::Ran(problems) if !problems.is_empty() => anyhow::bail!("{}", problems.join("\n")),
+        other => Ok(other),
+    }
+}
+
+/// `config` of the values holds what the program knows, by the newest binary that was built.
+fn values_schema(root: &Path, more: &[&str]) -> Result<Outcome> {
+    let Some(binary) = settings::binary(root) else {
+        return Ok(Outcome::NotRun(
+            "there is no binary: cargo build -p solmu".to_owned(),
+        ));
+    };
+    let binary = binary.to_string_lossy().into_owned();
+    charts_py(root, &[&["schema", &binary], more].concat())
 }
 
 /// Where `charts.py check` leaves what it rendered.

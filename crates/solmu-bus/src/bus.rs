@@ -51,6 +51,32 @@ pub enum BusError {
     /// The prefix of inboxes would break subjects.
     #[error("inbox prefix '{0}' must be letters, digits, '_' and '-'")]
     BadInboxPrefix(String),
+    /// The servers have no room for a stream: they reserve all of it when it is made.
+    #[error(
+        "no room for the stream '{name}': the servers reserve {bytes} bytes for each copy; raise max_file_store of nats-server (make room on its disk where it is private), or lower nats.max_stream_bytes"
+    )]
+    NoRoom {
+        /// The stream.
+        name: String,
+        /// What one copy of it takes.
+        bytes: i64,
+        /// Their answer.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A stream is to have more copies than there are servers that can hold one.
+    #[error(
+        "the stream '{name}' cannot have {replicas} replicas: that many servers of a cluster must run and have room for it; set nats.replicas to what there is (1 for a server alone)"
+    )]
+    TooFewServers {
+        /// The stream.
+        name: String,
+        /// Wanted copies.
+        replicas: usize,
+        /// Their answer.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// JetStream refused an operation on a stream or consumer.
     #[error("JetStream refused an operation on '{name}'")]
     JetStream {
@@ -76,7 +102,7 @@ impl BusError {
 }
 
 /// The servers of a comma-separated list of URLs.
-fn parse_servers(urls: &str) -> Result<Vec<ServerAddr>, BusError> {
+pub(crate) fn parse_servers(urls: &str) -> Result<Vec<ServerAddr>, BusError> {
     urls.split(',')
         .map(|url| url.trim().parse::<ServerAddr>().map_err(BusError::BadUrl))
         .collect()
@@ -109,7 +135,7 @@ fn inbox_prefix_of(set: Option<&str>, servers: &[ServerAddr]) -> Result<String, 
 }
 
 /// `nats://token@host` or `nats://user:password@host`: the client itself leaves what stands in the URL unused.
-fn credentials_of(servers: &[ServerAddr]) -> ConnectOptions {
+pub(crate) fn credentials_of(servers: &[ServerAddr]) -> ConnectOptions {
     let options = ConnectOptions::new();
     let Some(server) = servers.iter().find(|server| server.username().is_some()) else {
         return options;

@@ -14,6 +14,8 @@ use crate::{events::EventBody, family::Family};
 /// Header that marks a message as a batch; its value is the number of events.
 pub const BATCH_HEADER: &str = "solmu-batch";
 const CONTENT_TYPE: &str = "application/protobuf";
+/// The type that a bus message gets as a dead letter, if it was no event.
+pub(crate) const UNDECODABLE: &str = "solmu.undecodable";
 
 /// An event to publish.
 #[derive(Debug, Clone)]
@@ -144,7 +146,7 @@ impl ReceivedEvent {
     pub fn undecodable(sequence: u64, payload: &Bytes) -> Self {
         Self {
             id: EventId::stable("undecodable", &[&sequence.to_string()]),
-            event_type: "solmu.undecodable".to_owned(),
+            event_type: UNDECODABLE.to_owned(),
             time: Timestamp::UNIX_EPOCH,
             subject: String::new(),
             partition_key: String::new(),

@@ -265,3 +265,46 @@ event!(
     format!("{}:{}", it.account, it.conversation_key),
     it.message_id.clone()
 );
+
+macro_rules! read_as {
+    ($($message:ty,)*) => {
+        /// Whether `data` is an event of this type. `None` for a type that this release does not know.
+        #[must_use]
+        pub fn is_readable(event_type: &str, data: &[u8]) -> Option<bool> {
+            use prost::Message as _;
+            $(if event_type == <$message>::TYPE {
+                return Some(<$message>::decode(data).is_ok());
+            })*
+            None
+        }
+    };
+}
+
+read_as! {
+    inbound::MessageReceived,
+    inbound::DeliveryReported,
+    ticket::TicketOpened,
+    ticket::TicketMessageAdded,
+    ticket::TicketChanged,
+    ticket::TicketAssigned,
+    ticket::AssignmentRejected,
+    ticket::DeliveryUpdated,
+    ticket::MessageQuarantined,
+    ticket::TicketMerged,
+    ticket::TicketUnmerged,
+    ticket::MessageSplit,
+    ticket::TaskDue,
+    contact::ContactMerged,
+    contact::ContactUnmerged,
+    contact::ContactErased,
+    contact::ContactChanged,
+    contact::OrganizationChanged,
+    routing::AssignmentDecided,
+    routing::OfferChanged,
+    routing::RosterChanged,
+    sla::DueTimesDecided,
+    sla::SlaWarned,
+    sla::SlaBreached,
+    sla::SlaEscalated,
+    outbound::MessageQueued,
+}

@@ -17,6 +17,7 @@ mod lanes;
 pub mod metrics;
 mod order;
 pub mod publish;
+pub mod reach;
 mod reap;
 mod spans;
 pub mod streams;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use async_nats::jetstream::{
-    self,
+    self, ErrorCode,
+    context::{CreateStreamError, CreateStreamErrorKind},
     stream::{Config, DiscardPolicy, RetentionPolicy, StorageType},
 };
 use futures::TryStreamExt as _;
@@ -96,22 +97,52 @@ pub async fn apply(bus: &Bus, replicas: usize) -> Result<Vec<String>, BusError> 
                 report.push(format!("{name}: unchanged"));
             }
             Ok(_) => {
-                bus.jetstream()
-                    .update_stream(&config)
-                    .await
-                    .map_err(BusError::apply(&name))?;
+                let updated = bus.jetstream().update_stream(&config).await;
+                updated.map_err(|error| refused(&config, error))?;
                 report.push(format!("{name}: updated"));
             }
             Err(_) => {
-                bus.jetstream()
-                    .create_stream(config)
-                    .await
-                    .map_err(BusError::apply(&name))?;
+                let created = bus.jetstream().create_stream(config.clone()).await;
+                created.map_err(|error| refused(&config, error))?;
                 report.push(format!("{name}: created"));
             }
         }
     }
     Ok(report)
+}
+
+/// Why a stream was not made, with what to do where somebody can do something: the servers only say "insufficient storage
+/// resources".
+fn refused(config: &Config, error: CreateStreamError) -> BusError {
+    let CreateStreamErrorKind::JetStream(answer) = error.kind() else {
+        return BusError::apply(&config.name)(error);
+    };
+    let (name, source) = (config.name.clone(), Box::new(error));
+    match answer.error_code() {
+        ErrorCode::STORAGE_RESOURCES_EXCEEDED | ErrorCode::INSUFFICIENT_RESOURCES => {
+            BusError::NoRoom {
+                name,
+                bytes: config.max_bytes,
+                source,
+            }
+        }
+        // A cluster in which no server has room says it with the code of one that has too few.
+        ErrorCode::CLUSTER_NO_PEERS if answer.to_string().contains("insufficient storage") => {
+            BusError::NoRoom {
+                name,
+                bytes: config.max_bytes,
+                source,
+            }
+        }
+        ErrorCode::CLUSTER_NO_PEERS | ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED => {
+            BusError::TooFewServers {
+                name,
+                replicas: config.num_replicas,
+                source,
+            }
+        }
+        _ => BusError::JetStream { name, source },
+    }
 }
 
 /// What [`apply`] would do, a text for each stream; nothing when all are as defined here.

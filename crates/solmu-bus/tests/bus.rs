@@ -27,6 +27,9 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+#[path = "bus/operate.rs"]
+mod operate;
+
 /// Notes the subjects that it has done; fails those that it is told to.
 #[derive(Default)]
 struct Recorder {

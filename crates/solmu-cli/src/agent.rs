@@ -1,6 +1,9 @@
 //! `solmu agent`.
 
-use clap::{Args, Subcommand, ValueEnum};
+mod details;
+mod shifts;
+
+use clap::{Subcommand, ValueEnum};
 use comfy_table::Table;
 use jiff::Timestamp;
 use solmu_client::Client;
@@ -9,6 +12,9 @@ use solmu_proto::routing::v1::{
     Agent, CreateAgentRequest, DeleteAgentRequest, Presence, SetPresenceRequest, UpdateAgentRequest,
 };
 
+pub use details::AgentDetails;
+use details::{AgentDetailView, card};
+
 use crate::{connect::Session, offers, output::table, roster::Roster, views::AgentView, words};
 
 /// Agents: the people who answer.
@@ -16,6 +22,11 @@ use crate::{connect::Session, offers, output::table, roster::Roster, views::Agen
 pub enum AgentCommand {
     /// All agents
     List,
+    /// All that is known of an agent: skills, hours, absences, place
+    Show {
+        /// Name, e-mail address or id
+        agent: String,
+    },
     /// Make an agent
     Create {
         /// Name that customers see
@@ -91,58 +102,6 @@ pub enum AgentCommand {
     },
 }
 
-/// What an agent can do.
-#[derive(Debug, Clone, Default, Args)]
-pub struct AgentDetails {
-    /// Skill and its level, 1 to 5; repeatable. When given, these are all
-    #[arg(long = "skill", value_name = "NAME=LEVEL", value_parser = pair)]
-    skills: Vec<(String, i32)>,
-    /// Language that they write, such as fi; repeatable. When given, these are all
-    #[arg(long = "language", value_name = "CODE")]
-    languages: Vec<String>,
-    /// Team that they help once a ticket has waited; repeatable. When given, these are all
-    #[arg(long = "backup-team", value_name = "TEAM")]
-    backup_teams: Vec<String>,
-    /// Most open tickets of a channel; repeatable. When given, these are all
-    #[arg(long = "limit", value_name = "CHANNEL=COUNT", value_parser = pair)]
-    limits: Vec<(String, i32)>,
-}
-
-impl AgentDetails {
-    /// Puts what was given into an agent; returns the names of these fields.
-    fn apply(&self, agent: &mut Agent, roster: &Roster) -> anyhow::Result<Vec<String>> {
-        let mut fields = Vec::new();
-        if !self.skills.is_empty() {
-            agent.skills = self.skills.iter().cloned().collect();
-            fields.push("skills");
-        }
-        if !self.languages.is_empty() {
-            agent.languages.clone_from(&self.languages);
-            fields.push("languages");
-        }
-        if !self.backup_teams.is_empty() {
-            agent.backup_team_ids = meant_teams(roster, &self.backup_teams)?;
-            fields.push("backup_team_ids");
-        }
-        if !self.limits.is_empty() {
-            agent.channel_limits = self.limits.iter().cloned().collect();
-            fields.push("channel_limits");
-        }
-        Ok(fields.into_iter().map(str::to_owned).collect())
-    }
-}
-
-/// `name=number`.
-fn pair(text: &str) -> Result<(String, i32), String> {
-    let (name, number) = text
-        .split_once('=')
-        .ok_or_else(|| "write it as name=number".to_owned())?;
-    let number = number
-        .parse()
-        .map_err(|_| format!("'{number}' is no number"))?;
-    Ok((name.to_owned(), number))
-}
-
 /// Whether an agent takes work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PresenceArg {
@@ -182,6 +141,12 @@ pub(crate) async fn run(
     let roster = Roster::fetch(session, &client).await?;
     match command {
         AgentCommand::List => list(session, &roster, clock.now()),
+        AgentCommand::Show { agent } => {
+            let agent = roster.agent(&agent)?;
+            session
+                .out
+                .either(&AgentDetailView::from(agent), card(agent, &roster))
+        }
         AgentCommand::Create {
             name,
             teams,
@@ -198,7 +163,7 @@ pub(crate) async fn run(
                 email,
                 ..Agent::default()
             };
-            details.apply(&mut agent, &roster)?;
+            details.apply(&mut agent, &roster, clock.now())?;
             create(session, &client, agent, online).await
         }
         AgentCommand::Set {
@@ -207,7 +172,7 @@ pub(crate) async fn run(
             details,
         } => {
             let mut agent = roster.agent(&agent)?.clone();
-            let mut paths = details.apply(&mut agent, &roster)?;
+            let mut paths = details.apply(&mut agent, &roster, clock.now())?;
             if let Some(capacity) = capacity {
                 agent.capacity = capacity;
                 paths.push("capacity".to_owned());
@@ -230,17 +195,7 @@ pub(crate) async fn run(
             let team_id = team.map(|team| team.id.clone()).unwrap_or_default();
             offers::next(session, &client, &roster.agent(&agent)?.id, team_id).await
         }
-        AgentCommand::Remove { agent } => {
-            let id = roster.agent(&agent)?.id.clone();
-            let request = DeleteAgentRequest { id };
-            let removed = client.routing().delete_agent(request).await;
-            let agent = removed
-                .map_err(|status| session.explain(status))?
-                .into_inner();
-            let name = words::short(&agent.display_name, 40);
-            let text = format!("{name} is removed; their open tickets go back.");
-            session.out.either(&AgentView::from(&agent), text)
-        }
+        AgentCommand::Remove { agent } => remove(session, &client, roster.agent(&agent)?).await,
         AgentCommand::Presence { agent, presence } => {
             let agent_id = &roster.agent(&agent)?.id;
             let agent = set_presence(session, &client, agent_id, presence.into()).await?;
@@ -251,6 +206,20 @@ pub(crate) async fn run(
             )
         }
     }
+}
+
+async fn remove(session: &Session, client: &Client, agent: &Agent) -> anyhow::Result<()> {
+    let id = agent.id.clone();
+    let removed = client
+        .routing()
+        .delete_agent(DeleteAgentRequest { id })
+        .await;
+    let agent = removed
+        .map_err(|status| session.explain(status))?
+        .into_inner();
+    let name = words::short(&agent.display_name, 40);
+    let text = format!("{name} is removed; their open tickets go back.");
+    session.out.either(&AgentView::from(&agent), text)
 }
 
 /// Ids of the teams that are meant; of the default team if none is.
@@ -377,21 +346,6 @@ mod tests {
 
     use super::*;
     use crate::output::flat;
-
-    #[test]
-    fn details_name_the_fields_that_change() {
-        let mut agent = Agent::default();
-        let details = AgentDetails {
-            skills: vec![pair("billing=3").unwrap()],
-            languages: vec!["fi".to_owned()],
-            ..AgentDetails::default()
-        };
-        let fields = details.apply(&mut agent, &Roster::default()).unwrap();
-        assert_eq!(fields, ["skills", "languages"]);
-        assert_eq!(agent.skills["billing"], 3);
-        assert_eq!(pair("billing").unwrap_err(), "write it as name=number");
-        assert_eq!(pair("billing=high").unwrap_err(), "'high' is no number");
-    }
 
     #[test]
     fn the_table_names_teams() {

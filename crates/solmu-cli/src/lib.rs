@@ -23,7 +23,6 @@ mod sla;
 mod smtp;
 mod team;
 mod ticket;
-mod token;
 mod views;
 pub mod words;
 
@@ -42,7 +41,6 @@ pub use sla::{
 };
 pub use team::TeamCommand;
 pub use ticket::{PriorityArg, StatusArg, TicketCommand};
-pub use token::{RoleArg, TokenCommand};
 
 use connect::Session;
 
@@ -83,9 +81,6 @@ pub enum Command {
     /// Routing, tried out: snapshots and simulated days
     #[command(subcommand)]
     Route(RouteCommand),
-    /// Bearer tokens (role admin)
-    #[command(subcommand)]
-    Token(TokenCommand),
     /// Mail files: how they are read
     #[command(subcommand)]
     Email(EmailCommand),
@@ -101,8 +96,7 @@ pub async fn run(command: Command, options: ConnectOptions) -> anyhow::Result<()
         Command::Agent(command) => agent::run(&session, command, &SystemClock).await,
         Command::Team(command) => team::run(&session, command).await,
         Command::Rule(command) => rule::run(&session, command).await,
-        Command::Token(command) => token::run(&session, command, &SystemClock).await,
-        Command::Route(command) => route::run(command, session.out.is_json()),
+        Command::Route(command) => route::run(&session, command).await,
         Command::Email(command) => email::run(command),
         Command::Demo(arguments) => Box::pin(demo::run(&session, arguments, &SystemClock)).await,
     };
@@ -157,7 +151,6 @@ mod tests {
             "solmu route eval",
             "solmu route match",
             "solmu route simulate day.jsonl --assignments --json",
-            "solmu token create ci --role service",
             "solmu ticket search tilaus* -maksettu --filter open=true --limit 5",
             "solmu ticket list --view a --order create_time",
             "solmu email parse a.eml b.eml --own help@desk.example",

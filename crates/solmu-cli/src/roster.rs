@@ -60,7 +60,7 @@ impl Roster {
     }
 
     /// The team that somebody means by an id or a name.
-    pub(crate) fn team(&self, meant: &str) -> anyhow::Result<&Team> {
+    pub fn team(&self, meant: &str) -> anyhow::Result<&Team> {
         find(
             "team",
             &self.teams,
@@ -72,7 +72,7 @@ impl Roster {
 }
 
 /// Exact by id; else by name without regard to case, if only one has it.
-fn find<'a, T>(
+pub(crate) fn find<'a, T>(
     kind: &str,
     all: &'a [T],
     meant: &str,

@@ -1,4 +1,7 @@
-//! `solmu route`: decisions without a running system: on snapshots, and on a whole day in virtual time.
+//! `solmu route`: decisions without a running system, on snapshots and on a whole day in virtual time; and why a ticket of a
+//! running one is where it is.
+
+mod explain;
 
 use std::{
     fs::File,
@@ -9,13 +12,14 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use comfy_table::Table;
+use solmu_domain::clock::SystemClock;
 use solmu_matching::{
     lines::each_line,
     simulate::{self, Assigned, Report, Waits},
     snapshot::{self, SnapshotError},
 };
 
-use crate::{output::table, words};
+use crate::{connect::Session, output::table, words};
 
 /// Routing, tried out.
 #[derive(Debug, Subcommand)]
@@ -26,6 +30,11 @@ pub enum RouteCommand {
     Match,
     /// Replay arrivals and shifts in virtual time
     Simulate(SimulateArgs),
+    /// Why a ticket is where it is: what was decided on which agents, why it waits, and what each rule says of it now
+    Explain {
+        /// Number (#1001) or id
+        ticket: String,
+    },
 }
 
 /// A simulation.
@@ -39,9 +48,18 @@ pub struct SimulateArgs {
     assignments: bool,
 }
 
-pub(crate) fn run(command: RouteCommand, json: bool) -> anyhow::Result<()> {
+pub(crate) async fn run(session: &Session, command: RouteCommand) -> anyhow::Result<()> {
+    if let RouteCommand::Explain { ticket } = &command {
+        return explain::run(session, ticket, &SystemClock).await;
+    }
+    alone(command, session.out.is_json())
+}
+
+/// Commands that need no server.
+fn alone(command: RouteCommand, json: bool) -> anyhow::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     match command {
+        RouteCommand::Explain { .. } => {}
         RouteCommand::Eval => each_line(io::stdin().lock(), &mut out, eval)?,
         RouteCommand::Match => each_line(io::stdin().lock(), &mut out, place)?,
         RouteCommand::Simulate(arguments) => simulate_file(&arguments, json, &mut out)?,

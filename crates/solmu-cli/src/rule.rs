@@ -3,13 +3,19 @@
 use clap::{Args, Subcommand};
 use comfy_table::Table;
 use serde::Serialize;
+use solmu_client::Client;
 use solmu_proto::routing::v1::{
     CreateRuleRequest, DeleteRuleRequest, DryRunChange, DryRunRuleRequest, ListRulesRequest, Rule,
     SkillWish,
 };
 
 use crate::{
-    connect::Session, output::table, roster::Roster, ticket::PriorityArg, views::RuleView, words,
+    connect::Session,
+    output::table,
+    roster::{Roster, find},
+    ticket::PriorityArg,
+    views::RuleView,
+    words,
 };
 
 /// Routing rules.
@@ -30,8 +36,8 @@ pub enum RuleCommand {
     },
     /// Remove a rule
     Delete {
-        /// Its id
-        id: String,
+        /// Its name or id
+        rule: String,
     },
 }
 
@@ -92,11 +98,7 @@ pub(crate) async fn run(session: &Session, command: RuleCommand) -> anyhow::Resu
     let mut routing = client.routing();
     match command {
         RuleCommand::List => {
-            let answer = routing
-                .list_rules(ListRulesRequest {})
-                .await
-                .map_err(|status| session.explain(status))?;
-            let rules = answer.into_inner().rules;
+            let rules = all(session, &client).await?;
             let roster = Roster::fetch_or_empty(session, &client).await;
             let views: Vec<RuleView> = rules.iter().map(RuleView::from).collect();
             session.out.rows(
@@ -120,6 +122,7 @@ pub(crate) async fn run(session: &Session, command: RuleCommand) -> anyhow::Resu
                 words::short(&rule.display_name, 40),
                 rule.id
             );
+            warn(session, &rule.warnings);
             session.out.either(&RuleView::from(&rule), text)
         }
         RuleCommand::Try { rule, tickets } => {
@@ -133,12 +136,16 @@ pub(crate) async fn run(session: &Session, command: RuleCommand) -> anyhow::Resu
                 .await
                 .map_err(|status| session.explain(status))?
                 .into_inner();
+            warn(session, &answer.warnings);
             let views: Vec<TriedView> = answer.changes.iter().map(TriedView::from).collect();
             let nothing = format!("Nothing would have changed for {} tickets.", answer.tickets);
             let rows = render_tried(&answer.changes, &roster);
             session.out.rows(&views, &rows, &nothing)
         }
-        RuleCommand::Delete { id } => {
+        RuleCommand::Delete { rule } => {
+            let rules = all(session, &client).await?;
+            let found = meant(&rules, &rule)?;
+            let id = found.id.clone();
             let request = DeleteRuleRequest { id: id.clone() };
             routing
                 .delete_rule(request)
@@ -146,9 +153,29 @@ pub(crate) async fn run(session: &Session, command: RuleCommand) -> anyhow::Resu
                 .map_err(|status| session.explain(status))?;
             session.out.either(
                 &serde_json::json!({"id": id, "deleted": true}),
-                "The rule is gone.",
+                format!("Rule '{}' is gone.", words::short(&found.display_name, 40)),
             )
         }
+    }
+}
+
+async fn all(session: &Session, client: &Client) -> anyhow::Result<Vec<Rule>> {
+    let answer = client.routing().list_rules(ListRulesRequest {}).await;
+    let answer = answer.map_err(|status| session.explain(status))?;
+    Ok(answer.into_inner().rules)
+}
+
+/// The rule that somebody means by an id or a name.
+fn meant<'a>(rules: &'a [Rule], meant: &str) -> anyhow::Result<&'a Rule> {
+    let names = |rule: &Rule| [rule.display_name.clone(), String::new()];
+    find("rule", rules, meant, |rule| &rule.id, names)
+}
+
+/// Says what is allowed and probably not meant, beside the answer.
+fn warn(session: &Session, warnings: &[String]) {
+    for warning in warnings {
+        let text = format!("Warning: {}", words::short(warning, 300));
+        session.out.progress(text);
     }
 }
 
@@ -296,6 +323,24 @@ mod tests {
 
     use super::*;
     use crate::output::flat;
+
+    #[test]
+    fn a_rule_is_found_by_its_name() {
+        let rule = |id: &str, name: &str| Rule {
+            id: id.to_owned(),
+            display_name: name.to_owned(),
+            ..Rule::default()
+        };
+        let rules = [rule("1", "VIPs"), rule("2", "night"), rule("3", "Night")];
+        assert_eq!(meant(&rules, "vips").unwrap().id, "1");
+        assert_eq!(meant(&rules, "3").unwrap().id, "3");
+        let double = meant(&rules, "night").unwrap_err().to_string();
+        assert!(
+            double.contains("give its id, see `solmu rule list --json`"),
+            "{double}"
+        );
+        assert!(meant(&rules, "x").is_err());
+    }
 
     #[test]
     fn a_rule_is_built_and_shown() {

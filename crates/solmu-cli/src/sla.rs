@@ -5,6 +5,7 @@ mod calendar;
 mod contacts;
 mod explain;
 mod parse;
+mod people;
 mod policy;
 mod set;
 

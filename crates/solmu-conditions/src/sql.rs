@@ -43,6 +43,25 @@ impl Checked {
         push_node(&self.root, query);
         Ok(())
     }
+
+    /// Whether it asks for exact ids and for true or false only, for all of them at once. Then one plan of the database fits
+    /// all values; elsewhere a plan for any value can be far from the best one for this value.
+    pub fn is_of_exact_ids(&self) -> bool {
+        fn is_exact(node: &Node) -> bool {
+            match node {
+                Node::All(parts) => parts.iter().all(is_exact),
+                Node::Leaf(leaf) => {
+                    matches!(leaf.test, Test::Bool(..) | Test::Id(Compare::Eq, _))
+                        && leaf
+                            .column
+                            .as_ref()
+                            .is_some_and(|column| column.within.is_none() && !column.id_set)
+                }
+                Node::Any(_) | Node::Not(_) => false,
+            }
+        }
+        is_exact(&self.root)
+    }
 }
 
 fn push_node(node: &Node, query: &mut QueryBuilder<Postgres>) {

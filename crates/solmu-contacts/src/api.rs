@@ -4,20 +4,19 @@ use std::{pin::Pin, sync::Arc};
 
 use futures::{Stream, StreamExt as _};
 use solmu_domain::ids::new_uuid;
-use solmu_proto::{
-    contact::v1::{self as proto, contact_service_server::ContactService},
-    types::v1::{Actor, actor::Kind},
-};
+use solmu_proto::contact::v1::{self as proto, contact_service_server::ContactService};
 use solmu_runtime::{
     ApiError,
-    access::{Caller, Role, caller},
+    access::{Role, Visibility, caller},
     page,
     request::{optional_uuid, uuid},
 };
 use tonic::{Request, Response, Status};
 
 use crate::{
-    MAX_REASON, actor, attributes, change, condition_values,
+    attributes,
+    calls::{Asked, actor_of, reason},
+    change, condition_values,
     context::Context,
     encounters, erase, export,
     graph::{self, Joining},
@@ -28,8 +27,6 @@ use crate::{
 const PEOPLE: &[Role] = &[Role::Admin, Role::Agent, Role::Service];
 /// Who decides what must not happen by itself.
 const STAFF: &[Role] = &[Role::Admin, Role::Agent];
-/// Longest request id, in bytes.
-const MAX_REQUEST_ID: usize = 128;
 
 /// The service.
 pub(crate) struct Contacts {
@@ -47,17 +44,21 @@ impl ContactService for Contacts {
         &self,
         request: Request<proto::GetContactRequest>,
     ) -> Answer<proto::Contact> {
-        caller(&request)?.require(PEOPLE)?;
-        self.contact(uuid("id", &request.get_ref().id)?).await
+        let caller = caller(&request)?;
+        caller.require(PEOPLE)?;
+        let id = uuid("id", &request.get_ref().id)?;
+        self.contact(id, caller.visibility()).await
     }
 
     async fn list_contacts(
         &self,
         request: Request<proto::ListContactsRequest>,
     ) -> Answer<proto::ListContactsResponse> {
-        caller(&request)?.require(PEOPLE)?;
+        let caller = caller(&request)?;
+        caller.require(PEOPLE)?;
         let max = self.context.limits.max_page_size;
-        let listed = list::contacts(&self.context.db, request.get_ref(), max).await?;
+        let sight = caller.visibility();
+        let listed = list::contacts(&self.context.db, request.get_ref(), max, sight).await?;
         Ok(Response::new(listed))
     }
 
@@ -65,36 +66,38 @@ impl ContactService for Contacts {
         &self,
         request: Request<proto::CreateContactRequest>,
     ) -> Answer<proto::Contact> {
+        let sight = caller(&request)?.visibility().clone();
         let by = actor_of(caller(&request)?, PEOPLE)?;
         let request = request.into_inner();
-        let id = change::create(
-            &self.context,
-            request.contact.unwrap_or_default(),
-            request_id(request.request_id)?,
-            by,
-        );
-        self.contact(id.await.map_err(ApiError::from)?).await
+        let asked = Asked::of(&by, "create contact", &request.request_id, &request)?;
+        let contact = request.contact.unwrap_or_default();
+        let id = change::create(&self.context, contact, asked, by);
+        self.contact(id.await.map_err(ApiError::from)?, &sight)
+            .await
     }
 
     async fn update_contact(
         &self,
         request: Request<proto::UpdateContactRequest>,
     ) -> Answer<proto::Contact> {
-        caller(&request)?.require(PEOPLE)?;
+        let sight = caller(&request)?.visibility().clone();
+        let by = actor_of(caller(&request)?, PEOPLE)?;
         let request = request.into_inner();
+        let asked = Asked::of(&by, "update contact", &request.request_id, &request)?;
         let contact = request.contact.unwrap_or_default();
         let id = uuid("contact.id", &contact.id)?;
         let mask = request.update_mask.map(|it| it.paths).unwrap_or_default();
-        change::update(&self.context, contact, mask)
+        change::update(&self.context, contact, mask, asked)
             .await
             .map_err(ApiError::from)?;
-        self.contact(id).await
+        self.contact(id, &sight).await
     }
 
     async fn merge_contacts(
         &self,
         request: Request<proto::MergeContactsRequest>,
     ) -> Answer<proto::Contact> {
+        let sight = caller(&request)?.visibility().clone();
         let by = actor_of(caller(&request)?, PEOPLE)?;
         let request = request.into_inner();
         let winner = uuid("contact_id", &request.contact_id)?;
@@ -102,6 +105,7 @@ impl ContactService for Contacts {
         if winner == loser {
             return Err(ApiError::invalid("merged_contact_id", "is the same contact").into());
         }
+        let asked = Asked::of(&by, "merge contacts", &request.request_id, &request)?;
         let joining = Joining {
             id: new_uuid(self.context.clock.as_ref(), self.context.rng.as_ref()),
             winner,
@@ -110,28 +114,30 @@ impl ContactService for Contacts {
             evidence: String::new(),
             actor: by,
             reason: reason(request.reason)?,
-            request_id: request_id(request.request_id)?,
+            request_id: Some(request.request_id).filter(|id| !id.is_empty()),
         };
-        merging::merge(&self.context, joining)
+        merging::merge(&self.context, joining, asked)
             .await
             .map_err(ApiError::from)?;
-        self.contact(winner).await
+        self.contact(winner, &sight).await
     }
 
     async fn unmerge_contact(
         &self,
         request: Request<proto::UnmergeContactRequest>,
     ) -> Answer<proto::UnmergeContactResponse> {
+        let sight = caller(&request)?.visibility().clone();
         let by = actor_of(caller(&request)?, PEOPLE)?;
         let request = request.into_inner();
         let merge = uuid("merge_id", &request.merge_id)?;
+        let asked = Asked::of(&by, "unmerge contact", &request.request_id, &request)?;
         let (contact, unmerged) =
-            merging::unmerge(&self.context, merge, reason(request.reason)?, by)
+            merging::unmerge(&self.context, merge, reason(request.reason)?, by, asked)
                 .await
                 .map_err(ApiError::from)?;
         Ok(Response::new(proto::UnmergeContactResponse {
-            contact: Some(self.contact(contact).await?.into_inner()),
-            unmerged_contact: Some(self.contact(unmerged).await?.into_inner()),
+            contact: Some(self.contact(contact, &sight).await?.into_inner()),
+            unmerged_contact: Some(self.contact(unmerged, &sight).await?.into_inner()),
         }))
     }
 
@@ -204,7 +210,8 @@ impl ContactService for Contacts {
         let request = request.get_ref();
         let first = uuid("first_contact_id", &request.first_contact_id)?;
         let second = uuid("second_contact_id", &request.second_contact_id)?;
-        merging::dismiss(&self.context, first, second, &by.id)
+        let asked = Asked::of(&by, "dismiss suggestion", &request.request_id, request)?;
+        merging::dismiss(&self.context, first, second, &by.id, asked)
             .await
             .map_err(ApiError::from)?;
         Ok(Response::new(proto::DismissMergeSuggestionResponse {}))
@@ -244,19 +251,25 @@ impl ContactService for Contacts {
         &self,
         request: Request<proto::BlockContactRequest>,
     ) -> Answer<proto::Contact> {
-        caller(&request)?.require(STAFF)?;
+        let sight = caller(&request)?.visibility().clone();
+        let by = actor_of(caller(&request)?, STAFF)?;
         let request = request.into_inner();
         let id = uuid("contact_id", &request.contact_id)?;
-        self.block(id, Some(reason(request.reason)?)).await
+        let asked = Asked::of(&by, "block contact", &request.request_id, &request)?;
+        self.block(id, Some(reason(request.reason)?), asked, &sight)
+            .await
     }
 
     async fn unblock_contact(
         &self,
         request: Request<proto::UnblockContactRequest>,
     ) -> Answer<proto::Contact> {
-        caller(&request)?.require(STAFF)?;
-        let id = uuid("contact_id", &request.get_ref().contact_id)?;
-        self.block(id, None).await
+        let sight = caller(&request)?.visibility().clone();
+        let by = actor_of(caller(&request)?, STAFF)?;
+        let request = request.get_ref();
+        let id = uuid("contact_id", &request.contact_id)?;
+        let asked = Asked::of(&by, "unblock contact", &request.request_id, request)?;
+        self.block(id, None, asked, &sight).await
     }
 
     async fn export_contact(
@@ -350,14 +363,14 @@ impl ContactService for Contacts {
         &self,
         request: Request<proto::CreateOrganizationRequest>,
     ) -> Answer<proto::Organization> {
-        caller(&request)?.require(PEOPLE)?;
+        let by = actor_of(caller(&request)?, PEOPLE)?;
         let request = request.into_inner();
+        let asked = Asked::of(&by, "create organization", &request.request_id, &request)?;
         let organization = request.organization.unwrap_or_default();
         if organization.display_name.trim().is_empty() {
             return Err(ApiError::invalid("organization.display_name", "must not be empty").into());
         }
-        let request_id = request_id(request.request_id)?;
-        let id = organizations::create(&self.context, organization, request_id)
+        let id = organizations::create(&self.context, organization, asked)
             .await
             .map_err(ApiError::from)?;
         self.organization(id).await
@@ -400,11 +413,12 @@ impl ContactService for Contacts {
         &self,
         request: Request<proto::UpdateOrganizationRequest>,
     ) -> Answer<proto::Organization> {
-        caller(&request)?.require(PEOPLE)?;
+        let by = actor_of(caller(&request)?, PEOPLE)?;
         let request = request.into_inner();
+        let asked = Asked::of(&by, "update organization", &request.request_id, &request)?;
         let mask = request.update_mask.map(|it| it.paths).unwrap_or_default();
         let organization = request.organization.unwrap_or_default();
-        let id = organizations::update(&self.context, organization, mask)
+        let id = organizations::update(&self.context, organization, mask, asked)
             .await
             .map_err(ApiError::from)?;
         self.organization(id).await
@@ -430,9 +444,10 @@ impl Contacts {
         connection.map_err(|error| ApiError::Database(error.into()))
     }
 
-    async fn contact(&self, id: uuid::Uuid) -> Answer<proto::Contact> {
+    /// The contact as somebody sees it who sees these tickets.
+    async fn contact(&self, id: uuid::Uuid, sight: &Visibility) -> Answer<proto::Contact> {
         let mut connection = self.connection().await?;
-        let contact = read::contact(&mut connection, id).await;
+        let contact = read::contact(&mut connection, id, sight).await;
         Ok(Response::new(contact.map_err(ApiError::from)?))
     }
 
@@ -441,40 +456,18 @@ impl Contacts {
         Ok(Response::new(organization.map_err(ApiError::from)?))
     }
 
-    async fn block(&self, id: uuid::Uuid, reason: Option<String>) -> Answer<proto::Contact> {
-        change::block(&self.context, id, reason)
+    async fn block(
+        &self,
+        id: uuid::Uuid,
+        reason: Option<String>,
+        asked: Option<Asked>,
+        sight: &Visibility,
+    ) -> Answer<proto::Contact> {
+        change::block(&self.context, id, reason, asked)
             .await
             .map_err(ApiError::from)?;
-        self.contact(id).await
+        self.contact(id, sight).await
     }
-}
-
-/// Who does it: the agent of the token, or the token.
-fn actor_of(caller: &Caller, roles: &[Role]) -> Result<Actor, ApiError> {
-    caller.require(roles)?;
-    Ok(match caller.agent_id {
-        Some(agent) => actor(Kind::Agent, agent.to_string()),
-        None if caller.role == Role::Service => actor(Kind::Service, caller.token_id.clone()),
-        None => actor(Kind::Agent, caller.token_id.clone()),
-    })
-}
-
-fn reason(text: String) -> Result<String, ApiError> {
-    if text.len() > MAX_REASON || text.contains('\0') {
-        return Err(ApiError::invalid(
-            "reason",
-            format!("longer than {MAX_REASON} bytes"),
-        ));
-    }
-    Ok(text)
-}
-
-fn request_id(text: String) -> Result<Option<String>, ApiError> {
-    if text.len() > MAX_REQUEST_ID || text.contains(char::is_control) {
-        let wanted = format!("up to {MAX_REQUEST_ID} printable characters, e.g. a UUID");
-        return Err(ApiError::invalid("request_id", wanted));
-    }
-    Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
 /// Where a page ends: time and id of its last row.

@@ -20,8 +20,11 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    ContactError, MAX_NAME, attributes, condition_values, context::Context, filing, graph, read,
-    sighting,
+    ContactError, MAX_NAME, attributes,
+    calls::{Asked, made_before},
+    condition_values,
+    context::Context,
+    filing, graph, read, sighting,
 };
 
 /// Identities that a contact is made with, at most.
@@ -29,23 +32,28 @@ const MAX_IDENTITIES: usize = 50;
 /// Longest language tag (RFC 5646 needs no more), in bytes.
 const MAX_LANGUAGE: usize = 35;
 
-/// Makes a contact; the same request id gives the same one.
+/// Makes a contact; the same call under a request id gives the same one.
 pub(crate) async fn create(
     context: &Arc<Context>,
     contact: proto::Contact,
-    request_id: Option<String>,
+    asked: Option<Asked>,
     by: Actor,
 ) -> Result<Uuid, ContactError> {
     let id = new_uuid(context.clock.as_ref(), context.rng.as_ref());
-    let input = Arc::new((contact, request_id, by));
+    let input = Arc::new((contact, asked, by));
     let now = context.clock.now();
     context
         .db
         .tx("contact.create", |tx| {
             let input = input.clone();
-            Box::pin(
-                async move { create_in(tx, id, &input.0, input.1.as_deref(), &input.2, now).await },
-            )
+            Box::pin(async move {
+                let (contact, asked, by) = input.as_ref();
+                if let Some(known) = made_before(tx, asked.as_ref(), id, now).await? {
+                    return Ok(known);
+                }
+                create_in(tx, id, contact, by, now).await?;
+                Ok(id)
+            })
         })
         .await
 }
@@ -54,28 +62,14 @@ async fn create_in(
     tx: &mut PgConnection,
     id: Uuid,
     contact: &proto::Contact,
-    request_id: Option<&str>,
     by: &Actor,
     now: Timestamp,
-) -> Result<Uuid, ContactError> {
-    let known: Option<Uuid> = match request_id {
-        None => None,
-        Some(request_id) => {
-            sqlx::query_scalar("SELECT id FROM tickets.contact WHERE request_id = $1")
-                .bind(request_id)
-                .fetch_optional(&mut *tx)
-                .await?
-        }
-    };
-    if let Some(known) = known {
-        return Ok(known);
-    }
+) -> Result<(), ContactError> {
     let fields = Fields::of(tx, contact).await?;
     let identities = identities_of(contact)?;
-    let made = sqlx::query(
+    sqlx::query(
         "INSERT INTO tickets.contact (id, display_name, language, time_zone, attributes, organization_id, manager,
-            created_at, updated_at, request_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
-         ON CONFLICT (request_id) WHERE request_id IS NOT NULL DO NOTHING",
+            created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
     )
     .bind(id)
     .bind(&fields.display_name)
@@ -85,13 +79,8 @@ async fn create_in(
     .bind(fields.organization_id)
     .bind(contact.organization_manager)
     .bind(now.to_sqlx())
-    .bind(request_id)
     .execute(&mut *tx)
     .await?;
-    if made.rows_affected() == 0 {
-        // The same call came to another replica at the same time: it is done, look again.
-        return Err(solmu_db::DbError::Race.into());
-    }
     let attested_by = format!(
         "{} {}",
         by.kind()
@@ -132,8 +121,7 @@ async fn create_in(
     };
     let seen = sighting::NewSighting::of(&sender, id);
     let seen = seen.into_iter().map(|it| (it.id, it)).collect();
-    sighting::write(tx, &seen, now).await?;
-    Ok(id)
+    Ok(sighting::write(tx, &seen, now).await?)
 }
 
 /// Identities as people type them, normalised; never more than claimed.
@@ -252,15 +240,22 @@ pub(crate) async fn update(
     context: &Arc<Context>,
     contact: proto::Contact,
     mask: Vec<String>,
+    asked: Option<Asked>,
 ) -> Result<(), ContactError> {
     let id = Uuid::parse_str(&contact.id)
         .map_err(|_| ContactError::invalid("contact.id", "is not a UUID"))?;
-    let input = Arc::new((contact, mask));
+    let (input, now) = (Arc::new((contact, mask, asked)), context.clock.now());
     context
         .db
         .tx("contact.update", |tx| {
             let (context, input) = (context.clone(), input.clone());
-            Box::pin(async move { update_in(tx, &context, id, &input.0, &input.1).await })
+            Box::pin(async move {
+                let (contact, mask, asked) = input.as_ref();
+                if made_before(tx, asked.as_ref(), id, now).await?.is_some() {
+                    return Ok(());
+                }
+                update_in(tx, &context, id, contact, mask).await
+            })
         })
         .await
 }
@@ -395,20 +390,25 @@ pub(crate) async fn block(
     context: &Arc<Context>,
     id: Uuid,
     reason: Option<String>,
+    asked: Option<Asked>,
 ) -> Result<(), ContactError> {
-    let now = context.clock.now();
+    let (input, now) = (Arc::new((reason, asked)), context.clock.now());
     context
         .db
         .tx("contact.block", |tx| {
-            let reason = reason.clone();
+            let input = input.clone();
             Box::pin(async move {
+                let (reason, asked) = input.as_ref();
+                if made_before(tx, asked.as_ref(), id, now).await?.is_some() {
+                    return Ok(());
+                }
                 let row = lock_root(tx, id).await?;
                 sqlx::query(
                     "UPDATE tickets.contact SET blocked_at = CASE WHEN $2::text IS NULL THEN NULL ELSE $3::timestamptz END,
                         block_reason = coalesce($2, ''), version = version + 1, updated_at = $3 WHERE id = $1",
                 )
                 .bind(row.id)
-                .bind(&reason)
+                .bind(reason)
                 .bind(now.to_sqlx())
                 .execute(tx)
                 .await?;

@@ -130,7 +130,7 @@ async fn empty_tickets(
     now: Timestamp,
 ) -> Result<(), ContactError> {
     sqlx::query(
-        "UPDATE tickets.ticket SET subject = $2, version = version + 1, updated_at = $3, fields = fields
+        "UPDATE tickets.ticket SET subject = $2, assign_reason = '', version = version + 1, updated_at = $3, fields = fields
             - ARRAY(SELECT key FROM tickets.field WHERE kind NOT IN ('choice', 'multi_choice', 'boolean'))
          WHERE contact_id = ANY($1)",
     )
@@ -301,6 +301,7 @@ async fn forget(
         "UPDATE tickets.ticket_merge SET reason = '' WHERE target_id IN
             (SELECT id FROM tickets.ticket WHERE contact_id = ANY($1))",
         "DELETE FROM tickets.public_link WHERE contact_id = ANY($1)",
+        "DELETE FROM tickets.contact_call WHERE answer_id = ANY($1)",
         "DELETE FROM tickets.matter WHERE contact_id = ANY($1)",
     ] {
         sqlx::query(statement)

@@ -126,8 +126,12 @@ impl Export {
             concat!(
                 "WITH ",
                 crate::home!(),
+                // Of what was said to them, what the reading shows: below, others may be quoted.
                 " SELECT id, author_kind, to_jsonb(message) - '{request_id,mentions,side_conversation_id,body_text,body_html}'::text[]
-                || jsonb_build_object('text', body_text, 'html', body_html)
+                || CASE WHEN author_kind <> $3 AND least(quote_offset, signature_offset) IS NOT NULL
+                    THEN jsonb_build_object('text', left(body_text, least(quote_offset, signature_offset)), 'html', '',
+                        'cut', true)
+                    ELSE jsonb_build_object('text', body_text, 'html', body_html) END
              FROM (SELECT * FROM tickets.message WHERE author_kind = $3 AND author_id = ANY($2::text[]) UNION
                 SELECT message.* FROM tickets.ticket JOIN tickets.message ON message.ticket_id = ticket.id
                 LEFT JOIN home ON home.message_id = message.id

@@ -6,7 +6,7 @@
 
 /// Statements whose rows are exported, each row as an object of the given type. `$1`: the contacts that the person is made
 /// of; `$2`: the values that only they are known by.
-pub(crate) const EXPORTED: [Exported; 18] = [
+pub(crate) const EXPORTED: [Exported; 19] = [
     Exported {
         kind: "contact",
         table: "tickets.contact",
@@ -26,6 +26,13 @@ pub(crate) const EXPORTED: [Exported; 18] = [
         table: "tickets.identity",
         statement: "SELECT to_jsonb(it) FROM tickets.identity AS it WHERE contact_id = ANY($1) AND $2 IS NOT NULL
             ORDER BY kind, scope, value",
+    },
+    Exported {
+        // Which portals said that it is theirs.
+        kind: "attestation",
+        table: "tickets.identity_attestation",
+        statement: "SELECT to_jsonb(it) FROM tickets.identity JOIN tickets.identity_attestation AS it USING (kind, scope, value)
+            WHERE identity.contact_id = ANY($1) AND $2 IS NOT NULL ORDER BY it.first_at, kind, scope, value",
     },
     Exported {
         kind: "sighting",
@@ -155,6 +162,8 @@ pub(crate) const NOT_EXPORTED: [(&str, &[&str]); 9] = [
             "access.token",
             "access.restriction",
             "access.restricting_rule",
+            "tickets.lifted_restriction",
+            "tickets.restricted_kin",
             "tickets.agent",
             "tickets.follower",
             "tickets.viewer",
@@ -204,6 +213,7 @@ pub(crate) const NOT_EXPORTED: [(&str, &[&str]); 9] = [
         &[
             "tickets.search_document",
             "tickets.search_queue",
+            "tickets.search_span",
             "tickets.sighting_value",
         ],
     ),
@@ -236,7 +246,10 @@ pub(crate) const NOT_EXPORTED: [(&str, &[&str]); 9] = [
     (
         "digests, keys and ids that say nothing of anybody",
         &[
+            "tickets.activity_head",
             "tickets.change_request",
+            "tickets.requester_request",
+            "tickets.contact_call",
             "tickets.erased_object",
             "routing.erased_contact",
             "sla.erased_contact",

@@ -31,6 +31,7 @@ use home;
 
 mod api;
 mod attributes;
+mod calls;
 mod change;
 mod condition_values;
 mod context;

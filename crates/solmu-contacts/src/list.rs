@@ -3,7 +3,7 @@
 use solmu_conditions::{Field, FieldType, FilterError, Schema};
 use solmu_db::{Db, ToSqlx as _};
 use solmu_proto::contact::v1::{ListContactsRequest, ListContactsResponse};
-use solmu_runtime::{ApiError, api_error::Violation, page};
+use solmu_runtime::{ApiError, access::Visibility, api_error::Violation, page};
 use uuid::Uuid;
 
 use crate::{ContactError, read};
@@ -29,6 +29,7 @@ pub(crate) async fn contacts(
     db: &Db,
     request: &ListContactsRequest,
     max_page: u32,
+    visibility: &Visibility,
 ) -> Result<ListContactsResponse, ApiError> {
     let size = page::size(request.page_size, 50, max_page)?;
     let after: Option<(i64, Uuid)> = page::decode(&request.filter, &request.page_token)?;
@@ -77,7 +78,7 @@ pub(crate) async fn contacts(
         })
         .unwrap_or_default();
     let mut connection = db.pool().acquire().await.map_err(ContactError::from)?;
-    let contacts = read::complete(&mut connection, rows).await?;
+    let contacts = read::complete(&mut connection, rows, visibility).await?;
     Ok(ListContactsResponse {
         contacts,
         next_page_token,

@@ -9,19 +9,31 @@ use uuid::Uuid;
 
 use crate::{
     ContactError,
+    calls::{Asked, made_before},
     context::Context,
     graph::{self, Joining},
     linker,
 };
 
 /// Makes one contact of two.
-pub(crate) async fn merge(context: &Arc<Context>, joining: Joining) -> Result<(), ContactError> {
-    let joining = Arc::new(joining);
+pub(crate) async fn merge(
+    context: &Arc<Context>,
+    joining: Joining,
+    asked: Option<Asked>,
+) -> Result<(), ContactError> {
+    let (input, now) = (Arc::new((joining, asked)), context.clock.now());
     context
         .db
         .tx("contact.merge", |tx| {
-            let (context, joining) = (context.clone(), joining.clone());
-            Box::pin(async move { merge_in(tx, &context, &joining).await })
+            let (context, input) = (context.clone(), input.clone());
+            Box::pin(async move {
+                let (joining, asked) = input.as_ref();
+                let known = made_before(tx, asked.as_ref(), joining.winner, now).await?;
+                match known {
+                    Some(_) => Ok(()),
+                    None => merge_in(tx, &context, joining).await,
+                }
+            })
         })
         .await?;
     Ok(())
@@ -34,17 +46,6 @@ async fn merge_in(
 ) -> Result<(), ContactError> {
     graph::lock(tx).await?;
     let now = context.clock.now();
-    let same: Option<(Uuid, Uuid)> = sqlx::query_as(
-        "SELECT winner_id, loser_id FROM tickets.contact_merge WHERE request_id = $1",
-    )
-    .bind(&joining.request_id)
-    .fetch_optional(&mut *tx)
-    .await?;
-    match same {
-        Some(pair) if pair == (joining.winner, joining.loser) => return Ok(()),
-        Some(_) => return Err(ContactError::RequestIdReused),
-        None => {}
-    }
     let roots = graph::roots(tx, &[joining.winner, joining.loser]).await?;
     let side = |id: Uuid| roots.get(&id).copied().unwrap_or(id);
     let ours = graph::members(tx, &[side(joining.winner)]).await?;
@@ -63,16 +64,35 @@ pub(crate) async fn unmerge(
     merge: Uuid,
     reason: String,
     by: Actor,
+    asked: Option<Asked>,
 ) -> Result<(Uuid, Uuid), ContactError> {
-    let input = Arc::new((reason, by));
+    let (input, now) = (Arc::new((reason, by, asked)), context.clock.now());
     let sides = context
         .db
         .tx("contact.unmerge", |tx| {
             let (context, input) = (context.clone(), input.clone());
-            Box::pin(async move { unmerge_in(tx, &context, merge, &input.0, &input.1).await })
+            Box::pin(async move {
+                let (reason, by, asked) = input.as_ref();
+                match made_before(tx, asked.as_ref(), merge, now).await? {
+                    Some(_) => sides(tx, merge).await,
+                    None => unmerge_in(tx, &context, merge, reason, by).await,
+                }
+            })
         })
         .await?;
     Ok(sides)
+}
+
+/// Who stands for each side of a merge now.
+async fn sides(tx: &mut PgConnection, merge: Uuid) -> Result<(Uuid, Uuid), ContactError> {
+    let (winner, loser): (Uuid, Uuid) =
+        sqlx::query_as("SELECT winner_id, loser_id FROM tickets.contact_merge WHERE id = $1")
+            .bind(merge)
+            .fetch_one(&mut *tx)
+            .await?;
+    let roots = graph::roots(tx, &[winner, loser]).await?;
+    let side = |id: Uuid| roots.get(&id).copied().unwrap_or(id);
+    Ok((side(winner), side(loser)))
 }
 
 async fn unmerge_in(
@@ -106,13 +126,18 @@ pub(crate) async fn dismiss(
     first: Uuid,
     second: Uuid,
     by: &str,
+    asked: Option<Asked>,
 ) -> Result<(), ContactError> {
-    let (now, by) = (context.clock.now(), by.to_owned());
+    let (now, input) = (context.clock.now(), Arc::new((by.to_owned(), asked)));
     context
         .db
         .tx("contact.dismiss_suggestion", |tx| {
-            let by = by.clone();
+            let input = input.clone();
             Box::pin(async move {
+                let (by, asked) = input.as_ref();
+                if made_before(tx, asked.as_ref(), first, now).await?.is_some() {
+                    return Ok(());
+                }
                 graph::lock(tx).await?;
                 let roots = graph::roots(tx, &[first, second]).await?;
                 let root = |id: Uuid| {
@@ -128,7 +153,7 @@ pub(crate) async fn dismiss(
                 }
                 let ours = graph::members(tx, &[a]).await?;
                 let theirs = graph::members(tx, &[b]).await?;
-                graph::keep_apart(tx, first, second, &by, now).await?;
+                graph::keep_apart(tx, first, second, by, now).await?;
                 // The pairs under which it was found, too.
                 sqlx::query(
                     "INSERT INTO tickets.contact_apart (first_id, second_id, created_by, created_at)
@@ -138,7 +163,7 @@ pub(crate) async fn dismiss(
                 )
                 .bind(ours)
                 .bind(theirs)
-                .bind(&by)
+                .bind(by)
                 .bind(now.to_sqlx())
                 .execute(tx)
                 .await?;

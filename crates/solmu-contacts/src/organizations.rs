@@ -16,7 +16,13 @@ use solmu_telemetry::TraceContext;
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use crate::{ContactError, MAX_NAME, attributes, change::text, condition_values, context::Context};
+use crate::{
+    ContactError, MAX_NAME, attributes,
+    calls::{Asked, made_before},
+    change::text,
+    condition_values,
+    context::Context,
+};
 
 /// Domains of one organisation.
 const MAX_DOMAINS: usize = 100;
@@ -102,48 +108,36 @@ pub(crate) async fn list(
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
-/// Makes one; the same request id gives the same one.
+/// Makes one; the same call under a request id gives the same one.
 pub(crate) async fn create(
     context: &Arc<Context>,
     organization: proto::Organization,
-    request_id: Option<String>,
+    asked: Option<Asked>,
 ) -> Result<Uuid, ContactError> {
     let id = new_uuid(context.clock.as_ref(), context.rng.as_ref());
     let now = context.clock.now();
-    let input = Arc::new((checked(&organization)?, request_id));
+    let input = Arc::new((checked(&organization)?, asked));
     context
         .db
         .tx("organization.create", |tx| {
             let input = input.clone();
             Box::pin(async move {
-                let (organization, request_id) = input.as_ref();
+                let (organization, asked) = input.as_ref();
+                if let Some(known) = made_before(tx, asked.as_ref(), id, now).await? {
+                    return Ok(known);
+                }
                 let attributes = attributes_of(tx, organization).await?;
-                let done = sqlx::query(
-                    "INSERT INTO tickets.organization (id, display_name, notes, created_at, updated_at, request_id,
-                        attributes)
-                     VALUES ($1, $2, $3, $4, $4, $5, $6) ON CONFLICT (request_id) DO NOTHING",
+                sqlx::query(
+                    "INSERT INTO tickets.organization (id, display_name, notes, created_at, updated_at, attributes)
+                     VALUES ($1, $2, $3, $4, $4, $5)",
                 )
                 .bind(id)
                 .bind(&organization.display_name)
                 .bind(&organization.notes)
                 .bind(now.to_sqlx())
-                .bind(request_id)
                 .bind(Json(&attributes))
                 .execute(&mut *tx)
                 .await?;
-                if done.rows_affected() == 0 {
-                    // One that was changed since no longer says what was asked.
-                    let (known, same): (Uuid, bool) = sqlx::query_as(
-                        "SELECT id, version > 1 OR (display_name, notes) = ($2, $3) FROM tickets.organization
-                         WHERE request_id = $1",
-                    )
-                    .bind(request_id)
-                    .bind(&organization.display_name)
-                    .bind(&organization.notes)
-                    .fetch_one(tx)
-                    .await?;
-                    return same.then_some(known).ok_or(ContactError::RequestIdReused);
-                }
                 set_domains(tx, id, &organization.domains).await?;
                 Ok(id)
             })
@@ -156,18 +150,22 @@ pub(crate) async fn update(
     context: &Arc<Context>,
     organization: proto::Organization,
     mask: Vec<String>,
+    asked: Option<Asked>,
 ) -> Result<Uuid, ContactError> {
     let id = Uuid::parse_str(&organization.id)
         .map_err(|_| ContactError::invalid("organization.id", "is not a UUID"))?;
     let now = context.clock.now();
     let etag = organization.etag.clone();
-    let input = Arc::new((checked(&organization)?, mask, etag));
+    let input = Arc::new((checked(&organization)?, mask, etag, asked));
     context
         .db
         .tx("organization.update", |tx| {
             let (context, input) = (context.clone(), input.clone());
             Box::pin(async move {
-                let (wanted, mask, etag) = input.as_ref();
+                let (wanted, mask, etag, asked) = input.as_ref();
+                if made_before(tx, asked.as_ref(), id, now).await?.is_some() {
+                    return Ok(id);
+                }
                 let row: Option<Row> = sqlx::query_as(select!("WHERE id = $1 FOR UPDATE"))
                     .bind(id)
                     .fetch_optional(&mut *tx)

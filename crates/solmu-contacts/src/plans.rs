@@ -49,7 +49,6 @@ async fn nothing_is_read_from_end_to_end() {
         sqlx::query(statement).execute(pool).await.unwrap();
     }
     let ids = format!("ARRAY[{ONE}]::uuid[]");
-    let texts = format!("ARRAY[{ONE}]::text[]");
     let end = "'ffffffffffffffffffffffffffffffff'";
     let list = format!(
         "{} WHERE contact.root_id IS NULL ORDER BY contact.created_at DESC, contact.id DESC LIMIT 51",
@@ -59,16 +58,7 @@ async fn nothing_is_read_from_end_to_end() {
         (
             "timeline",
             encounters::STATEMENT,
-            vec![
-                texts.as_str(),
-                "now()",
-                end,
-                "51",
-                "200",
-                "NULL",
-                "NULL",
-                "NULL",
-            ],
+            vec![ONE, "now()", end, "51", "200", "NULL", "NULL", "NULL"],
         ),
         (
             "neighbours by value",

@@ -9,6 +9,7 @@ use solmu_proto::{
     contact::v1 as proto,
     types::v1::{Identity, IdentityKind},
 };
+use solmu_runtime::access::Visibility;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
@@ -92,13 +93,14 @@ pub(crate) fn select() -> QueryBuilder<Postgres> {
     query
 }
 
-/// The contact that stands for `id`, in full.
+/// The contact that stands for `id`, in full, for somebody who sees these tickets.
 pub(crate) async fn contact(
     connection: &mut PgConnection,
     id: Uuid,
+    visibility: &Visibility,
 ) -> Result<proto::Contact, ContactError> {
     let row = root(connection, id).await?;
-    let mut contacts = complete(connection, vec![row]).await?;
+    let mut contacts = complete(connection, vec![row], visibility).await?;
     contacts
         .pop()
         .ok_or_else(|| ContactError::unknown("contact", &id))
@@ -156,10 +158,12 @@ impl From<IdentityRow> for Identity {
     }
 }
 
-/// What roots are besides their rows: those that they stand for, identities, tickets, organisation. In the same order.
+/// What roots are besides their rows: those that they stand for, identities, organisation, and how many tickets there are
+/// of those that are seen. In the same order.
 pub(crate) async fn complete(
     connection: &mut PgConnection,
     roots: Vec<Row>,
+    visibility: &Visibility,
 ) -> Result<Vec<proto::Contact>, ContactError> {
     let ids: Vec<Uuid> = roots.iter().map(|row| row.id).collect();
     let mut query = select();
@@ -177,14 +181,14 @@ pub(crate) async fn complete(
     }
     let everybody: Vec<Uuid> = root_of.keys().copied().collect();
     let mut identities = identities(connection, &everybody, &root_of).await?;
-    let counts: HashMap<Uuid, i64> = sqlx::query_as(
-        "SELECT contact_id, count(*) FROM tickets.ticket WHERE contact_id = ANY($1) GROUP BY contact_id",
-    )
-    .bind(&everybody)
-    .fetch_all(&mut *connection)
-    .await?
-    .into_iter()
-    .collect();
+    let mut count = QueryBuilder::new(
+        "SELECT contact_id, count(*) FROM tickets.ticket WHERE contact_id = ANY(",
+    );
+    count.push_bind(&everybody).push(")");
+    visibility.push(&mut count);
+    count.push(" GROUP BY contact_id");
+    let counts: Vec<(Uuid, i64)> = count.build_query_as().fetch_all(&mut *connection).await?;
+    let counts: HashMap<Uuid, i64> = counts.into_iter().collect();
     let organizations = by_domain(connection, identities.values().flatten()).await?;
     let contacts = roots.into_iter().map(|mut row| {
         let merged = merged.remove(&row.id).unwrap_or_default();

@@ -65,6 +65,20 @@ impl DbError {
     }
 }
 
+/// Whether PostgreSQL refused a text because it cannot hold it, a NUL above all (SQLSTATE 22021, and 22P05 within JSON).
+/// Such a text came from outside: nothing of ours makes one.
+#[must_use]
+pub fn is_unstorable_text(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut at = Some(error);
+    while let Some(error) = at {
+        if let Some(sqlx::Error::Database(refused)) = error.downcast_ref::<sqlx::Error>() {
+            return matches!(refused.code().as_deref(), Some("22021" | "22P05"));
+        }
+        at = error.source();
+    }
+    false
+}
+
 /// An error that may have come from the database: what `Db::tx` needs to know to retry.
 pub trait HasDbError: From<DbError> {
     /// The database error, if that was the cause.

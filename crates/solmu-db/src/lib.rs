@@ -4,6 +4,7 @@
 //! its event commit together, and how a replica proves that it still holds what it acts on.
 
 pub mod error;
+pub mod expected;
 pub mod inbox;
 pub mod lease;
 pub mod migrate;
@@ -11,8 +12,10 @@ pub mod outbox;
 pub mod pool;
 mod row;
 
-pub use error::{DbError, HasDbError};
+pub use error::{DbError, HasDbError, is_unstorable_text};
 pub use pool::{Db, DbConfig};
+#[doc(hidden)]
+pub use row::named;
 
 /// A timestamp as PostgreSQL stores it.
 pub use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};

@@ -75,6 +75,11 @@ pub const HISTORY: &[MigrationFile] = &files![
     40 "0040_own_fields",
     42 "0042_search_newest",
     47 "0047_reply_to",
+    48 "0048_waits_and_claims",
+    49 "0049_requester",
+    50 "0050_requests_and_lifted",
+    52 "0052_search_spans",
+    53 "0053_given_back",
 ];
 
 /// Brings the schema up to this build's version. A second call changes nothing.

@@ -28,6 +28,7 @@ use solmu_tickets::{TicketError, desk::Hands};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
+pub use crate::catalogue::{Ordering, Services};
 use crate::{
     catalogue::service::Catalogue, context::Context, service::Desks, time::service::Times,
 };

@@ -230,11 +230,11 @@ impl DeskService for Desks {
             seen: seen(request.last_seen_sequence)?,
             forced: request.force,
             by,
-            caller,
+            caller: caller.clone(),
         };
         let ticket = applying.ticket;
         let messages = apply::apply(&self.context, applying).await?;
-        let ticket = self.context.hands.shown(ticket).await?;
+        let ticket = self.context.hands.shown_to(&caller, ticket).await?;
         Ok(Response::new(proto::ApplyMacroResponse {
             ticket: Some(ticket),
             message_ids: messages.iter().map(Uuid::to_string).collect(),

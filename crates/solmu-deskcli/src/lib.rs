@@ -1,12 +1,19 @@
-//! The commands of the desk: contacts, the quarantine, time, tasks, links, snooze, fields, macros and the service catalogue.
+//! The commands of the desk: contacts, the quarantine, time, tasks, links, snooze, restrictions, fields, canned answers, macros,
+//! the service catalogue and tokens.
 //!
 //! As those of `solmu-cli`, they are clients of the public API with a bearer token; what a customer wrote is never
 //! printed raw. A crate of its own, so that neither becomes too large to be read.
 
+mod canned;
 mod contact;
+mod fields;
+mod items;
+mod macros;
 mod quarantine;
+mod restrict;
 mod texts;
 mod time;
+mod token;
 mod work;
 
 use clap::Subcommand;
@@ -17,10 +24,15 @@ use solmu_cli::{
 };
 use solmu_domain::{clock::SystemClock, ids::new_uuid, rng::SystemRng};
 
+pub use canned::CannedCommand;
 pub use contact::ContactCommand;
+pub use fields::{FieldCommand, FieldDetails, FieldKindArg};
+pub use items::Whose;
+pub use macros::MacroCommand;
 pub use quarantine::QuarantineCommand;
-pub use texts::{FieldCommand, MacroCommand, ServiceCommand};
+pub use texts::ServiceCommand;
 pub use time::TimeCommand;
+pub use token::{RoleArg, TokenCommand};
 pub use work::{KindArg, TaskCommand};
 
 /// A command of the desk.
@@ -61,15 +73,43 @@ pub enum DeskCommand {
         #[arg(long, conflicts_with = "until")]
         wake: bool,
     },
+    /// Let only named agents and teams see a ticket
+    Restrict {
+        /// Number (1001) or id
+        ticket: String,
+        /// An agent who sees it, by name, address or id; once for each
+        #[arg(long, required_unless_present = "team")]
+        agent: Vec<String>,
+        /// A team that sees it, by name or id; once for each
+        #[arg(long)]
+        team: Vec<String>,
+        /// Why, for the log of the ticket
+        #[arg(long)]
+        reason: String,
+    },
+    /// Let everybody see a ticket again who sees others like it
+    Unrestrict {
+        /// Number (1001) or id
+        ticket: String,
+        /// Why, for the log of the ticket
+        #[arg(long)]
+        reason: String,
+    },
     /// Custom fields of tickets
     #[command(subcommand)]
     Field(FieldCommand),
+    /// Canned answers: texts with variables
+    #[command(subcommand)]
+    Canned(CannedCommand),
     /// Macros: several changes and an answer in one
     #[command(subcommand)]
     Macro(MacroCommand),
     /// The service catalogue
     #[command(subcommand)]
     Service(ServiceCommand),
+    /// Bearer tokens (role admin)
+    #[command(subcommand)]
+    Token(TokenCommand),
 }
 
 /// Runs a command. An error's text says what to do; the process should then end with a code other than zero.
@@ -91,9 +131,20 @@ pub async fn run(command: DeskCommand, options: ConnectOptions) -> anyhow::Resul
             until,
             wake,
         } => work::snooze(&session, key(&ticket), until, wake).await,
-        DeskCommand::Field(command) => texts::field(&session, &command).await,
-        DeskCommand::Macro(command) => texts::r#macro(&session, command).await,
+        DeskCommand::Restrict {
+            ticket,
+            agent,
+            team,
+            reason,
+        } => restrict::restrict(&session, key(&ticket), (&agent, &team), reason).await,
+        DeskCommand::Unrestrict { ticket, reason } => {
+            restrict::unrestrict(&session, key(&ticket), reason).await
+        }
+        DeskCommand::Field(command) => fields::run(&session, command).await,
+        DeskCommand::Canned(command) => canned::run(&session, command).await,
+        DeskCommand::Macro(command) => macros::run(&session, command).await,
         DeskCommand::Service(command) => texts::service(&session, command).await,
+        DeskCommand::Token(command) => token::run(&session, command, &SystemClock).await,
     };
     match done {
         Err(error) if is_closed_pipe(&error) => Ok(()),
@@ -204,10 +255,26 @@ mod tests {
             "solmu link 1001 problem-of 1002",
             "solmu snooze 1001 --until 3h",
             "solmu snooze 1001 --wake",
-            "solmu field list",
+            "solmu restrict 1001 --agent A --team B --team C --reason threat",
+            "solmu unrestrict 1001 --reason song",
+            "solmu field list --all",
+            "solmu field create order_no text --label Order --max-length 8 --required",
+            "solmu field create colour multi-choice --option red --option green",
+            "solmu field update amount --min -5 --required false",
+            "solmu field remove order_no",
+            "solmu canned list",
+            "solmu canned show NAME --ticket 1001",
+            "solmu canned create NAME @answer.txt --language fi --team A",
+            "solmu canned update NAME --rename OTHER --text text --agent A",
+            "solmu canned remove NAME",
             "solmu macro list",
+            "solmu macro show NAME",
+            "solmu macro create NAME status=resolved tag=vip reply=@answer.txt --team A",
+            "solmu macro update NAME --rename OTHER",
+            "solmu macro remove NAME",
             "solmu macro apply NAME 1001 --force",
             "solmu service list",
+            "solmu token create ci --role service",
             "solmu service order NAME CONTACT who=Aino vpn=true",
         ] {
             let words = line.split_whitespace();

@@ -102,6 +102,7 @@ pub(crate) async fn task(session: &Session, command: TaskCommand) -> anyhow::Res
                 update_mask: Some(FieldMask {
                     paths: vec!["done".to_owned()],
                 }),
+                request_id: request_id(),
             };
             let done = client.work().update_task(request).await;
             let done = done.map_err(|status| session.explain(status))?.into_inner();
@@ -170,6 +171,7 @@ pub(crate) async fn link(
             ticket_id,
             other_ticket_id,
             kind,
+            request_id: request_id(),
         };
         client.work().unlink_tickets(request).await
     } else {
@@ -177,6 +179,7 @@ pub(crate) async fn link(
             ticket_id,
             other_ticket_id,
             kind,
+            request_id: request_id(),
         };
         client.work().link_tickets(request).await
     };
@@ -201,12 +204,16 @@ pub(crate) async fn snooze(
     let done = if wake {
         client
             .work()
-            .wake_ticket(WakeTicketRequest { ticket_id })
+            .wake_ticket(WakeTicketRequest {
+                ticket_id,
+                request_id: request_id(),
+            })
             .await
     } else {
         let request = SnoozeTicketRequest {
             ticket_id,
             until_time: until.as_deref().map(later).transpose()?,
+            request_id: request_id(),
             ..SnoozeTicketRequest::default()
         };
         client.work().snooze_ticket(request).await

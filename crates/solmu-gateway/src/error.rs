@@ -1,5 +1,7 @@
 //! Errors as HTTP says them: the status of the code, and google.rpc.Status as the body.
 
+use std::{collections::HashMap, error::Error, time::Duration};
+
 use axum::{
     body::Body,
     http::{HeaderValue, StatusCode, header},
@@ -7,9 +9,21 @@ use axum::{
 };
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use serde_json::{Value, json};
-use solmu_runtime::api_error::http_status;
-use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
+use solmu_runtime::{
+    ApiError,
+    api_error::{DOMAIN, http_status},
+};
+use tonic::{Code, Status, TimeoutExpired};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// How tonic begins what it says of an answer that broke off, as when the server dies. The service says none of it.
+const BROKEN_OFF: [&str; 3] = [
+    "grpc-status header missing",
+    "protocol error: missing grpc-status",
+    "Missing response message",
+];
+/// When to try again after a lost connection.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// A failed call.
 #[derive(Debug)]
@@ -21,14 +35,42 @@ pub(crate) struct Failure {
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
+        let status = told(status);
         Self { status, http: None }
     }
 }
 
+/// The status that the service gave, or one of ours where the call did not get through. What the transport says then is
+/// about our connection and not about the call: a caller who is told RESOURCE_EXHAUSTED would take it for "not done".
+pub(crate) fn told(status: Status) -> Status {
+    let said = status.message();
+    let broken_off = BROKEN_OFF.iter().any(|words| said.starts_with(words));
+    if status.source().is_none() && !broken_off {
+        return status;
+    }
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if error.is::<TimeoutExpired>() {
+            return ApiError::DeadlineExceeded.into();
+        }
+        cause = error.source();
+    }
+    let mut details = ErrorDetails::with_error_info("CONNECTION_LOST", DOMAIN, HashMap::new());
+    details.set_retry_info(Some(RETRY));
+    Status::with_error_details(
+        Code::Unavailable,
+        "the service was not reached, or did not answer: whether the call was carried out is not known; \
+         make it again with the same request id",
+        details,
+    )
+}
+
 impl Failure {
-    pub(crate) fn new(http: StatusCode, code: Code, message: impl Into<String>) -> Self {
+    /// One that HTTP has a status of its own for. `reason` is stable, as in every error of the API.
+    pub(crate) fn new(http: StatusCode, code: Code, reason: &str, message: &str) -> Self {
+        let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
         Self {
-            status: Status::new(code, message),
+            status: Status::with_error_details(code, message, details),
             http: Some(http),
         }
     }
@@ -66,15 +108,33 @@ pub(crate) fn body_of(status: &Status, descriptor: Option<&MessageDescriptor>) -
     )
 }
 
-pub(crate) fn no_such_method() -> Response {
-    let message = "there is no such method; GET /v1 lists them";
-    Failure::new(StatusCode::NOT_FOUND, Code::Unimplemented, message).into_response(None)
+/// What gRPC could not carry, or would carry at the cost of others.
+pub(crate) fn headers_too_long() -> Failure {
+    Failure::new(
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        Code::InvalidArgument,
+        "HEADERS_TOO_LONG",
+        "a header is longer than 8 KiB, or all together are longer than 32 KiB",
+    )
 }
 
-pub(crate) fn only_post() -> Response {
-    let message = "methods are called by POST";
-    let failure = Failure::new(StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented, message);
-    let mut response = failure.into_response(None);
+pub(crate) fn no_such_method() -> Failure {
+    Failure::new(
+        StatusCode::NOT_FOUND,
+        Code::Unimplemented,
+        "NO_SUCH_METHOD",
+        "there is no such method; GET /v1 lists them",
+    )
+}
+
+pub(crate) fn only_post(descriptor: Option<&MessageDescriptor>) -> Response {
+    let failure = Failure::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        Code::Unimplemented,
+        "ONLY_POST",
+        "methods are called by POST",
+    );
+    let mut response = failure.into_response(descriptor);
     response
         .headers_mut()
         .insert(header::ALLOW, HeaderValue::from_static("POST"));
@@ -83,8 +143,6 @@ pub(crate) fn only_post() -> Response {
 
 #[cfg(test)]
 mod tests {
-    use solmu_runtime::ApiError;
-
     use super::*;
     use crate::methods::Methods;
 
@@ -105,6 +163,32 @@ mod tests {
 
         let plain = body_of(&Status::internal("x"), methods.status.as_ref());
         assert_eq!(plain, json!({"code": 13, "message": "x", "details": []}));
+    }
+
+    #[test]
+    fn what_the_transport_says_is_no_answer_of_the_service() {
+        let ours = told(Status::resource_exhausted("too many"));
+        assert_eq!(ours.code(), Code::ResourceExhausted);
+        let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let mut calm = Status::resource_exhausted("h2 protocol error: enhance your calm");
+        calm.set_source(std::sync::Arc::new(reset));
+        for lost in [
+            calm,
+            Status::unknown("grpc-status header missing, mapped from 431"),
+        ] {
+            let failure = Failure::from(lost);
+            assert_eq!(failure.status.code(), Code::Unavailable);
+            let details = failure.status.get_error_details();
+            assert_eq!(details.error_info().unwrap().reason, "CONNECTION_LOST");
+            let response = failure.into_response(None);
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        }
+        let expired: Box<dyn Error + Send + Sync> = Box::new(TimeoutExpired(()));
+        assert_eq!(
+            told(Status::from_error(expired)).code(),
+            Code::DeadlineExceeded
+        );
     }
 
     #[test]

@@ -8,13 +8,18 @@
 //! place that knows callers, limits, measures and answers; nothing here decides anything. Calling the services past
 //! that server was rejected: it would save a tenth of a millisecond and be a second way in that has to be guarded.
 //!
+//! Calls with one answer share a connection; each stream has one of its own. HTTP/2 has one window for a connection, and
+//! what comes for a reader who does not read fills it: some paused browsers would stop the calls of everybody.
+//!
 //! Methods that take a stream have no form in plain HTTP and are not served. One that gives a stream answers with a
 //! line of JSON for each message, or with server-sent events.
 
 mod call;
 mod codec;
 mod error;
+mod mask;
 mod methods;
+mod read;
 mod stream;
 
 use std::{net::SocketAddr, sync::Arc};
@@ -32,6 +37,13 @@ use tonic::transport::{Channel, Endpoint};
 pub use methods::GatewayError;
 use methods::Methods;
 
+/// How much of the answers may be on its way in one call, and in all calls together, in bytes. Their readers never wait:
+/// an answer is read as a whole before the caller gets it.
+const WINDOWS: (u32, u32) = (1024 * 1024, 32 * 1024 * 1024);
+/// Bytes of the headers of an answer at most. The service cuts what it says to far less; the limit is no reason to end
+/// the connection, with the calls of others, should it ever not.
+const MAX_HEADERS: u32 = 64 * 1024;
+
 /// The OpenAPI 3.1 document of this API, as JSON.
 pub const OPENAPI: &str = include_str!("../../../docs/api/openapi.json");
 
@@ -39,6 +51,9 @@ pub const OPENAPI: &str = include_str!("../../../docs/api/openapi.json");
 #[derive(Debug, Clone)]
 struct Gateway {
     methods: Arc<Methods>,
+    /// For a stream, which gets a connection of its own.
+    endpoint: Endpoint,
+    /// For all other calls.
     channel: Channel,
 }
 
@@ -46,18 +61,26 @@ struct Gateway {
 pub fn router(grpc: SocketAddr, max_bytes: usize) -> Result<Router, GatewayError> {
     let endpoint = Endpoint::from_shared(format!("http://{}", reachable(grpc)))
         .map_err(GatewayError::Endpoint)?
-        .tcp_nodelay(true);
+        .tcp_nodelay(true)
+        .http2_max_header_list_size(MAX_HEADERS);
+    let methods = Arc::new(Methods::of_api()?);
+    let (unknown, refused) = (Arc::clone(&methods), Arc::clone(&methods));
+    let calls = endpoint.clone();
+    let calls = calls
+        .initial_stream_window_size(WINDOWS.0)
+        .initial_connection_window_size(WINDOWS.1);
     let gateway = Gateway {
-        methods: Arc::new(Methods::of_api()?),
-        channel: endpoint.connect_lazy(),
+        methods,
+        endpoint,
+        channel: calls.connect_lazy(),
     };
     Ok(Router::new()
         .route("/v1", get(index))
         .route("/v1/openapi.json", get(openapi))
         .route("/v1/{service}/{method}", post(call::call))
         .layer(DefaultBodyLimit::max(max_bytes))
-        .fallback(|| async { error::no_such_method() })
-        .method_not_allowed_fallback(|| async { error::only_post() })
+        .fallback(|| async move { error::no_such_method().into_response(unknown.status.as_ref()) })
+        .method_not_allowed_fallback(|| async move { error::only_post(refused.status.as_ref()) })
         .with_state(gateway))
 }
 

@@ -18,7 +18,10 @@ use futures::{Stream, StreamExt as _, stream};
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use tonic::{Status, Streaming};
 
-use crate::{call::write, error::body_of};
+use crate::{
+    call::write,
+    error::{body_of, told},
+};
 
 /// How often a silent event stream sends a comment, so that proxies keep it open.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -106,7 +109,7 @@ fn items(
         let next = match answers.message().await {
             Ok(None) => return None,
             Ok(Some(bytes)) => item(&output, &bytes),
-            Err(failure) => Err(failure),
+            Err(failure) => Err(told(failure)),
         };
         Some(match next {
             Ok(item) => (item, Some((answers, output, status))),

@@ -1,6 +1,9 @@
 //! The JSON API over HTTP, before the real gRPC server with its gate.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "gateway/limits.rs"]
+mod limits;
+
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{Router, response::IntoResponse as _, routing::post};
@@ -58,8 +61,23 @@ fn watch(good_end: bool) -> Router {
     Router::new().route(&path, post(answer))
 }
 
+fn config() -> ServerConfig {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    ServerConfig {
+        grpc_address: any,
+        api_address: Some(any),
+        api_max_bytes: 4096,
+        ..ServerConfig::default()
+    }
+}
+
 impl World {
     async fn new(good_end: bool) -> Self {
+        Self::with(config(), watch(good_end)).await
+    }
+
+    /// One that serves these besides the calls of tokens.
+    async fn with(config: ServerConfig, more: Router) -> Self {
         let harness = Harness::new().await;
         let runtime = Runtime::new(RuntimeParts {
             clock: Arc::new(harness.clock.clone()),
@@ -70,18 +88,11 @@ impl World {
             instance: "one".to_owned(),
             secrets: Keyring::new([("a".to_owned(), vec![1; 32])]).unwrap(),
         });
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let config = ServerConfig {
-            grpc_address: any,
-            api_address: Some(any),
-            api_max_bytes: 4096,
-            ..ServerConfig::default()
-        };
         let access = Access::start(&runtime);
         let first = access::bootstrap(&runtime.db, runtime.clock.as_ref(), runtime.rng.as_ref());
         let first = first.await.unwrap().unwrap();
         let stream = Parts {
-            grpc: Some(Routes::from(watch(good_end))),
+            grpc: Some(Routes::from(more)),
             http: None,
         };
         let parts = Parts {
@@ -110,7 +121,9 @@ impl World {
 }
 
 fn reason(body: &Value) -> &str {
-    body["details"][0]["reason"].as_str().unwrap_or_default()
+    let mut details = body["details"].as_array().into_iter().flatten();
+    let reason = details.find_map(|detail| detail["reason"].as_str());
+    reason.unwrap_or_default()
 }
 
 #[tokio::test]
@@ -189,10 +202,23 @@ async fn what_is_wrong_has_its_status() {
         assert_eq!(answer.status(), status, "{method}");
         let body: Value = answer.json().await.unwrap();
         assert!(
-            body["code"].is_i64() && body["message"].is_string(),
+            body["code"].is_i64() && body["message"].is_string() && !reason(&body).is_empty(),
             "{method}: {body}"
         );
     }
+
+    // A body that cannot be read is told as any other fault of a request: the field, and where it stands.
+    let unread = json!({"token": {"displayName": "a", "expireTime": "soon"}});
+    let body: Value = world.call(CREATE, &unread).await.json().await.unwrap();
+    assert_eq!(reason(&body), "INVALID_ARGUMENT", "{body}");
+    let violations = body["details"].as_array().unwrap();
+    let violation = violations
+        .iter()
+        .find_map(|it| it["fieldViolations"].get(0))
+        .unwrap();
+    assert_eq!(violation["field"], "token.expire_time", "{body}");
+    let said = violation["description"].as_str().unwrap();
+    assert!(said.contains("line 1 column"), "{said}");
 
     let url = format!("{}/{LIST}", world.base);
     let form = world.http.post(&url).bearer_auth(&world.token);
@@ -237,7 +263,8 @@ async fn a_stream_that_breaks_off_says_so() {
     let world = World::new(false).await;
     let text = world.call(WATCH, &json!({})).await.text().await.unwrap();
     let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
-    assert!(last["error"]["code"].is_i64(), "{text}");
+    assert_eq!(last["error"]["code"], 14, "{text}");
+    assert_eq!(reason(&last["error"]), "CONNECTION_LOST");
 }
 
 #[tokio::test]

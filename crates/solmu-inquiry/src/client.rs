@@ -8,6 +8,7 @@ use solmu_proto::{
         ListContactAttributesRequest, contact_attribute::Subject,
         contact_service_client::ContactServiceClient,
     },
+    routing::v1::{ListAgentsRequest, routing_service_client::RoutingServiceClient},
     ticket::v1::{FieldDefinition, ListFieldsRequest, field_service_client::FieldServiceClient},
 };
 use solmu_telemetry::TraceContext;
@@ -152,6 +153,17 @@ impl Inquiry for TicketService {
             let mut client = ContactServiceClient::new(self.channel());
             let answer = client.list_contact_attributes(request).await;
             Ok(answer.map_err(refused)?.into_inner().attributes)
+        })
+    }
+
+    fn agents(&self) -> Answer<'_, Vec<Uuid>> {
+        Box::pin(async move {
+            let request = self.request(ListAgentsRequest::default());
+            let client = RoutingServiceClient::new(self.channel());
+            let mut client = client.max_decoding_message_size(MAX_ANSWER);
+            let answer = client.list_agents(request).await.map_err(refused)?;
+            let agents = answer.into_inner().agents.into_iter();
+            Ok(agents.filter_map(|it| it.id.parse().ok()).collect())
         })
     }
 }

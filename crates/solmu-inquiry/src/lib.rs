@@ -18,6 +18,7 @@ use solmu_proto::{
     ticket::v1::FieldDefinition,
 };
 use tonic::Status;
+use uuid::Uuid;
 
 pub use check::{Definitions, check, definitions_for};
 pub use client::{BadAddress, TicketService};
@@ -57,6 +58,11 @@ pub trait Inquiry: Send + Sync + 'static {
     /// The own fields of contacts, or of organisations.
     fn attributes(&self, of: Subject) -> Answer<'_, Vec<ContactAttribute>> {
         let _ = of;
+        Box::pin(std::future::ready(Err(InquiryError::NotConfigured)))
+    }
+
+    /// The agents who work here, where the router is beside whom we ask.
+    fn agents(&self) -> Answer<'_, Vec<Uuid>> {
         Box::pin(std::future::ready(Err(InquiryError::NotConfigured)))
     }
 }

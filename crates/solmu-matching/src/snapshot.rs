@@ -5,6 +5,7 @@
 //!
 //! `eval` follows the reference of its format (`router_ref.py`) to the letter. That differs from what the router does in one
 //! thing: there a ticket waits for any former agent who is there ([`Hold::Any`]), here only for one who could take it.
+//! Names that stand there twice are two agents, or two tickets, as they are for the reference.
 
 mod case;
 
@@ -31,14 +32,6 @@ pub enum SnapshotError {
     /// It is no JSON, or a field is missing or of another type.
     #[error("cannot read the snapshot")]
     Json(#[from] JsonFault),
-    /// A name stands for two.
-    #[error("there are two {what} named '{name}'")]
-    Twice {
-        /// "agents" or "tickets".
-        what: &'static str,
-        /// The name.
-        name: String,
-    },
     /// The weights do not add up.
     #[error("the weights together are more than {}", i64::MAX)]
     Heavy,
@@ -53,23 +46,37 @@ impl Ids {
         Self(names.into_iter().cloned().zip(1..).collect())
     }
 
-    /// Of names that stand for one each.
-    fn of_each<'a>(
-        what: &'static str,
-        names: impl Iterator<Item = &'a String>,
-    ) -> Result<Self, SnapshotError> {
-        let mut known = BTreeSet::new();
-        for name in names {
-            if !known.insert(name) {
-                let name = name.clone();
-                return Err(SnapshotError::Twice { what, name });
-            }
-        }
-        Ok(Self::of(known.into_iter()))
-    }
-
     fn id(&self, name: &str) -> Option<Uuid> {
         self.0.get(name).copied().map(Uuid::from_u128)
+    }
+}
+
+/// Ids of a list, each entry its own, that sort as the names do. Two of one name are two, the one that stands first before
+/// the other, as the reference has it.
+struct Entries {
+    /// In the order of the list.
+    ids: Vec<Uuid>,
+    by_name: HashMap<String, Vec<Uuid>>,
+}
+
+impl Entries {
+    fn of(names: &[&String]) -> Self {
+        let mut order: Vec<usize> = (0..names.len()).collect();
+        // Stable: those of one name stay in their order.
+        order.sort_by_key(|index| names[*index]);
+        let mut ids = vec![Uuid::nil(); names.len()];
+        let mut by_name: HashMap<String, Vec<Uuid>> = HashMap::new();
+        for (rank, index) in (1..).zip(order) {
+            let id = Uuid::from_u128(rank);
+            ids[index] = id;
+            by_name.entry(names[index].clone()).or_default().push(id);
+        }
+        Self { ids, by_name }
+    }
+
+    /// All of a name; none where nobody has it.
+    fn named(&self, name: &str) -> &[Uuid] {
+        self.by_name.get(name).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -95,12 +102,12 @@ impl Evaluated {
 
 /// Decides on a snapshot.
 pub fn eval_line(line: &str) -> Result<Evaluated, SnapshotError> {
-    eval(serde_json::from_str(line).map_err(JsonFault::from)?)
+    Ok(eval(serde_json::from_str(line).map_err(JsonFault::from)?))
 }
 
-fn eval(case: Case) -> Result<Evaluated, SnapshotError> {
-    let agent_ids = Ids::of_each("agents", case.agents.iter().map(|it| &it.id))?;
-    let ticket_ids = Ids::of_each("tickets", case.queue.iter().map(|it| &it.id))?;
+fn eval(case: Case) -> Evaluated {
+    let agents = Entries::of(&case.agents.iter().map(|it| &it.id).collect::<Vec<_>>());
+    let tickets = Entries::of(&case.queue.iter().map(|it| &it.id).collect::<Vec<_>>());
     let queued = case.queue.iter().map(|it| &it.team);
     let overflow = &case.policy.overflow;
     let helping = overflow
@@ -109,18 +116,14 @@ fn eval(case: Case) -> Result<Evaluated, SnapshotError> {
     let working = case.agents.iter().flat_map(|it| &it.teams);
     let team_ids = Ids::of(queued.chain(helping).chain(working));
     let team = |name: &String| team_ids.id(name).map(TeamId::from_uuid);
-    let agent = |name: &String| agent_ids.id(name).map(AgentId::from_uuid);
 
     let now = case.now.micros();
     let mut floor = floor_of(&case.policy, &team, now);
-    let agent_names: BTreeMap<AgentId, String> = case
-        .agents
-        .iter()
-        .filter_map(|it| Some((agent(&it.id)?, it.id.clone())))
-        .collect();
+    let mut agent_names: BTreeMap<AgentId, String> = BTreeMap::new();
     let mut item = 0;
-    for it in case.agents {
-        let Some(id) = agent(&it.id) else { continue };
+    for (it, id) in case.agents.into_iter().zip(&agents.ids) {
+        let id = AgentId::from_uuid(*id);
+        agent_names.insert(id, it.id);
         floor.set_agent(Agent {
             id,
             teams: it.teams.iter().filter_map(team).collect(),
@@ -148,11 +151,11 @@ fn eval(case: Case) -> Result<Evaluated, SnapshotError> {
         }
     }
     let mut order = Vec::new();
-    for it in &case.queue {
-        let (Some(id), Some(team)) = (ticket_ids.id(&it.id), team(&it.team)) else {
+    for (it, id) in case.queue.iter().zip(&tickets.ids) {
+        let Some(team) = team(&it.team) else {
             continue;
         };
-        let ticket = ticket(it, TicketId::from_uuid(id), team, &agent);
+        let ticket = ticket(it, TicketId::from_uuid(*id), team, &agents);
         order.push((ticket.place(floor.policy()), it.id.clone()));
         floor.wait(&ticket, now);
     }
@@ -173,10 +176,10 @@ fn eval(case: Case) -> Result<Evaluated, SnapshotError> {
             agent.and_then(|agent| agent_names.get(agent).cloned()),
         )
     });
-    Ok(Evaluated {
+    Evaluated {
         id: case.id,
         assignments: assignments.collect(),
-    })
+    }
 }
 
 /// A floor without anybody.
@@ -216,12 +219,11 @@ fn policy(json: &PolicyJson) -> Policy {
     }
 }
 
-fn ticket(
-    json: &TicketJson,
-    id: TicketId,
-    team: TeamId,
-    agent: &impl Fn(&String) -> Option<AgentId>,
-) -> Ticket {
+fn ticket(json: &TicketJson, id: TicketId, team: TeamId, agents: &Entries) -> Ticket {
+    let named = |name: &String| {
+        let ids = agents.named(name).iter();
+        ids.map(|id| AgentId::from_uuid(*id)).collect::<Vec<_>>()
+    };
     let want = |it: &WantJson| Want {
         skill: it.n.clone(),
         level: it.lvl.0,
@@ -249,8 +251,12 @@ fn ticket(
             .filter(|it| it.lvl.0 > 0)
             .map(want)
             .collect(),
-        former: json.sticky.as_ref().and_then(agent),
-        excluded: json.excluded.iter().filter_map(agent).collect(),
+        // The first of that name.
+        former: json
+            .sticky
+            .as_ref()
+            .and_then(|it| named(it).first().copied()),
+        excluded: json.excluded.iter().flat_map(named).collect(),
         location: json.geo.map(location),
         ..Ticket::plain(id, team, &json.channel, json.arrived.micros())
     }

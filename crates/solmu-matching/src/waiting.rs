@@ -280,7 +280,7 @@ impl Floor {
     }
 
     /// Who can take it at `now`, and until when that stays so.
-    fn shape_of(&self, stands: &mut Stands, now: Micros) -> Shape {
+    pub(crate) fn shape_of(&self, stands: &mut Stands, now: Micros) -> Shape {
         let mut next: Option<Micros> = None;
         let mut is_over = |after: Micros| {
             let at = stands.since.saturating_add(after);

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use solmu_domain::ids::{AgentId, TicketId};
+use solmu_domain::ids::{AgentId, TeamId, TicketId};
 
 use crate::{
+    Micros,
+    bits::Bits,
     floor::{Floor, Online},
     person::Availability,
     waiting::Shape,
@@ -88,6 +90,8 @@ pub struct Why {
     pub pulled: bool,
     /// How many agents of its teams each obstacle keeps from it.
     pub counts: BTreeMap<Obstacle, usize>,
+    /// Agents of its teams whom nothing keeps from it: what waits is about to be given out.
+    pub free: usize,
     /// The first of them.
     pub agents: Vec<(AgentId, Obstacle)>,
 }
@@ -101,6 +105,9 @@ impl Why {
         }
         if self.pulled {
             return "it waits until somebody of the team takes the next one".to_owned();
+        }
+        if self.free > 0 {
+            return "somebody of the team is free, and it is about to be given out".to_owned();
         }
         if self.counts.is_empty() {
             return "the team has no agents".to_owned();
@@ -130,9 +137,48 @@ impl Floor {
                 if why.agents.len() < limit {
                     why.agents.push((self.seats[number].id, obstacle));
                 }
+            } else {
+                why.free += 1;
             }
         });
         Some(why)
+    }
+
+    /// Whether anybody works now who could take a waiting ticket sooner or later, once they have room: helpers if they ever
+    /// help, and skills only if they are insisted on for ever. Without, no history says how long it takes.
+    #[must_use]
+    pub fn is_staffed_for(&self, ticket: TicketId) -> bool {
+        let Some(stands) = self.waiting.tickets.get(&ticket) else {
+            return false;
+        };
+        let shape = self.shape_of(&mut stands.clone(), Micros::MAX);
+        let mut staffed = false;
+        self.each_of_team(&shape, &[], |number| {
+            staffed |=
+                !shape.excludes(self.seats[number].id) && self.absence(number, &shape).is_none();
+        });
+        staffed
+    }
+
+    /// Whether anybody works now for a team, or helps it if that is ever the case.
+    #[must_use]
+    pub fn is_staffed(&self, team: TeamId) -> bool {
+        let Some(known) = self.teams.get(&team) else {
+            return false;
+        };
+        let works = |number: usize| {
+            let seat = &self.seats[number];
+            seat.open && seat.online != Online::No
+        };
+        let mut any = vec![&known.members];
+        if known.policy.overflow_after.is_some() || self.sleeps(team) {
+            any.push(&known.helpers);
+            let others = known.policy.overflow_to.iter();
+            any.extend(others.filter_map(|other| Some(&self.teams.get(other)?.members)));
+        }
+        let mut staffed = false;
+        Bits::each_of(&any, &[], |number| staffed |= works(number));
+        staffed
     }
 
     /// Which line a ticket stands in: tickets of one line wait for the same reason.

@@ -11,6 +11,7 @@ mod config;
 mod page;
 mod routes;
 mod service;
+pub mod shown;
 mod store;
 #[cfg(test)]
 mod tests;

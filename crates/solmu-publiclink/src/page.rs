@@ -3,10 +3,10 @@
 use jiff::{Timestamp, tz::TimeZone};
 use minijinja::{Environment, context, value::Serde};
 use serde::Serialize;
-use solmu_proto::types::v1::actor::Kind;
 
 use crate::{
-    store::{Message, Shown},
+    shown::{Author, Message},
+    store::Shown,
     words::Words,
 };
 
@@ -80,7 +80,7 @@ impl Pages {
         let messages = shown.messages.iter().map(|message| View {
             author: author(message, words),
             at: Time::of(message.at, &zone),
-            text: visible(message),
+            text: message.visible(),
             files: message.files,
         });
         let page = Page {
@@ -111,28 +111,9 @@ impl Pages {
 
 /// Who wrote it, by a name: where a person has none but an address or a number, by what they are.
 fn author<'a>(message: &'a Message, words: &'static Words) -> &'a str {
-    let name = message.author_name.trim();
-    let is_name = name.contains(char::is_alphabetic) && !name.contains('@');
-    if message.own {
-        words.you
-    } else if is_name {
-        name
-    } else if message.author == Kind::Customer {
-        words.participant
-    } else {
-        words.desk
+    match message.author() {
+        Author::Requester => words.you,
+        Author::Participant(name) => name.unwrap_or(words.participant),
+        Author::Desk(name) => name.unwrap_or(words.desk),
     }
-}
-
-/// What was written anew: what is quoted names others, and the reader has it above.
-fn visible(message: &Message) -> String {
-    let ends = [message.quote_offset, message.signature_offset];
-    let end = ends.into_iter().flatten().min();
-    let end = end.and_then(|end| usize::try_from(end).ok());
-    let text: String = message
-        .text
-        .chars()
-        .take(end.unwrap_or(usize::MAX))
-        .collect();
-    text.trim().to_owned()
 }

@@ -6,9 +6,11 @@ use solmu_domain::{
     ids::{AgentId, TeamId},
     ticket::Status,
 };
-use solmu_proto::types::v1::{AutomaticClass, actor::Kind};
+use solmu_proto::types::v1::actor::Kind;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
+
+use crate::shown::Message;
 
 /// Messages that a page shows, the newest.
 const MAX_MESSAGES: usize = 200;
@@ -225,20 +227,6 @@ pub(crate) struct Shown {
     pub(crate) messages: Vec<Message>,
 }
 
-/// A public message.
-#[derive(Debug)]
-pub(crate) struct Message {
-    pub(crate) author: Kind,
-    pub(crate) author_name: String,
-    /// The requester wrote it.
-    pub(crate) own: bool,
-    pub(crate) text: String,
-    pub(crate) quote_offset: Option<i32>,
-    pub(crate) signature_offset: Option<i32>,
-    pub(crate) files: i32,
-    pub(crate) at: Timestamp,
-}
-
 struct TicketShown {
     id: Uuid,
     number: i64,
@@ -341,7 +329,7 @@ pub(crate) async fn shown(
 /// Public messages, newest first, with one more than a page shows. What a merge brought from another person's ticket is
 /// theirs, and what machines wrote may name anybody.
 async fn messages(pool: &PgPool, ticket: &TicketShown) -> Result<Vec<MessageRow>, DbError> {
-    let rows = sqlx::query_as(
+    let rows = sqlx::query_as(concat!(
         "WITH RECURSIVE family AS (
             SELECT $1::uuid AS id
             UNION SELECT source.id FROM family JOIN tickets.ticket AS source ON source.merged_into = family.id
@@ -357,16 +345,15 @@ async fn messages(pool: &PgPool, ticket: &TicketShown) -> Result<Vec<MessageRow>
             message.author_kind = $3 AND message.author_id = ANY(ARRAY(SELECT contact.id::text FROM tickets.contact
                 WHERE contact.id = $2 OR contact.root_id = $2)) AS own
          FROM tickets.message
-         WHERE message.ticket_id = $1 AND message.public AND message.side_conversation_id IS NULL
-            AND (message.author_kind <> $3 OR message.automatic_class = ANY($4))
-            AND NOT EXISTS (SELECT 1 FROM foreign_merge JOIN tickets.merged_message AS moved
+         WHERE message.ticket_id = $1 AND ",
+        crate::public_message!(),
+        " AND NOT EXISTS (SELECT 1 FROM foreign_merge JOIN tickets.merged_message AS moved
                 ON moved.merge_id = foreign_merge.id WHERE moved.message_id = message.id)
-         ORDER BY message.sequence DESC LIMIT $5",
-    )
+         ORDER BY message.sequence DESC LIMIT $4"
+    ))
     .bind(ticket.id)
     .bind(ticket.person)
     .bind(small(Kind::Customer.into()))
-    .bind([AutomaticClass::Unspecified, AutomaticClass::Human].map(|it| small(it.into())))
     .bind(i64::try_from(MAX_MESSAGES + 1).unwrap_or(i64::MAX))
     .fetch_all(pool)
     .await?;

@@ -3,6 +3,8 @@
 use serde::Serialize;
 use solmu_domain::ticket::Status;
 
+use crate::shown::Stage;
+
 /// Everything that the page says by itself.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Words {
@@ -108,12 +110,12 @@ const EN: Words = Words {
 impl Words {
     /// What a customer is told of a status: what is going on inside of the desk is one state to them.
     pub(crate) const fn state(&self, status: Status) -> &'static str {
-        let place = match status {
-            Status::New => 0,
-            Status::Open | Status::CustomerReplied | Status::WaitingOnThirdParty => 1,
-            Status::WaitingOnCustomer => 2,
-            Status::Resolved => 3,
-            Status::Closed => 4,
+        let place = match Stage::of(status) {
+            Stage::Received => 0,
+            Stage::InProgress => 1,
+            Stage::WaitingForRequester => 2,
+            Stage::Resolved => 3,
+            Stage::Closed => 4,
         };
         self.states[place]
     }

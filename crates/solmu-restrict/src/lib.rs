@@ -6,6 +6,8 @@
 //! would do, and puts what is in force into one table that both read ([`put`]). Asked for over the network instead, they
 //! would either let tickets wait or let them be seen while nobody answers.
 //!
+//! They are asked again in the transactions of later messages of the customer and of changes of what they look at.
+//!
 //! A rule only ever restricts. What is restricted already stays as it is, and nothing that changes later lifts it.
 
 mod kept;

@@ -97,6 +97,8 @@ impl From<RuleRow> for proto::Rule {
                 agent_ids: texts(&row.restrict_agent_ids),
                 team_ids: texts(&row.restrict_team_ids),
             }),
+            // They are of the moment at which it was saved.
+            warnings: Vec::new(),
         }
     }
 }

@@ -13,6 +13,8 @@ mod oidc;
 #[cfg(test)]
 mod oidc_tests;
 pub mod permissions;
+#[cfg(test)]
+mod request_ids;
 mod restriction;
 mod roster;
 mod scopes;
@@ -25,6 +27,7 @@ mod visibility;
 
 use std::{fmt, str::FromStr};
 
+use jiff::Timestamp;
 use solmu_domain::ids::AgentId;
 use solmu_proto::access::v1 as proto;
 use tonic::{Request, Status};
@@ -115,6 +118,8 @@ pub struct Caller {
     scopes: Scopes,
     all_teams: bool,
     visibility: Visibility,
+    /// When the token ends; none: never.
+    expire_time: Option<Timestamp>,
     /// The row of the permission table that let the call in; none for a service that is called past the server.
     row: Option<&'static Row>,
 }
@@ -130,6 +135,7 @@ impl Caller {
             scopes: Scopes::Unrestricted,
             all_teams: false,
             visibility: Visibility::Everything,
+            expire_time: None,
             row: None,
         }
     }

@@ -3,6 +3,8 @@
 //! The caller gets a code, a safe sentence and google.rpc details (AIP-193); the log gets the chain of causes, once,
 //! here. A sentence is safe when it says nothing that the caller did not send and holds no personal data.
 
+mod cut;
+
 use std::{collections::HashMap, error::Error, time::Duration};
 
 use axum::{
@@ -12,9 +14,11 @@ use axum::{
 };
 use prost::Message as _;
 use serde_json::json;
-use solmu_db::{DbError, HasDbError};
+use solmu_db::{DbError, HasDbError, is_unstorable_text};
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _, pb};
+use tonic_types::{ErrorDetails, StatusExt as _, pb};
+
+pub use cut::{MAX_ECHO, echo};
 
 /// The domain of `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "solmu";
@@ -213,11 +217,17 @@ impl ApiError {
             Self::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
             Self::Database(error) if error.is_unavailable() => (Code::Unavailable, "UNAVAILABLE"),
             Self::Database(error) if error.is_conflict() => (Code::Aborted, "CONFLICT"),
+            Self::Database(_) | Self::Internal(_) if is_unstorable_text(self) => {
+                (Code::InvalidArgument, "INVALID_ARGUMENT")
+            }
             Self::Database(_) | Self::Internal(_) => (Code::Internal, "INTERNAL"),
         };
         let sentence = match (self, code) {
             (Self::Database(_), Code::Unavailable) => "a part of the service is away".to_owned(),
             (Self::Database(_), Code::Aborted) => "the change collided with another one".to_owned(),
+            (Self::Database(_) | Self::Internal(_), Code::InvalidArgument) => {
+                "the request is not valid: a text of it has a NUL character".to_owned()
+            }
             (Self::Database(_), _) => "an internal error happened".to_owned(),
             _ => self.to_string(),
         };
@@ -239,16 +249,13 @@ impl ApiError {
         match self {
             Self::Detailed { error, .. } => return error.details(reason),
             Self::NotFound { resource, id } | Self::AlreadyExists { resource, id } => {
-                details.set_resource_info(*resource, id, "", "");
+                details.set_resource_info(*resource, echo(id), "", "");
             }
             Self::InvalidArgument { violations } => {
-                let violations: Vec<_> = violations
-                    .iter()
-                    .map(|violation| FieldViolation::new(&violation.field, &violation.description))
-                    .collect();
-                details.set_bad_request(violations);
+                details.set_bad_request(cut::violations(violations));
             }
             Self::FailedPrecondition { reason, message } => {
+                let message = cut::sentence(message);
                 details.add_precondition_failure_violation(*reason, "", message);
             }
             Self::ResourceExhausted { retry_after, .. } => {
@@ -267,6 +274,7 @@ impl From<ApiError> for Status {
     fn from(error: ApiError) -> Self {
         let (code, reason, sentence) = error.parts();
         error.log(code);
+        let sentence = cut::sentence(&sentence);
         let status = Status::with_error_details(code, sentence, error.details(reason));
         let mut details = Vec::new();
         let mut inner = error;
@@ -279,6 +287,9 @@ impl From<ApiError> for Status {
         }
         let mut wire = pb::Status::decode(status.details()).unwrap_or_default();
         wire.details.extend(details);
+        if wire.encoded_len() > cut::MAX_STATUS {
+            return status;
+        }
         Status::with_details(code, status.message(), wire.encode_to_vec().into())
     }
 }
@@ -404,6 +415,28 @@ mod tests {
         assert_eq!(status(away.into()).code(), Code::Unavailable);
         let fault = DbError::Sqlx(sqlx::Error::RowNotFound);
         assert_eq!(status(fault.into()).code(), Code::Internal);
+    }
+
+    #[tokio::test]
+    async fn a_text_that_cannot_be_stored_is_the_callers_fault() {
+        let harness = solmu_testkit::Harness::new().await;
+        let refused = || async {
+            let query = sqlx::query("SELECT $1::text").bind("a\0b");
+            query.execute(harness.db.pool()).await.unwrap_err()
+        };
+        let errors = [
+            ApiError::from(DbError::from(refused().await)),
+            ApiError::internal(refused().await),
+            ApiError::internal(DbError::from(refused().await)),
+        ];
+        for error in errors {
+            let status = status(error);
+            assert_eq!(status.code(), Code::InvalidArgument);
+            assert!(status.message().contains("NUL"), "{}", status.message());
+        }
+        let fault = sqlx::query("SELECT 1/0").execute(harness.db.pool()).await;
+        let fault = status(DbError::from(fault.unwrap_err()).into());
+        assert_eq!(fault.code(), Code::Internal);
     }
 
     #[tokio::test]

@@ -7,10 +7,11 @@
 mod bus;
 mod monitoring;
 mod postgres;
+mod schema;
 
 use serde::Serialize;
 
-pub use bus::examine as examine_bus;
+pub use bus::{examine as examine_bus, unreachable as bus_unreachable};
 pub use postgres::examine as examine_postgres;
 
 /// How a check ended.

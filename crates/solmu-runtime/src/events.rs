@@ -40,6 +40,11 @@ impl<'a> EventSink<'a> {
         });
     }
 
+    /// Adds the events of `other` after those that are there.
+    pub fn append(&mut self, other: EventSink<'_>) {
+        self.rows.extend(other.rows);
+    }
+
     /// The events as rows of an outbox, in the order in which they were added.
     pub fn rows(self) -> Vec<OutboxEvent> {
         self.rows

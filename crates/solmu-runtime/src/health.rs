@@ -350,6 +350,34 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_bus_that_is_away_stops_only_who_publishes_before_it_answers() {
+        let harness = solmu_testkit::Harness::new().await;
+        let config = solmu_bus::BusConfig::default();
+        let away = solmu_bus::Bus::connect("nats://127.0.0.1:1", config)
+            .await
+            .unwrap();
+        for nats in [false, true] {
+            let mut runtime = crate::testing::runtime(&harness, "tickets");
+            runtime.bus = away.clone();
+            runtime.readiness.complete();
+            let needs = Needs {
+                postgres: true,
+                nats,
+            };
+            watch_engines(&runtime, needs);
+            solmu_testkit::wait_for("both engines are seen", async || {
+                let text = runtime.metrics.encode();
+                text.contains("solmu_engine_ready{engine=\"nats\"} 0")
+                    && text.contains("solmu_engine_ready{engine=\"postgres\"} 1")
+                    && text.contains(&format!("solmu_ready{{}} {}", u8::from(!nats)))
+            })
+            .await;
+            assert_eq!(runtime.readiness.report().ready, !nats);
+            runtime.shutdown.stop.cancel();
+        }
+    }
+
     #[test]
     fn draining_wins() {
         let readiness = Readiness::new();

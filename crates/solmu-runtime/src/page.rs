@@ -2,8 +2,13 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use crate::ApiError;
+
+/// Numbers in a position: times in microseconds of the years 1 to 9999, and places in lists, which are shorter. A token
+/// with another one was not made by us, and neither a time of ours nor of PostgreSQL holds it.
+const NUMBERS: std::ops::RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_207_200_000_000;
 
 #[derive(Serialize, Deserialize)]
 struct Token<P> {
@@ -36,14 +41,30 @@ pub fn decode<P: DeserializeOwned>(query: &str, token: &str) -> Result<Option<P>
         )
     };
     let json = URL_SAFE_NO_PAD.decode(token).map_err(|_| bad())?;
-    let token: Token<P> = serde_json::from_slice(&json).map_err(|_| bad())?;
+    let token: Token<Value> = serde_json::from_slice(&json).map_err(|_| bad())?;
+    if !is_sane(&token.p) {
+        return Err(bad());
+    }
     if token.q != query {
         return Err(ApiError::invalid(
             "page_token",
             "the other arguments must be the same for each page",
         ));
     }
-    Ok(Some(token.p))
+    serde_json::from_value(token.p).map(Some).map_err(|_| bad())
+}
+
+/// Whether a position can be one of ours: all its numbers fit a time, and its texts can be stored.
+fn is_sane(position: &Value) -> bool {
+    match position {
+        Value::Null | Value::Bool(_) => true,
+        Value::Number(number) => {
+            number.is_f64() || number.as_i64().is_some_and(|it| NUMBERS.contains(&it))
+        }
+        Value::String(text) => !text.contains('\0'),
+        Value::Array(parts) => parts.iter().all(is_sane),
+        Value::Object(parts) => parts.values().all(is_sane),
+    }
 }
 
 /// The page size to use: `default` if none is asked for, at most `max`; a negative one is an error.
@@ -77,6 +98,22 @@ mod tests {
         assert!(decode::<(i64, String)>("status = new", &token).is_err());
         assert!(decode::<(i64, String)>("", "%%").is_err());
         assert_eq!(decode::<i64>("", "").unwrap(), None);
+    }
+
+    #[test]
+    fn positions_that_we_never_gave_are_refused() {
+        for at in [*NUMBERS.start(), -1, 0, *NUMBERS.end()] {
+            assert_eq!(decode::<i64>("", &encode("", at)).unwrap(), Some(at));
+            jiff::Timestamp::from_microsecond(at).unwrap();
+        }
+        for at in [i64::MAX, i64::MIN, NUMBERS.end() + 1, NUMBERS.start() - 1] {
+            for token in [encode("", at), encode("", (Some(at), "x"))] {
+                let error = decode::<Value>("", &token).unwrap_err();
+                assert_eq!(error.reason(), "INVALID_ARGUMENT", "{at}");
+            }
+        }
+        assert!(decode::<String>("", &encode("", "a\0")).is_err());
+        assert!(decode::<i64>("", &encode("", "a")).is_err());
     }
 
     #[test]

@@ -6,8 +6,11 @@
 mod grpc;
 mod http;
 mod methods;
+mod patience;
 #[cfg(test)]
 mod permission_tests;
+mod shares;
+mod standing;
 #[cfg(test)]
 mod tests;
 

@@ -120,6 +120,14 @@ pub struct ServerConfig {
     /// Calls that are worked on at the same time, on each of the two addresses. What comes beyond is told to try later.
     #[schemars(range(min = 1))]
     pub concurrency: usize,
+    /// Streams (`WatchTickets`, `KeepPresence`, exports and the like) that one caller, an agent or another token, may have
+    /// open at the same time in this process. So nobody takes them all from the others.
+    #[schemars(range(min = 1))]
+    pub streams_per_caller: usize,
+    /// After how many seconds an HTTP reader who takes nothing of what is sent is cut off. For the webhooks, widgets and
+    /// forms as for the JSON API, whose streams are open for hours.
+    #[schemars(range(min = 1))]
+    pub stalled_reader_seconds: u64,
     /// After how many seconds a gRPC connection is asked to reconnect, so that calls spread over new replicas.
     pub connection_age_seconds: Option<u64>,
 }
@@ -135,6 +143,8 @@ impl Default for ServerConfig {
             admin_address: local(7312),
             request_timeout_ms: 30_000,
             concurrency: 512,
+            streams_per_caller: 50,
+            stalled_reader_seconds: 30,
             connection_age_seconds: None,
         }
     }

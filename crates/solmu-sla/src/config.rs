@@ -35,6 +35,9 @@ pub struct Config {
     pub webhooks: BTreeMap<String, Webhook>,
     /// How long one call of a webhook may take, in milliseconds, 100 to 60,000.
     pub webhook_timeout_ms: u64,
+    /// How long a call of a webhook is left to the process that has begun it, in milliseconds, 1,000 to 120,000. It is
+    /// renewed four times as often while the call runs; after a crash another process makes the call so much later.
+    pub webhook_lease_ms: u64,
 }
 
 /// A webhook of ours: what it posts is signed by Standard Webhooks 1.0.
@@ -63,6 +66,7 @@ impl Default for Config {
             tickets_token: Secret::default(),
             webhooks: BTreeMap::new(),
             webhook_timeout_ms: 10_000,
+            webhook_lease_ms: 10_000,
         }
     }
 }
@@ -89,6 +93,9 @@ impl Config {
         if !(100..=60_000).contains(&self.webhook_timeout_ms) {
             return refuse("webhook_timeout_ms", "100 to 60000");
         }
+        if !(1_000..=120_000).contains(&self.webhook_lease_ms) {
+            return refuse("webhook_lease_ms", "1000 to 120000");
+        }
         // Each with what it needs, or the role does not start.
         crate::webhooks::Targets::new(self)?;
         Ok(())
@@ -104,6 +111,10 @@ impl Config {
 
     pub(crate) const fn webhook_timeout(&self) -> Duration {
         Duration::from_millis(self.webhook_timeout_ms)
+    }
+
+    pub(crate) const fn webhook_lease(&self) -> Duration {
+        Duration::from_millis(self.webhook_lease_ms)
     }
 
     pub(crate) const fn catch_up(&self) -> Duration {
@@ -124,6 +135,12 @@ mod tests {
         };
         let error = config.check().unwrap_err().to_string();
         assert_eq!(error, "sla.clock_poll_ms: expected 1 to 500");
+        let config = Config {
+            webhook_lease_ms: 999,
+            ..Config::default()
+        };
+        let error = config.check().unwrap_err().to_string();
+        assert_eq!(error, "sla.webhook_lease_ms: expected 1000 to 120000");
     }
 
     #[test]

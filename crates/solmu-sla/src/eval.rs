@@ -45,4 +45,39 @@ mod tests {
         );
         assert!(matches!(eval_line("{}"), Err(EvalLineError::Case(_))));
     }
+
+    #[test]
+    fn no_target_is_less_than_zero() {
+        let said = |policy: &str| {
+            let kind = if policy.contains("targets") {
+                "ticket"
+            } else {
+                "due"
+            };
+            let line = format!(
+                r#"{{"id": "a", "kind": "{kind}", "start": "2026-11-06T15:00:00Z", "calendar": {{"always_open": true}},
+                    "policy": {policy}}}"#
+            );
+            let error = eval_line(&line).err()?;
+            let source = std::error::Error::source(&error)?;
+            Some(source.to_string())
+        };
+        assert_eq!(said(r#"{"target_s": 0}"#), None);
+        assert_eq!(
+            said(r#"{"target_s": -1}"#).unwrap(),
+            "policy.target_s is -1: it must not be less than zero"
+        );
+        let targets =
+            r#"{"targets": {"urgent": {"resolution": 60}, "*": {"first_response": -60}}}"#;
+        assert_eq!(
+            said(targets).unwrap(),
+            "policy.targets.*.first_response is -60: it must not be less than zero"
+        );
+        let warning = r#"{"targets": {"*": {"first_response": 60}}, "remind_before_s": -5}"#;
+        assert!(
+            said(warning)
+                .unwrap()
+                .starts_with("policy.remind_before_s is -5")
+        );
+    }
 }

@@ -115,7 +115,8 @@ pub fn start_with(
     runtime.spawn("sla.consumer", consuming);
     let targets = Targets::new(&config)?;
     if !targets.is_empty() {
-        let caller = Caller::new(worker.clone(), targets, runtime.shutdown.drain.clone());
+        let (lease, drain) = (config.webhook_lease(), runtime.shutdown.drain.clone());
+        let caller = Caller::new(worker.clone(), targets, lease, drain);
         runtime.spawn("sla.webhooks", caller.run());
     }
     let timers = Timers {

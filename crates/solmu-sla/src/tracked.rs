@@ -37,6 +37,12 @@ pub(crate) struct Announced {
     /// Key of the policy's step; empty for a breach and for the reminder.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) step: String,
+    /// When it was told; None where the release before did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) told_at: Option<Timestamp>,
+    /// See [`Notice::is_late`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) late: bool,
 }
 
 /// Something to tell.
@@ -199,8 +205,9 @@ impl Promise {
             if scheduled_at > now {
                 continue;
             }
-            notices.push(told.notice(scheduled_at, now, self.clocks.priority(), by_timer));
-            self.announced.push(told);
+            let notice = told.notice(scheduled_at, now, self.clocks.priority(), by_timer);
+            self.announced.push(told.into_told(&notice));
+            notices.push(notice);
         }
         Ok(notices)
     }
@@ -221,6 +228,8 @@ impl Promise {
                 cycle: cycle.number,
                 due,
                 step: String::new(),
+                told_at: None,
+                late: false,
             };
             if !self.announced.iter().any(|other| other.is_about(&told)) {
                 untold.push((self.clocks.told_at(cycle, after(due), terms)?, told));
@@ -257,8 +266,8 @@ impl Promise {
                     notice.target = step.target;
                     notice.event_only = step.event_only;
                 }
+                self.announced.push(told.into_told(&notice));
                 notices.push(notice);
-                self.announced.push(told);
             }
             notices.extend(self.tell_breaches(now, true, terms)?);
             if before == (notices.len(), self.announced.len()) {
@@ -374,6 +383,17 @@ impl Announced {
             metric: instant.metric,
             cycle: instant.cycle,
             due: instant.due,
+            told_at: None,
+            late: false,
+        }
+    }
+
+    /// As it is remembered once it was told.
+    fn into_told(self, notice: &Notice) -> Self {
+        Self {
+            told_at: Some(notice.fired_at),
+            late: notice.is_late(),
+            ..self
         }
     }
 

@@ -1,12 +1,13 @@
 //! Calls the webhooks that steps of policies name.
 //!
 //! A call is a row that commits with its step, so a crash loses none and adds none. Any replica makes it: who claims a
-//! row moves its time on, posts without a transaction open, and notes what came of it. A sender that dies in between
-//! leaves the row to be claimed again; the receiver knows a repeat by `webhook-id`, which is the id of the step's event.
+//! row has it for some seconds, posts without a transaction open while the claim is renewed, and notes what came of it. A
+//! sender that dies in between leaves the row to be claimed again as soon as its claim has run out; the receiver knows a
+//! repeat by `webhook-id`, which is the id of the step's event.
 //! What is posted is signed by Standard Webhooks 1.0, goes only to public addresses unless the operator says otherwise,
 //! and follows no redirect.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
@@ -17,6 +18,7 @@ use solmu_domain::ids::TicketId;
 use solmu_secret::{Secret, signature::WebhookSecrets};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::{
     Config, Error,
@@ -27,8 +29,11 @@ use crate::{
 
 /// Calls that are made at the same time.
 const BATCH: usize = 20;
-/// For how long a claimed call is nobody else's: longer than any call takes.
+/// For how long a claimed call is left alone by replicas of the release before, which know no claims that are renewed:
+/// longer than any call takes.
 const CLAIM: SignedDuration = SignedDuration::from_mins(2);
+/// How many times a claim is renewed while it lives.
+const RENEWALS: u32 = 4;
 /// How often the table is asked, for what is to be tried again and for what others wrote.
 const POLL: Duration = Duration::from_secs(1);
 /// Waits before the second call and further ones; then it is given up.
@@ -116,14 +121,22 @@ pub(crate) fn body_of(ticket: TicketId, notice: &Notice) -> String {
 pub(crate) struct Caller {
     worker: Worker,
     targets: Targets,
+    /// How long a claim lives without being renewed.
+    lease: Duration,
     stop: CancellationToken,
 }
 
 impl Caller {
-    pub(crate) const fn new(worker: Worker, targets: Targets, stop: CancellationToken) -> Self {
+    pub(crate) const fn new(
+        worker: Worker,
+        targets: Targets,
+        lease: Duration,
+        stop: CancellationToken,
+    ) -> Self {
         Self {
             worker,
             targets,
+            lease,
             stop,
         }
     }
@@ -154,38 +167,75 @@ impl Caller {
 
     /// Makes a batch of calls; says how many.
     async fn round(&self) -> Result<usize, DbError> {
+        // Before the question, so that the claim ends later than we think.
+        let asked = Instant::now();
         let now = self.worker.maker.clock.now();
         let until = now.saturating_add(CLAIM).unwrap_or(now);
         let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
+        let lease_ms = self.lease_ms();
         let tx = self.worker.db.tx("sla.claim_webhooks", |tx| {
-            Box::pin(async move { store::call_claim(tx, now, until, limit).await })
+            Box::pin(async move { store::call_claim(tx, now, until, lease_ms, limit).await })
         });
         let claimed = tx.await?;
         let made = claimed.len();
-        for noted in join_all(claimed.iter().map(|call| self.call(call))).await {
+        let calls = join_all(claimed.iter().map(|call| self.call(call, asked)));
+        let noted = tokio::select! {
+            noted = calls => noted,
+            never = self.keep(&claimed) => match never {},
+        };
+        for noted in noted {
             noted?;
         }
         Ok(made)
     }
 
-    async fn call(&self, call: &ClaimedRow) -> Result<(), DbError> {
+    fn lease_ms(&self) -> i64 {
+        i64::try_from(self.lease.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// Renews claims for as long as it is asked to.
+    async fn keep(&self, claimed: &[ClaimedRow]) -> Infallible {
+        let calls: Vec<(Uuid, i32)> = claimed.iter().map(|it| (it.id, it.attempts)).collect();
+        let lease_ms = self.lease_ms();
+        loop {
+            tokio::time::sleep(self.lease / RENEWALS).await;
+            let tx = self.worker.db.tx("sla.renew_webhooks", |tx| {
+                let calls = calls.clone();
+                Box::pin(async move { store::call_renew(tx, &calls, lease_ms).await })
+            });
+            if let Err(error) = tx.await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot renew the claims of webhook calls; trying again"
+                );
+            }
+        }
+    }
+
+    /// `asked`: when it was claimed at the earliest.
+    async fn call(&self, call: &ClaimedRow, asked: Instant) -> Result<(), DbError> {
+        if asked.elapsed() >= self.lease {
+            // This process stood still for so long that somebody else has it now.
+            return Ok(());
+        }
         let answer = self.post(call).await;
         let (outcome, again) = match &answer {
             Ok(()) => ("ok".to_owned(), None),
             Err(failure) => (failure.code(), self.again_at(call, failure)),
         };
         let succeeded = answer.is_ok();
-        let (label, id) = match (&answer, again) {
-            (Ok(()), _) => ("succeeded", call.id),
-            (Err(_), Some(_)) => ("failed", call.id),
+        let label = match (&answer, again) {
+            (Ok(()), _) => "succeeded",
+            (Err(_), Some(_)) => "failed",
             (Err(failure), None) => {
                 tracing::error!(webhook = call.name, call.id = %call.id, call.attempts, error = failure as &dyn std::error::Error, "gave a webhook up");
-                ("given_up", call.id)
+                "given_up"
             }
         };
+        let key = (call.id, call.attempts);
         let tx = self.worker.db.tx("sla.note_webhook", |tx| {
             let outcome = outcome.clone();
-            Box::pin(async move { store::call_note(tx, id, &outcome, again, succeeded).await })
+            Box::pin(async move { store::call_note(tx, key, &outcome, again, succeeded).await })
         });
         tx.await?;
         self.worker.metrics.webhook_calls.inc([label]);

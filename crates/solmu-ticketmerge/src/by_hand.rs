@@ -2,23 +2,21 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use solmu_bus::envelope::to_proto_time;
 use solmu_domain::{
     ids::new_uuid,
     ticket::{ReplyEffect, Status},
 };
-use solmu_proto::ticket::v1 as proto;
 use solmu_telemetry::TraceContext;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Merge, Order, collect_events, join, write};
+use super::{Merge, Order, Stand, collect_events, join, write};
 use crate::{
     activity,
-    change::tell,
+    change::{made_before, tell},
     context::Context,
     error::TicketError,
-    events::{EventSink, change},
+    events::EventSink,
     hierarchy,
     model::{self, Ticket},
     restrict,
@@ -64,6 +62,9 @@ pub async fn merge_in(
     if let Some(unknown) = sources.difference(&known).next() {
         return Err(TicketError::UnknownTicket(unknown.to_string()));
     }
+    if made_before(tx, target_id, order.asked.as_ref(), context.clock.now()).await? {
+        return Ok(());
+    }
     order.check(&target)?;
     if let Some(further) = target.merged_into {
         return Err(TicketError::Merged { target: further });
@@ -78,7 +79,7 @@ pub async fn merge_in(
     if tickets.is_empty() {
         return Ok(());
     }
-    let (now, status) = (context.clock.now(), target.status);
+    let now = context.clock.now();
     let mut events = EventSink::new(
         &context.bus,
         context.clock.as_ref(),
@@ -95,6 +96,7 @@ pub async fn merge_in(
         now,
         &mut events,
     );
+    let stood = target.clone();
     let mut merges = Vec::with_capacity(tickets.len());
     tickets.sort_by_key(|ticket| ticket.number);
     for source in &mut tickets {
@@ -102,16 +104,8 @@ pub async fn merge_in(
         merges.push(take_in(tx, context, source, &mut target, order).await?);
     }
     target.touched = true;
-    if target.status != status {
-        let body = proto::TicketChanged {
-            ticket: Some(target.state()),
-            changes: vec![change("status", &status, &target.status)],
-            actor: Some(order.by.clone()),
-            change_time: Some(to_proto_time(now)),
-            reason: "an open ticket became part of it".to_owned(),
-        };
-        events.add(&body, TraceContext::current());
-    }
+    let reason = "an open ticket became part of it";
+    tell(&stood, &mut target, &order.by, reason, now, &mut events);
     let all: Vec<&Ticket> = tickets.iter().chain([&target]).collect();
     model::update(tx, &all).await?;
     let moved = write(tx, &merges, now).await?;
@@ -133,13 +127,14 @@ async fn take_in(
     // Work that goes on there goes on here: a ticket that is over has no owner.
     let waits = matches!(source.status, Status::New | Status::CustomerReplied)
         || (target.status == Status::Resolved && source.status.is_open());
+    let stood = Stand::of(target);
+    let mut target_stand = None;
     if waits && let ReplyEffect::Join(status) = target.status.customer_replied(true) {
-        let changes = status != target.status;
-        target.status = status;
-        if changes {
+        if status != target.status {
             target.close_at = None;
-            target.touch(now, true);
+            target_stand = Some((stood, status));
         }
+        target.status = status;
     }
     let participants: Vec<String> = sqlx::query_scalar(
         "INSERT INTO tickets.participant (ticket_id, address)
@@ -157,6 +152,7 @@ async fn take_in(
         actor: order.by.clone(),
         reason: order.reason.clone(),
         trace: TraceContext::current(),
+        target_stand,
         ..join(source, target, now)
     })
 }

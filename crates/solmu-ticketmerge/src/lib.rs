@@ -10,6 +10,7 @@
 mod by_hand;
 mod conversation;
 mod split;
+mod stand;
 mod undo;
 
 use jiff::Timestamp;
@@ -22,18 +23,20 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
+    calls::Asked,
     error::TicketError,
     events::{EventSink, change},
     model::{Ticket, small},
 };
 
 pub(crate) use solmu_ticketstore::{
-    activity, change, context, error, events, fields, hierarchy, keys, model, recipient, restrict,
-    ways,
+    activity, calls, change, context, error, events, fields, hierarchy, keys, model, recipient,
+    restrict, ways,
 };
 
 pub use by_hand::{merge, merge_in};
 pub use split::split;
+pub use stand::Stand;
 pub use undo::unmerge;
 
 /// Who wants it, and why.
@@ -45,6 +48,8 @@ pub struct Order {
     pub reason: String,
     /// Of the ticket that stays; empty: whatever its version.
     pub etag: String,
+    /// Request id, and a digest of what was asked under it.
+    pub asked: Option<Asked>,
 }
 
 impl Order {
@@ -77,7 +82,9 @@ pub struct Merge {
     /// How many messages move.
     pub count: i64,
     /// Where the source stood.
-    pub source_status: Option<Status>,
+    pub source_stand: Option<Stand>,
+    /// Where the target stood, and the status in which the merge left it; none: it left it where it was.
+    pub target_stand: Option<(Stand, Status)>,
     /// Who takes part in the target only because of it.
     pub participants: Vec<String>,
     /// Who did it.
@@ -88,6 +95,14 @@ pub struct Merge {
     pub trace: TraceContext,
 }
 
+impl Merge {
+    /// Where the source stood.
+    fn source_status(&self) -> Status {
+        let stand = self.source_stand.as_ref();
+        stand.map_or(Status::New, |it| it.status)
+    }
+}
+
 /// Makes `source` part of `target`, both locked. What is not of the two tickets the caller adds.
 pub fn join(source: &mut Ticket, target: &mut Ticket, now: Timestamp) -> Merge {
     let merge = Merge {
@@ -95,7 +110,7 @@ pub fn join(source: &mut Ticket, target: &mut Ticket, now: Timestamp) -> Merge {
         target: target.id,
         base: target.message_count,
         count: source.messages(),
-        source_status: Some(source.status),
+        source_stand: Some(Stand::of(source)),
         ..Merge::default()
     };
     target.message_count += merge.count;
@@ -117,21 +132,7 @@ pub async fn write(
 ) -> Result<Vec<Vec<Uuid>>, TicketError> {
     let mut moved = Vec::with_capacity(merges.len());
     for merge in merges {
-        sqlx::query(
-            "INSERT INTO tickets.ticket_merge (id, source_id, target_id, source_status, participants, actor_kind,
-                actor_id, reason, merged_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        )
-        .bind(merge.id)
-        .bind(merge.source)
-        .bind(merge.target)
-        .bind(merge.source_status.unwrap_or(Status::New).name())
-        .bind(&merge.participants)
-        .bind(small(merge.actor.kind))
-        .bind(&merge.actor.id)
-        .bind(&merge.reason)
-        .bind(now.to_sqlx())
-        .execute(&mut *tx)
-        .await?;
+        note(tx, merge, now).await?;
         restrict::follow(tx, merge.source, merge.target).await?;
         let messages = move_messages(tx, merge).await?;
         // The ticket was locked, so nothing can have come or gone.
@@ -141,6 +142,46 @@ pub async fn write(
         moved.push(messages);
     }
     Ok(moved)
+}
+
+/// Notes a merge, with all that taking it back gives back.
+async fn note(tx: &mut PgConnection, merge: &Merge, now: Timestamp) -> Result<(), TicketError> {
+    let time = |at: Option<Timestamp>| at.map(solmu_db::ToSqlx::to_sqlx);
+    let wakes = |stand: Option<&Stand>| time(stand.and_then(|it| it.snooze).and_then(|it| it.0));
+    let sleeps = |stand: Option<&Stand>| stand.is_some_and(|it| it.snooze.is_some());
+    let source = merge.source_stand.as_ref();
+    let target = merge.target_stand.as_ref().map(|(stand, _)| stand);
+    sqlx::query(
+        "INSERT INTO tickets.ticket_merge (id, source_id, target_id, source_status, participants, actor_kind,
+            actor_id, reason, merged_at, source_substatus, source_snoozed, source_wake_at, source_close_at,
+            target_status, target_left, target_substatus, target_snoozed, target_wake_at, target_close_at,
+            target_resolved_at, base)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
+    )
+    .bind(merge.id)
+    .bind(merge.source)
+    .bind(merge.target)
+    .bind(merge.source_status().name())
+    .bind(&merge.participants)
+    .bind(small(merge.actor.kind))
+    .bind(&merge.actor.id)
+    .bind(&merge.reason)
+    .bind(now.to_sqlx())
+    .bind(source.map_or("", |it| it.substatus.as_str()))
+    .bind(sleeps(source))
+    .bind(wakes(source))
+    .bind(time(source.and_then(|it| it.close_at)))
+    .bind(target.map(|it| it.status.name()))
+    .bind(merge.target_stand.as_ref().map(|(_, left)| left.name()))
+    .bind(target.map_or("", |it| it.substatus.as_str()))
+    .bind(sleeps(target))
+    .bind(wakes(target))
+    .bind(time(target.and_then(|it| it.close_at)))
+    .bind(time(target.and_then(|it| it.resolved_at)))
+    .bind(merge.base)
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 async fn move_messages(tx: &mut PgConnection, merge: &Merge) -> Result<Vec<Uuid>, TicketError> {
@@ -180,17 +221,21 @@ pub fn collect_events<'t>(
         let (Some(source), Some(target)) = (ticket(merge.source), ticket(merge.target)) else {
             continue;
         };
-        let before = merge.source_status.unwrap_or(Status::New);
+        let before = merge.source_status();
         let mut changes = vec![change("merged_into", &"", &target.id)];
         if before != Status::Closed {
             changes.push(change("status", &before, &Status::Closed));
+        }
+        if let Some(stand) = &merge.source_stand {
+            changes.extend(stand.changes(true));
         }
         let closed = proto::TicketChanged {
             ticket: Some(source.state()),
             changes,
             actor: Some(merge.actor.clone()),
             change_time: Some(to_proto_time(now)),
-            reason: format!("merged into #{}: {}", target.number, merge.reason),
+            // Which ticket that is stands in `merged_into`: it may be restricted later.
+            reason: merge.reason.clone(),
         };
         events.add(&closed, merge.trace.clone());
         let told = messages.iter().take(MAX_TOLD).map(Uuid::to_string);

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::{Order, conversation::Moving, undo::channels_of};
 use crate::{
     activity,
+    change::{is_known, made_before},
     context::Context,
     error::TicketError,
     events::{EventSink, MessageFacts, actor},
@@ -85,6 +86,12 @@ async fn split_in(
     if part.ticket_id != old.id {
         return Err(TicketError::race());
     }
+    if let Some((request_id, digest)) = &order.asked
+        && is_known(tx, old.id, request_id, digest).await?
+    {
+        // It has its own ticket already: this one.
+        return Ok(old.id);
+    }
     order.check(&old)?;
     check(&part, &old)?;
     let moving = Moving::of(tx, &old, &part, message).await?;
@@ -107,6 +114,10 @@ async fn split_in(
     }
     model::update(tx, &[&old]).await?;
     link(tx, &part, &new, &old, now).await?;
+    // The message is on the new one from now on: there the same call looks for it.
+    for ticket in [old.id, new.id] {
+        made_before(tx, ticket, order.asked.as_ref(), now).await?;
+    }
     let mut events = EventSink::new(
         &context.bus,
         context.clock.as_ref(),

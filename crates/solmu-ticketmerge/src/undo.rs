@@ -1,10 +1,11 @@
 //! Takes a merge back.
 //!
-//! What moved goes home with the sequences that it had; what was split out meanwhile stays where it is, and so does what
+//! What moved goes home with the sequences that it had, and both tickets stand where they stood ([`super::Stand`]); what was split out meanwhile stays where it is, and so does what
 //! came in between. Both tickets count as touched from then on, so that no mail brings them together by itself again.
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use solmu_bus::envelope::to_proto_time;
 use solmu_db::ToSqlx as _;
 use solmu_domain::ticket::Status;
@@ -13,10 +14,13 @@ use solmu_telemetry::TraceContext;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{MAX_TOLD, Order};
+use super::{
+    MAX_TOLD, Order,
+    stand::{self, COLUMNS, Kept},
+};
 use crate::{
     activity,
-    change::close_time,
+    change::{close_time, is_known, made_before, tell},
     context::Context,
     error::TicketError,
     events::{EventSink, change},
@@ -49,29 +53,30 @@ async fn unmerge_in(
 ) -> Result<(), TicketError> {
     let now = context.clock.now();
     hierarchy::guard(tx).await?;
+    if let Some((request_id, digest)) = &order.asked
+        && is_known(tx, id, request_id, digest).await?
+    {
+        return Ok(());
+    }
     let (mut source, mut target) = lock_both(tx, id).await?;
     order.check(&source)?;
+    made_before(tx, id, order.asked.as_ref(), now).await?;
     if let Some(further) = target.merged_into {
         return Err(TicketError::Merged { target: further });
     }
-    let (merge, status, participants): (Uuid, String, Vec<String>) = sqlx::query_as(
-        "UPDATE tickets.ticket_merge SET unmerged_at = $2 WHERE source_id = $1 AND unmerged_at IS NULL
-         RETURNING id, source_status, participants",
-    )
-    .bind(id)
-    .bind(now.to_sqlx())
-    .fetch_optional(&mut *tx)
-    .await?
-    .ok_or(TicketError::NotMerged)?;
-    let messages = move_home(tx, merge, &source, &target).await?;
-    leave(tx, &target, &participants).await?;
+    let kept = end(tx, id, now).await?;
+    let messages = move_home(tx, kept.id, &source, &target).await?;
+    leave(tx, &target, &kept.participants).await?;
     target.channels = channels_of(tx, target.id).await?;
     let count = i64::try_from(messages.len()).unwrap_or(i64::MAX);
-    let status: Status = status.parse()?;
+    let stand = kept.source()?;
     source.merged_into = None;
     source.moved_away -= count;
-    source.status = status;
-    source.close_at = close_time(status, now, context.config.close_after_days);
+    stand.give_back(&mut source);
+    // A merge of before this was noted.
+    source.close_at = source
+        .close_at
+        .or_else(|| close_time(stand.status, now, context.config.close_after_days));
     target.moved_away += count;
     for ticket in [&mut source, &mut target] {
         ticket.touched = true;
@@ -93,15 +98,16 @@ async fn unmerge_in(
     if let (Some(parent), None) = (parent, source.parent_id) {
         changes.push(change("parent_id", &parent, &""));
     }
-    if status != Status::Closed {
-        changes.push(change("status", &Status::Closed, &status));
+    if stand.status != Status::Closed {
+        changes.push(change("status", &Status::Closed, &stand.status));
     }
+    changes.extend(stand.changes(false));
     let reopened = proto::TicketChanged {
         ticket: Some(source.state()),
         changes,
         actor: Some(order.by.clone()),
         change_time: Some(to_proto_time(now)),
-        reason: format!("no longer part of #{}: {}", target.number, order.reason),
+        reason: order.reason.clone(),
     };
     events.add(&reopened, TraceContext::current());
     let unmerged = proto::TicketUnmerged {
@@ -118,8 +124,42 @@ async fn unmerge_in(
         unmerge_time: Some(to_proto_time(now)),
     };
     events.add(&unmerged, TraceContext::current());
+    wake_back(tx, &kept, &mut target, order, now, &mut events).await?;
     activity::commit(tx, events.rows(), context.rng.as_ref(), now).await?;
     Ok(())
+}
+
+/// Puts the target back where it stood, if nothing was decided since.
+async fn wake_back(
+    tx: &mut PgConnection,
+    kept: &Kept,
+    target: &mut Ticket,
+    order: &Order,
+    now: Timestamp,
+    events: &mut EventSink<'_>,
+) -> Result<(), TicketError> {
+    let Some(stand) = kept.for_target(tx, target).await? else {
+        return Ok(());
+    };
+    let before = target.clone();
+    stand.give_back(target);
+    let reason = "what became part of it stands for itself again";
+    tell(&before, target, &order.by, reason, now, events);
+    model::update(tx, &[target]).await?;
+    stand::resolved(tx, target.id, &stand).await
+}
+
+/// Takes a merge out of those that stand, and returns what it kept.
+async fn end(tx: &mut PgConnection, source: Uuid, now: Timestamp) -> Result<Kept, TicketError> {
+    sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        "UPDATE tickets.ticket_merge SET unmerged_at = $2 WHERE source_id = $1 AND unmerged_at IS NULL
+         RETURNING {COLUMNS}"
+    )))
+    .bind(source)
+    .bind(now.to_sqlx())
+    .fetch_optional(tx)
+    .await?
+    .ok_or(TicketError::NotMerged)
 }
 
 /// Locks the ticket and the one that it is part of.

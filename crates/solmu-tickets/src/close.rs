@@ -92,10 +92,15 @@ async fn tidy(context: &Context) -> Result<(), TicketError> {
         .execute(context.db.pool())
         .await?;
     let before = now.saturating_sub(KEEP_REQUESTS).unwrap_or(Timestamp::MIN);
-    sqlx::query("DELETE FROM tickets.change_request WHERE created_at < $1")
-        .bind(before.to_sqlx())
-        .execute(context.db.pool())
-        .await?;
+    for statement in [
+        "DELETE FROM tickets.change_request WHERE created_at < $1",
+        "DELETE FROM tickets.contact_call WHERE created_at < $1",
+    ] {
+        sqlx::query(statement)
+            .bind(before.to_sqlx())
+            .execute(context.db.pool())
+            .await?;
+    }
     let full = now.saturating_sub(KEEP_BUDGETS).unwrap_or(Timestamp::MIN);
     context
         .db

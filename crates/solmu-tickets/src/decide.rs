@@ -29,6 +29,7 @@ use crate::{
     escalate::escalate,
     events::{EventSink, actor, assigned, change, changed_event},
     file::verdict_of,
+    looked::Looked,
     metrics::Tally,
     model::{self, Ticket},
     restrict,
@@ -194,11 +195,14 @@ async fn apply_items(
         context.rng.as_ref(),
         now,
     );
-    let restricted = restrict::among(tx, tickets.values()).await?;
+    let mut restricted = restrict::among(tx, tickets.values()).await?;
+    let mut looked = Looked::default();
     let mut changed = Vec::new();
     let mut tally = Tally::default();
     for item in fresh {
         let ticket = tickets.get_mut(&item.ticket);
+        let tags = matches!(&item.decision, Decision::Assignment(it) if !it.add_tags.is_empty());
+        let before = ticket.as_deref().filter(|_| tags).cloned();
         let outcome = match (&item.decision, ticket) {
             (Decision::Assignment(decision), ticket) => {
                 let within = restricted.get(&item.ticket);
@@ -218,6 +222,16 @@ async fn apply_items(
         };
         if outcome == Outcome::Applied {
             changed.push(item.ticket);
+        }
+        // What the router tagged may be what only some people see.
+        if let (Outcome::Applied, Some(before)) = (outcome, before) {
+            let held = tickets.values_mut().collect();
+            let (looked, events) = (&mut looked, &mut events);
+            let more = restrict::later::changed(tx, looked, &before, held, events, now).await?;
+            if !more.is_empty() {
+                changed.extend(more);
+                restricted = restrict::among(tx, tickets.values()).await?;
+            }
         }
         tally
             .decisions

@@ -41,7 +41,7 @@ use tokio::sync::{Semaphore, watch};
 use tonic::service::Routes;
 
 pub use solmu_answers::{Keep, Keeping, Kept};
-pub use solmu_contacts::objects::Objects;
+pub use solmu_contacts::{objects::Objects, requesters};
 pub use solmu_ticketstore::{
     blocks,
     config::{

@@ -152,10 +152,9 @@ where
     T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
 {
     let mut query = page_query(["", more], selection, order, after, limit)?;
-    // Not kept prepared: filters are many, and which index fits is seen by their values.
     query
         .build_query_as()
-        .persistent(false)
+        .persistent(selection.is_kept())
         .fetch_all(pool)
         .await
         .map_err(|error| solmu_db::DbError::from(error).into())

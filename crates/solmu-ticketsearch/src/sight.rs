@@ -22,6 +22,8 @@ use crate::{calls::actor_of, context::Context, list};
 pub enum Named<'a> {
     /// By id or `#number`.
     Ticket(&'a str),
+    /// The one that this ticket became part of, if it did.
+    Target(&'a str),
     /// A message on it.
     Message(&'a str),
     /// A task of it.
@@ -54,7 +56,7 @@ macro_rules! about_ticket {
 
 about_ticket! {
     ListMessagesRequest ReplyToTicketRequest AddNoteRequest SetStatusRequest SetPriorityRequest AssignTicketRequest
-    ForwardToExpertRequest UnmergeTicketRequest RestrictTicketRequest UnrestrictTicketRequest ListTasksRequest
+    ForwardToExpertRequest RestrictTicketRequest UnrestrictTicketRequest ListTasksRequest
     AddFollowerRequest RemoveFollowerRequest SnoozeTicketRequest WakeTicketRequest
     BroadcastReplyRequest ListActivitiesRequest VerifyActivityRequest
 }
@@ -71,6 +73,7 @@ about! {
         let tickets = it.source_ids.iter().chain([&it.target_id]);
         tickets.map(|id| Named::Ticket(id)).collect()
     };
+    UnmergeTicketRequest: it => vec![Named::Ticket(&it.ticket_id), Named::Target(&it.ticket_id)];
     SplitMessageRequest: it => vec![Named::Message(&it.message_id)];
     CreateTaskRequest: it => it.task.iter().map(|task| Named::Ticket(&task.ticket_id)).collect();
     UpdateTaskRequest: it => it.task.iter().map(|task| Named::Task(&task.id)).collect();
@@ -195,7 +198,7 @@ impl Named<'_> {
             ELSE $3::uuid[] IS NULL OR coalesce(t.team_id = ANY($3), false) OR coalesce(t.assignee_id = $4, false) END
             FROM tickets.ticket t";
         let (resource, text) = match self {
-            Self::Ticket(text) => ("ticket", text),
+            Self::Ticket(text) | Self::Target(text) => ("ticket", text),
             Self::Message(text) => ("message", text),
             Self::Task(text) => ("task", text),
         };
@@ -204,13 +207,19 @@ impl Named<'_> {
             teams,
             agent,
         } = visibility.sight_binds();
-        let seen: Option<bool> = if let (Self::Ticket(_), Some(number)) =
-            (self, text.strip_prefix('#'))
-        {
+        let number = text.strip_prefix('#');
+        let numbered = match self {
+            Self::Ticket(_) => Some("WHERE t.number = $1"),
+            Self::Target(_) => Some(
+                "JOIN tickets.ticket source ON source.merged_into = t.id WHERE source.number = $1",
+            ),
+            Self::Message(_) | Self::Task(_) => None,
+        };
+        let seen: Option<bool> = if let (Some(place), Some(number)) = (numbered, number) {
             let Ok(number) = number.parse::<i64>() else {
                 return Ok(());
             };
-            sqlx::query_scalar(AssertSqlSafe(format!("{SEEN} WHERE t.number = $1")))
+            sqlx::query_scalar(AssertSqlSafe(format!("{SEEN} {place}")))
                 .bind(number)
                 .bind(names)
                 .bind(teams)
@@ -223,6 +232,9 @@ impl Named<'_> {
             };
             let place = match self {
                 Self::Ticket(_) => "WHERE t.id = $1",
+                Self::Target(_) => {
+                    "JOIN tickets.ticket source ON source.merged_into = t.id WHERE source.id = $1"
+                }
                 Self::Message(_) => "JOIN tickets.message m ON m.ticket_id = t.id WHERE m.id = $1",
                 Self::Task(_) => "JOIN tickets.task k ON k.ticket_id = t.id WHERE k.id = $1",
             };
@@ -235,7 +247,8 @@ impl Named<'_> {
                 .await
         }
         .map_err(solmu_db::DbError::from)?;
-        if seen == Some(true) {
+        // What stands for itself has no target: the handler says so.
+        if seen == Some(true) || (seen.is_none() && matches!(self, Self::Target(_))) {
             return Ok(());
         }
         Err(ApiError::not_found(resource, text))

@@ -3,6 +3,8 @@
 //! The stream of ticket events on the bus is the log that is followed: it has one order, and every replica can serve
 //! any watcher from it. A stream ends when the process drains; its watcher goes on elsewhere from its last cursor.
 
+mod summary;
+
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex, PoisonError},
@@ -170,6 +172,11 @@ async fn response(
         let seen = sight::among(context.db.pool(), &wanted.caller, &[id]).await?;
         seen.is_empty()
     };
+    let summary = if hidden {
+        String::new()
+    } else {
+        summary::of(&context, &event, &wanted.caller).await?
+    };
     let ticket = ticket.map(|ticket| {
         if hidden {
             proto::Ticket {
@@ -183,11 +190,7 @@ async fn response(
     });
     Ok(Some(WatchTicketsResponse {
         cursor: format!("{}.{}", cursor.sequence, cursor.place),
-        summary: if hidden {
-            String::new()
-        } else {
-            summary(&event)
-        },
+        summary,
         event_type: event.event_type,
         event_time: Some(to_proto_time(event.time)),
         ticket,
@@ -203,68 +206,4 @@ fn is_restriction(event: &ReceivedEvent) -> bool {
             let mut all = body.changes.iter();
             all.any(|it| it.field == "restricted" && it.from.is_empty())
         })
-}
-
-/// One line for people.
-fn summary(event: &ReceivedEvent) -> String {
-    let number =
-        |state: &Option<proto::TicketState>| state.as_ref().map_or(0, |state| state.number);
-    match event.event_type.as_str() {
-        proto::TicketOpened::TYPE => event
-            .decode::<proto::TicketOpened>()
-            .map(|body| format!("#{} opened", number(&body.ticket)))
-            .unwrap_or_default(),
-        proto::TicketMessageAdded::TYPE => event
-            .decode::<proto::TicketMessageAdded>()
-            .map(|body| format!("#{} has a new message", number(&body.ticket)))
-            .unwrap_or_default(),
-        proto::TicketAssigned::TYPE => event
-            .decode::<proto::TicketAssigned>()
-            .map(|body| format!("#{} assigned: {}", number(&body.ticket), body.reason))
-            .unwrap_or_default(),
-        proto::TicketChanged::TYPE => event
-            .decode::<proto::TicketChanged>()
-            .map(|body| {
-                let changes: Vec<String> = body
-                    .changes
-                    .iter()
-                    .map(|it| format!("{} {} -> {}", it.field, it.from, it.to))
-                    .collect();
-                format!("#{} changed: {}", number(&body.ticket), changes.join(", "))
-            })
-            .unwrap_or_default(),
-        proto::DeliveryUpdated::TYPE => event
-            .decode::<proto::DeliveryUpdated>()
-            .map(|body| {
-                format!(
-                    "#{} answer is {}",
-                    number(&body.ticket),
-                    body.state().as_str_name()
-                )
-            })
-            .unwrap_or_default(),
-        proto::TicketMerged::TYPE => event
-            .decode::<proto::TicketMerged>()
-            .map(|body| {
-                let (source, target) = (body.source_ticket_number, number(&body.ticket));
-                format!("#{source} became part of #{target}")
-            })
-            .unwrap_or_default(),
-        proto::TicketUnmerged::TYPE => event
-            .decode::<proto::TicketUnmerged>()
-            .map(|body| {
-                let (source, target) = (body.source_ticket_number, number(&body.ticket));
-                format!("#{source} is no longer part of #{target}")
-            })
-            .unwrap_or_default(),
-        proto::MessageSplit::TYPE => event
-            .decode::<proto::MessageSplit>()
-            .map(|body| {
-                let (old, new) = (number(&body.ticket), body.new_ticket_number);
-                format!("a message of #{old} is on #{new} now")
-            })
-            .unwrap_or_default(),
-        proto::MessageQuarantined::TYPE => "a message waits in the quarantine".to_owned(),
-        _ => String::new(),
-    }
 }

@@ -1,5 +1,7 @@
 //! What calls of the ticket service have in common: who may make them, and the parts of requests that all of them have.
 
+use prost::Message;
+use sha2::{Digest as _, Sha256};
 use solmu_proto::types::v1::{Actor, actor::Kind};
 use solmu_runtime::{
     ApiError,
@@ -54,6 +56,25 @@ pub fn checked_request_id(request_id: String) -> Result<Option<String>, ApiError
         return Err(ApiError::invalid("request_id", wanted));
     }
     Ok((!request_id.is_empty()).then_some(request_id))
+}
+
+/// A request id, and a digest of what was asked under it.
+pub type Asked = (String, Vec<u8>);
+
+/// What is remembered of `request` to `method` under its request id; `None` if it has none.
+pub fn asked(
+    method: &str,
+    request_id: &str,
+    request: &impl Message,
+) -> Result<Option<Asked>, ApiError> {
+    let id = checked_request_id(request_id.to_owned())?;
+    Ok(id.map(|id| {
+        let mut digest = Sha256::new();
+        digest.update(method);
+        digest.update([0]);
+        digest.update(request.encode_to_vec());
+        (id, digest.finalize().to_vec())
+    }))
 }
 
 /// Who writes: the agent of the token, or the service that it was made for. Who may has been checked.

@@ -18,11 +18,12 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
+    calls::Asked,
     config::Config,
     error::TicketError,
     events::{EventSink, assigned, change},
     looked::Looked,
-    model::{self, Ticket, Values},
+    model::{Snooze, Ticket, Values},
 };
 
 /// Whether the change was made already. The ticket is locked, so of many at once one is the first.
@@ -33,25 +34,70 @@ pub async fn is_repeat(
     digest: &[u8],
     now: Timestamp,
 ) -> Result<bool, TicketError> {
+    if is_known(tx, ticket, request_id, digest).await? {
+        return Ok(true);
+    }
+    remember(tx, ticket, request_id, digest, now).await?;
+    Ok(false)
+}
+
+/// As [`is_repeat`] of a call that may have no request id.
+pub async fn made_before(
+    tx: &mut PgConnection,
+    ticket: Uuid,
+    asked: Option<&Asked>,
+    now: Timestamp,
+) -> Result<bool, TicketError> {
+    match asked {
+        Some((id, digest)) => is_repeat(tx, ticket, id, digest, now).await,
+        None => Ok(false),
+    }
+}
+
+/// Whether the change was made already; it is not remembered.
+pub async fn is_known(
+    tx: &mut PgConnection,
+    ticket: Uuid,
+    request_id: &str,
+    digest: &[u8],
+) -> Result<bool, TicketError> {
     let known: Option<Vec<u8>> = sqlx::query_scalar(
         "SELECT digest FROM tickets.change_request WHERE ticket_id = $1 AND request_id = $2",
     )
     .bind(ticket)
     .bind(request_id)
-    .fetch_optional(&mut *tx)
+    .fetch_optional(tx)
     .await?;
-    if let Some(known) = known {
-        let same = known == digest;
-        return same.then_some(true).ok_or_else(reused);
+    match known {
+        Some(known) if known == digest => Ok(true),
+        Some(_) => Err(reused()),
+        None => Ok(false),
     }
-    sqlx::query("INSERT INTO tickets.change_request (ticket_id, request_id, digest, created_at) VALUES ($1, $2, $3, $4)")
-        .bind(ticket)
-        .bind(request_id)
-        .bind(digest)
-        .bind(now.to_sqlx())
-        .execute(tx)
-        .await?;
-    Ok(false)
+}
+
+/// Remembers that the change was made under its request id.
+pub async fn remember(
+    tx: &mut PgConnection,
+    ticket: Uuid,
+    request_id: &str,
+    digest: &[u8],
+    now: Timestamp,
+) -> Result<(), TicketError> {
+    let done = sqlx::query(
+        "INSERT INTO tickets.change_request (ticket_id, request_id, digest, created_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(ticket)
+    .bind(request_id)
+    .bind(digest)
+    .bind(now.to_sqlx())
+    .execute(tx)
+    .await?;
+    // Somebody who did not have to lock the ticket was faster: what it was is seen at the next look.
+    if done.rows_affected() == 0 {
+        return Err(TicketError::race());
+    }
+    Ok(())
 }
 
 /// Another change under a request id that was used.
@@ -100,11 +146,14 @@ pub async fn check_finish(
         }
     }
     let open = looked.open_children(tx, ticket.id).await?;
-    if open.is_empty() {
+    if open == 0 {
         return Ok(());
     }
-    let numbers: Vec<String> = open.iter().map(|number| format!("#{number}")).collect();
-    let why = format!("sub-tickets are open: {}", numbers.join(", "));
+    // Not which: it may be one that the caller does not see. The ticket names those that they do.
+    let why = match open {
+        1 => "a sub-ticket is open: the ticket says which, if you see it".to_owned(),
+        open => format!("{open} sub-tickets are open: the ticket names those that you see"),
+    };
     Err(TicketError::refused("SUBTICKETS_OPEN", why))
 }
 
@@ -204,12 +253,17 @@ fn differences(before: &Ticket, after: &Ticket) -> (Vec<proto::FieldChange>, boo
         changes.push(change("restricted", &from, &to));
     }
     if before.sleeps() != after.sleeps() {
-        let text = |of: &Ticket| match of.sleeps() {
-            None => String::new(),
-            Some(model::Snooze(None)) => "customer".to_owned(),
-            Some(model::Snooze(Some(at))) => at.to_string(),
-        };
-        changes.push(change("snooze", &text(before), &text(after)));
+        let (from, to) = (snooze_text(before.sleeps()), snooze_text(after.sleeps()));
+        changes.push(change("snooze", &from, &to));
     }
     (changes, routed)
+}
+
+/// A snooze as events tell of it: until when, `customer`, or nothing.
+pub fn snooze_text(snooze: Option<Snooze>) -> String {
+    match snooze {
+        None => String::new(),
+        Some(Snooze(None)) => "customer".to_owned(),
+        Some(Snooze(Some(at))) => at.to_string(),
+    }
 }

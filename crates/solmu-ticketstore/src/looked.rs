@@ -3,6 +3,9 @@
 //! A change of one ticket looks up what it needs when it needs it. A change of a hundred asks the same hundred times over,
 //! and the asking costs more than the change.
 
+use std::sync::Arc;
+
+use solmu_restrict::Restricting;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -19,6 +22,7 @@ pub struct Looked {
     tickets: Vec<Uuid>,
     definitions: Option<Definitions>,
     children: Option<Vec<Child>>,
+    restricting: Option<Arc<[Restricting]>>,
 }
 
 impl Looked {
@@ -41,12 +45,25 @@ impl Looked {
         Ok(self.definitions.get_or_insert_default())
     }
 
-    /// Numbers of the open sub-tickets of one of the tickets.
+    /// The rules that restrict tickets.
+    pub(crate) async fn restricting(
+        &mut self,
+        tx: &mut PgConnection,
+    ) -> Result<Arc<[Restricting]>, TicketError> {
+        if let Some(known) = &self.restricting {
+            return Ok(known.clone());
+        }
+        let rules: Arc<[Restricting]> = solmu_restrict::all(tx).await?.into();
+        self.restricting = Some(rules.clone());
+        Ok(rules)
+    }
+
+    /// How many sub-tickets of one of the tickets are open.
     pub(crate) async fn open_children(
         &mut self,
         tx: &mut PgConnection,
         ticket: Uuid,
-    ) -> Result<Vec<i64>, TicketError> {
+    ) -> Result<usize, TicketError> {
         if !self.tickets.contains(&ticket) {
             (self.children, self.tickets) = (None, vec![ticket]);
         }
@@ -54,8 +71,7 @@ impl Looked {
             self.children = Some(hierarchy::open_children(tx, &self.tickets).await?);
         }
         let children = self.children.iter().flatten();
-        let own = children.filter(|child| child.head == ticket);
-        Ok(own.map(|child| child.number).collect())
+        Ok(children.filter(|child| child.head == ticket).count())
     }
 
     /// A ticket was changed in this transaction: one that is over holds nothing open.

@@ -4,10 +4,13 @@
 //! out in its own SQL, and where every other service can ask it ([`Restriction`]). A restricted ticket always has an owner
 //! that is named or a team that is; the router decides within that, and what it decides otherwise is refused.
 //!
-//! It never gets wider by accident: what joins a restricted ticket (a merge), comes out of it (a split, the ticket that
+//! Who restricts a ticket restricts what belongs to it, as far as they see it, and who ends that gives it all back
+//! ([`taken`]). It never gets wider by accident: what joins a restricted ticket (a merge), comes out of it (a split, the ticket that
 //! follows a closed one) or becomes a part of it is restricted to the same people. Ending it is left to people.
 
 pub mod by_rule;
+pub mod later;
+mod taken;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -16,8 +19,9 @@ use std::{
 
 use by_rule::ByRule;
 use solmu_proto::types::v1::Actor;
-use solmu_runtime::access::Restriction;
+use solmu_runtime::access::{Restriction, Visibility};
 use sqlx::PgConnection;
+use taken::Taken;
 use uuid::Uuid;
 
 use crate::{
@@ -48,6 +52,8 @@ pub struct Wanted {
     pub request: Option<(String, Vec<u8>)>,
     /// Who wants it.
     pub by: Actor,
+    /// What they see: nothing else is restricted.
+    pub sight: Visibility,
 }
 
 /// Restricts a ticket, or ends that; the same request id does it once.
@@ -79,15 +85,25 @@ async fn set_in(tx: &mut PgConnection, context: &Context, it: &Wanted) -> Result
     let kin = if it.restriction.is_some() {
         kin(tx, it.ticket).await?
     } else {
-        shells(tx, it.ticket).await?
+        taken::with(tx, it.ticket).await?
     };
     let mut tickets = model::lock(tx, &kin).await?;
+    let left = match it.restriction {
+        Some(_) => taken::leave_unseen(&it.sight, it.ticket, &mut tickets),
+        None => 0,
+    };
     let before = tickets.clone();
     // What names others already keeps its own names.
     let names = ticket.restricted_to.clone();
     tickets.retain(|kin| {
         kin.id == it.ticket || kin.restricted_to == names || kin.restricted_to.is_none()
     });
+    for ticket in &mut tickets {
+        apply(tx, ticket, it.restriction.as_ref()).await?;
+    }
+    if it.restriction.is_none() {
+        taken::give_back(tx, &mut tickets).await?;
+    }
     let mut events = EventSink::new(
         &context.bus,
         context.clock.as_ref(),
@@ -95,19 +111,37 @@ async fn set_in(tx: &mut PgConnection, context: &Context, it: &Wanted) -> Result
         now,
     );
     let mut changed = Vec::new();
+    let mut taken = Vec::new();
     for ticket in &mut tickets {
-        apply(tx, ticket, it.restriction.as_ref()).await?;
-        let old = before.iter().find(|old| old.id == ticket.id);
-        if old.is_some_and(|old| tell(old, ticket, &it.by, &it.reason, now, &mut events)) {
+        let Some(old) = before.iter().find(|old| old.id == ticket.id) else {
+            continue;
+        };
+        let reason = told_reason(&it.reason, if ticket.id == it.ticket { left } else { 0 });
+        if tell(old, ticket, &it.by, &reason, now, &mut events) {
             ticket.touched = true;
+            taken.push(Taken::of(old, ticket));
             changed.push(ticket.id);
         }
     }
     tickets.retain(|ticket| changed.contains(&ticket.id));
     store(tx, &changed, it.restriction.as_ref()).await?;
+    if it.restriction.is_some() {
+        taken::note(tx, it.ticket, &taken).await?;
+    } else {
+        later::lift(tx, &changed, &it.by.id, now).await?;
+    }
     model::update(tx, &tickets.iter().collect::<Vec<_>>()).await?;
     activity::commit(tx, events.rows(), context.rng.as_ref(), now).await?;
     Ok(())
+}
+
+/// Why, with how many sub-tickets stay as they are.
+fn told_reason(reason: &str, left: usize) -> String {
+    match left {
+        0 => reason.to_owned(),
+        1 => format!("{reason} (1 sub-ticket that they do not see stays as it is)"),
+        left => format!("{reason} ({left} sub-tickets that they do not see stay as they are)"),
+    }
 }
 
 /// What became part of a ticket.

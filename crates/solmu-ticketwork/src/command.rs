@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::{
     activity,
     attachments::attachments_to_json,
+    calls::Asked,
     change::move_status,
     context::Context,
     edit::{self, Update},
@@ -236,7 +237,7 @@ pub async fn alter(
     context: &Arc<Context>,
     ticket: Uuid,
     change: Change,
-    etag: String,
+    (etag, request): (String, Option<Asked>),
     by: Actor,
 ) -> Result<(), TicketError> {
     let update = Update {
@@ -244,7 +245,7 @@ pub async fn alter(
         edit: change.into(),
         parent: None,
         etag,
-        request: None,
+        request,
         by,
     };
     edit::update(context, update).await

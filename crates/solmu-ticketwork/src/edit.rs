@@ -159,6 +159,8 @@ pub async fn update_because(
     );
     if tell(&before, &mut ticket, &update.by, reason, now, &mut events) {
         ticket.touched = true;
+        let held = vec![&mut ticket];
+        restrict::later::changed(tx, looked, &before, held, &mut events, now).await?;
         let all: Vec<&Ticket> = [&ticket].into_iter().chain(&parent).collect();
         model::update(tx, &all).await?;
         activity::commit(tx, events.rows(), context.rng.as_ref(), now).await?;

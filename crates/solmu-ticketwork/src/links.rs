@@ -11,6 +11,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
+    calls::Asked,
+    change::made_before,
     context::Context,
     error::TicketError,
     events::change,
@@ -32,6 +34,8 @@ pub struct Wanted {
     pub kind: LinkKind,
     /// False: the link goes.
     pub linked: bool,
+    /// Request id, and a digest of what was asked under it.
+    pub asked: Option<Asked>,
     /// Who wants it.
     pub by: Actor,
 }
@@ -84,6 +88,9 @@ async fn set_in(tx: &mut PgConnection, context: &Context, it: &Wanted) -> Result
         if !tickets.iter().any(|ticket| ticket.id == id) {
             return Err(TicketError::UnknownTicket(id.to_string()));
         }
+    }
+    if made_before(tx, it.ticket, it.asked.as_ref(), context.clock.now()).await? {
+        return Ok(());
     }
     let (first, second) = match it.kind {
         LinkKind::Related => (it.ticket.min(it.other), it.ticket.max(it.other)),

@@ -41,11 +41,12 @@ pub(crate) enum Task {
     Doctor {
         #[command(flatten)]
         target: Target,
-        /// Monitoring address of nats-server, to see whether it syncs each publish, e.g. `nats:8222`
-        #[arg(long, value_name = "HOST:PORT")]
-        nats_monitoring: Option<String>,
+        /// Monitoring addresses of all nats-servers, to see whether each syncs each publish, e.g. `nats-0:8222,nats-1:8222`,
+        /// or a name that has the addresses of all; may be given more than once
+        #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+        nats_monitoring: Vec<String>,
     },
-    /// Events that could not be done: list, show and replay them
+    /// Events that could not be done: list, show, replay and drop them
     Dead {
         #[command(flatten)]
         target: Target,
@@ -161,10 +162,24 @@ pub(crate) enum DeadTask {
         /// Its number in the list
         sequence: u64,
     },
-    /// Publish one (or all) again where it came from
+    /// Publish one (or all) again where it came from; one that nobody can read stays, and is told
     Replay {
         /// Its number in the list; all of them if left out
         sequence: Option<u64>,
+    },
+    /// Remove one for good: what it holds is then lost. Prints a line with all that is known of it
+    Drop {
+        /// Its number in the list
+        sequence: u64,
+        /// Why nobody needs it; it stands in the line
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Keep its bytes in this file first
+        #[arg(long, value_name = "FILE")]
+        keep: Option<PathBuf>,
+        /// Do it; without this nothing is removed
+        #[arg(long)]
+        yes: bool,
     },
 }
 

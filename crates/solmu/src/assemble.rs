@@ -148,7 +148,14 @@ pub(crate) async fn roles(
                 let (parts, hands) =
                     solmu_tickets::start_with_files(runtime, config.tickets.clone(), files);
                 let links = solmu_publiclink::start(runtime, &config.public_links);
-                parts.merge(solmu_desk::start(runtime, hands)).merge(links)
+                // What requesters write goes the way of every inbound message.
+                let intake = connector.as_ref().map(|(intake, _)| intake.clone());
+                let intake =
+                    intake.unwrap_or_else(|| Intake::start(runtime, IntakeConfig::default()));
+                let requesters =
+                    solmu_requester::start(runtime, &config.requesters, hands.clone(), intake);
+                let desk = solmu_desk::start(runtime, hands);
+                parts.merge(desk).merge(links).merge(requesters)
             }
             (RoleName::Router, _) => solmu_router::start(runtime, config.router.clone()).await?,
             (RoleName::Sla, _) => solmu_sla::start(runtime, config.sla.clone()).await?,

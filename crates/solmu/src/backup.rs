@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail, ensure};
 use crate::{
     arguments::Target,
     config::{self, Config},
-    engines,
+    engines, out,
 };
 
 /// `solmu dump FILE`: beside a running `solmu serve`, or without one.
@@ -37,7 +37,7 @@ pub(crate) async fn dump(data: &Path, file: Option<&Path>, to: PathBuf) -> anyho
     )
     .await
     .context("no dump was made; `solmu serve` must be running on this data directory")?;
-    println!("dump: '{name}'");
+    out::line(format_args!("dump: '{name}'"))?;
     Ok(())
 }
 
@@ -88,7 +88,7 @@ async fn fill(
     );
     solmu_db::migrate::migrate(&db).await?;
     let now = solmu_db::migrate::current_version(&db).await?;
-    println!("restored: schema version {dumped} -> {now}");
+    out::line(format_args!("restored: schema version {dumped} -> {now}"))?;
     db.pool().close().await;
     Ok(())
 }

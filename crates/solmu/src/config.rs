@@ -53,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) tickets: solmu_tickets::Config,
     /// Links by which requesters read their tickets without signing in.
     pub(crate) public_links: solmu_publiclink::Config,
+    /// What requesters do by a portal that has signed them in.
+    pub(crate) requesters: solmu_requester::Config,
     /// The router.
     pub(crate) router: solmu_router::Config,
     /// The SLA service.
@@ -140,7 +142,7 @@ pub(crate) fn read(
 
 /// Asks every service what cannot work, so that it is said before anything is started, all at once.
 pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
-    let answers: [(&str, anyhow::Result<()>); 9] = [
+    let answers: [(&str, anyhow::Result<()>); 10] = [
         ("access", config.access.check().map_err(Into::into)),
         (
             "email",
@@ -160,6 +162,7 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
             "public_links",
             config.public_links.check().map_err(Into::into),
         ),
+        ("requesters", config.requesters.check().map_err(Into::into)),
         ("router", config.router.check().map_err(Into::into)),
         ("sla", config.sla.check().map_err(Into::into)),
     ];

@@ -1,16 +1,16 @@
 //! `solmu doctor`: looks at an installation from where it stands, and says what to do.
 
-use std::{fmt::Write as _, fs, io, io::Write as _, path::Path};
+use std::{fmt::Write as _, fs, path::Path};
 
 use solmu_bus::Bus;
 use solmu_db::Db;
 use solmu_domain::clock::{Clock as _, SystemClock};
-use solmu_runtime::doctor::{Finding, Verdict, examine_bus, examine_postgres};
+use solmu_runtime::doctor::{Finding, Verdict, bus_unreachable, examine_bus, examine_postgres};
 
 use crate::{
     arguments::Target,
     config::{self, Config},
-    engines,
+    engines, out,
 };
 
 /// Free room below which a disk is worth a word, in bytes and in shares of a hundred.
@@ -21,7 +21,7 @@ pub(crate) async fn run(
     data: &Path,
     file: Option<&Path>,
     target: &Target,
-    monitoring: Option<&str>,
+    monitoring: &[String],
     json: bool,
 ) -> anyhow::Result<bool> {
     let findings = examine(data, file, target, monitoring).await;
@@ -43,11 +43,7 @@ pub(crate) async fn run(
         };
         writeln!(text, "{end}")?;
     }
-    match io::stdout().write_all(text.as_bytes()) {
-        // `solmu doctor | head -1` has read what it wanted.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
-        _ => {}
-    }
+    out::print(text)?;
     Ok(worst != Some(Verdict::Bad))
 }
 
@@ -69,7 +65,7 @@ async fn examine(
     data: &Path,
     file: Option<&Path>,
     target: &Target,
-    monitoring: Option<&str>,
+    monitoring: &[String],
 ) -> Vec<Finding> {
     const CONFIGURATION: &str = "configuration";
     let config = match config::read(data, file, target, &[]) {
@@ -127,7 +123,7 @@ async fn postgres(config: &Config, data: &Path) -> Vec<Finding> {
     }
 }
 
-async fn bus(config: &Config, data: &Path, monitoring: Option<&str>) -> Vec<Finding> {
+async fn bus(config: &Config, data: &Path, monitoring: &[String]) -> Vec<Finding> {
     let url = match engines::nats(config, data) {
         Ok(url) => url,
         Err(error) => {
@@ -136,6 +132,9 @@ async fn bus(config: &Config, data: &Path, monitoring: Option<&str>) -> Vec<Find
         }
     };
     let own = config.nats.url.expose().is_empty();
+    if let Some(finding) = bus_unreachable(&url).await {
+        return vec![finding];
+    }
     match Bus::connect(&url, config.nats.to_config()).await {
         Ok(bus) => {
             let replicas = usize::from(config.nats.replicas);

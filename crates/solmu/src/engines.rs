@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use solmu_engines::{EngineConfig, Engines};
 
-use crate::config::Config;
+use crate::{config::Config, out};
 
 /// The file that tells other commands on this machine where the private engines are. It holds a secret: 0600.
 const FILE: &str = "engines.json";
@@ -42,7 +42,7 @@ pub(crate) async fn start(
     engine_config.max_connections = config.engines.max_connections;
     engine_config.shared_buffers_mb = config.engines.shared_buffers_mb;
     let started = tokio::task::spawn_blocking(move || {
-        Engines::start(&engine_config, &|line| println!("  {line}"))
+        Engines::start(&engine_config, &|line| out::tell(format_args!("  {line}")))
     });
     let engines = started
         .await

@@ -14,7 +14,7 @@ use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use solmu_connector::{Intake, IntakeConfig};
 use solmu_email::import::{self, ImportOptions, Journal, Progress, Summary};
 
-use crate::{arguments::ImportFlags, assemble, config, engines};
+use crate::{arguments::ImportFlags, assemble, config, engines, out};
 
 /// Folder of the journals in the data directory.
 const JOURNALS: &str = "imports";
@@ -45,7 +45,11 @@ pub(crate) async fn run(
                 open(journal, false)?
             };
             let summary = import::dry_run(path, &options, &journal)?;
-            println!("{}: would read {}", path.display(), words(&summary, true));
+            out::tell(format_args!(
+                "{}: would read {}",
+                path.display(),
+                words(&summary, true)
+            ));
             name_places(&summary);
             complete &= summary.is_complete();
         }
@@ -71,7 +75,11 @@ pub(crate) async fn run(
                 path.display()
             )
         })?;
-        println!("{}: {}", path.display(), words(&summary, false));
+        out::tell(format_args!(
+            "{}: {}",
+            path.display(),
+            words(&summary, false)
+        ));
         name_places(&summary);
         complete &= summary.is_complete();
     }
@@ -135,11 +143,11 @@ fn name_places(summary: &Summary) {
         ("unreadable", &summary.unreadable, at.unreadable),
     ] {
         for (place, why) in places {
-            println!("  {kind}: {place}: {why}");
+            out::tell(format_args!("  {kind}: {place}: {why}"));
         }
         let named = places.len() as u64;
         if count > named {
-            println!("  {kind}: and {} more", count - named);
+            out::tell(format_args!("  {kind}: and {} more", count - named));
         }
     }
 }
@@ -186,7 +194,10 @@ impl Display {
         if last.elapsed() >= LINE_EVERY {
             *last = Instant::now();
             let percent = (at.bytes * 100).checked_div(at.total_bytes).unwrap_or(100);
-            eprintln!("{}: {percent} %, {} read, {text}", self.shown, at.read);
+            out::warn(format_args!(
+                "{}: {percent} %, {} read, {text}",
+                self.shown, at.read
+            ));
         }
     }
 

@@ -1,4 +1,5 @@
 //! The `solmu` binary: one program for every role, and the commands to operate it.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 use std::process::ExitCode;
 
@@ -14,6 +15,7 @@ mod engines;
 mod first_start;
 mod import;
 mod operate;
+mod out;
 mod serve;
 
 use arguments::{Arguments, Task};
@@ -27,7 +29,7 @@ fn main() -> ExitCode {
         .install_default()
         .is_err()
     {
-        eprintln!("error: another TLS provider was installed before ours");
+        out::warn("error: another TLS provider was installed before ours");
         return ExitCode::FAILURE;
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -36,14 +38,17 @@ fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: cannot start the async runtime: {error}");
+            out::warn(format_args!(
+                "error: cannot start the async runtime: {error}"
+            ));
             return ExitCode::FAILURE;
         }
     };
     match runtime.block_on(run(arguments)) {
         Ok(code) => code,
+        Err(error) if out::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            out::warn(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -74,10 +79,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             operate::first_token(&connect.data, config.as_deref(), &target).await
         }
         Task::Config { task } => operate::config(&connect.data, config.as_deref(), task),
-        Task::Api { task } => {
-            operate::api(&task);
-            Ok(())
-        }
+        Task::Api { task } => operate::api(&task).map_err(Into::into),
         Task::Dead { target, task } => {
             dead::run(
                 &connect.data,
@@ -96,7 +98,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 &connect.data,
                 config.as_deref(),
                 &target,
-                nats_monitoring.as_deref(),
+                &nats_monitoring,
                 connect.json,
             );
             return Ok(if Box::pin(well).await? {

@@ -9,7 +9,7 @@ use crate::{
     arguments::{ApiTask, ConfigTask, Target},
     assemble,
     config::{self, Config},
-    engines, first_start,
+    engines, first_start, out,
 };
 
 /// `solmu migrate`.
@@ -26,7 +26,7 @@ pub(crate) async fn migrate(
     let before = solmu_db::migrate::current_version(&db).await?;
     solmu_db::migrate::migrate(&db).await?;
     let after = solmu_db::migrate::current_version(&db).await?;
-    println!("schema: version {before} -> {after}");
+    out::line(format_args!("schema: version {before} -> {after}"))?;
     Ok(())
 }
 
@@ -40,7 +40,7 @@ pub(crate) async fn streams_apply(
     let bus =
         solmu_bus::Bus::connect(&engines::nats(&config, data)?, config.nats.to_config()).await?;
     for line in solmu_bus::streams::apply(&bus, usize::from(config.nats.replicas)).await? {
-        println!("{line}");
+        out::line(line)?;
     }
     Ok(())
 }
@@ -56,9 +56,9 @@ pub(crate) async fn streams_rewind(
         solmu_bus::Bus::connect(&engines::nats(&config, data)?, config.nats.to_config()).await?;
     let forgotten = solmu_bus::streams::rewind_inbound(&bus).await?;
     for durable in &forgotten {
-        println!("forgotten: {durable}");
+        out::line(format_args!("forgotten: {durable}"))?;
     }
-    println!("the next `solmu serve` reads INBOUND from its beginning");
+    out::line("the next `solmu serve` reads INBOUND from its beginning")?;
     Ok(())
 }
 
@@ -72,7 +72,7 @@ pub(crate) async fn first_token(
     let addresses = engines::addresses(&config, data)?;
     let runtime = assemble::runtime(&config, &addresses, data).await?;
     match first_start::bootstrap(&runtime, data).await?.admin {
-        Some(token) => println!("{token}"),
+        Some(token) => out::line(token)?,
         None => bail!("there is an admin token already: make others with `solmu token create`"),
     }
     Ok(())
@@ -82,21 +82,21 @@ pub(crate) async fn first_token(
 pub(crate) fn config(data: &Path, file: Option<&Path>, task: ConfigTask) -> anyhow::Result<()> {
     match task {
         ConfigTask::Schema => {
-            println!(
+            out::line(format_args!(
                 "{}",
                 serde_json::to_string_pretty(&runtime_config::schema::<Config>())?
-            );
+            ))?;
         }
         ConfigTask::Check => {
             let config = config::read(data, file, &Target::default(), &[])?;
             config::check(&config)?;
-            println!("the configuration is good");
+            out::line("the configuration is good")?;
         }
         ConfigTask::Print => {
             let config = config::read(data, file, &Target::default(), &[])?;
-            print!("{}", runtime_config::print(&config)?);
+            out::print(runtime_config::print(&config)?)?;
         }
-        ConfigTask::Docs { check: None } => print!("{}", runtime_config::markdown::<Config>()),
+        ConfigTask::Docs { check: None } => out::print(runtime_config::markdown::<Config>())?,
         ConfigTask::Docs { check: Some(path) } => {
             let on_disk = std::fs::read_to_string(&path)
                 .with_context(|| format!("cannot read '{}'", path.display()))?;
@@ -112,12 +112,10 @@ pub(crate) fn config(data: &Path, file: Option<&Path>, task: ConfigTask) -> anyh
 }
 
 /// `solmu api`.
-pub(crate) fn api(task: &ApiTask) {
+pub(crate) fn api(task: &ApiTask) -> std::io::Result<()> {
     match task {
-        ApiTask::Openapi => print!("{}", solmu_gateway::OPENAPI),
-        ApiTask::Permissions => {
-            print!("{}", solmu_runtime::access::permissions::markdown());
-        }
+        ApiTask::Openapi => out::print(solmu_gateway::OPENAPI),
+        ApiTask::Permissions => out::print(solmu_runtime::access::permissions::markdown()),
     }
 }
 

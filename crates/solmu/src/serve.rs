@@ -23,6 +23,7 @@ use crate::{
     config::{self, Config},
     engines, first_start,
     first_start::FirstTokens,
+    out,
 };
 
 /// How often a process that waits for its schema and streams looks again.
@@ -36,9 +37,12 @@ pub(crate) async fn serve(
 ) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
     let private = flags.target.postgres.is_none() && flags.target.nats.is_none() && file.is_none();
-    println!("Solmu {}", env!("CARGO_PKG_VERSION"));
+    out::tell(format_args!("Solmu {}", env!("CARGO_PKG_VERSION")));
     if private && first_start::write_config(data)? {
-        println!("  first start: wrote {}", data.join(config::FILE).display());
+        out::tell(format_args!(
+            "  first start: wrote {}",
+            data.join(config::FILE).display()
+        ));
     }
     let mut config = config::read(data, file, &flags.target, &flags.set)?;
     config::check(&config)?;
@@ -113,14 +117,18 @@ pub(crate) async fn serve(
 }
 
 /// Without what these roles cannot answer. Email, social and forms hand what comes to the bus: senders are served while PostgreSQL is
-/// away, and what came is filed later. All others read or write the database before they answer.
+/// away, and what came is filed later. All others read or write the database before they answer. Those with the API answer
+/// from the database alone: their events wait in the outbox while NATS is away, and only watching a list stands still. Chat
+/// needs both, because a visitor is told that a message has come when it is on the bus.
 fn needs(wanted: &[RoleName]) -> health::Needs {
-    let takes_in =
-        |role: &RoleName| matches!(role, RoleName::Email | RoleName::Social | RoleName::Forms);
-    health::Needs {
-        postgres: !wanted.iter().all(takes_in),
-        nats: true,
-    }
+    let of = |role: &RoleName| match role {
+        RoleName::Email | RoleName::Social | RoleName::Forms => (false, true),
+        RoleName::Chat => (true, true),
+        RoleName::Tickets | RoleName::Router | RoleName::Sla => (true, false),
+    };
+    let needs = wanted.iter().map(of);
+    let (postgres, nats) = needs.fold((false, false), |all, one| (all.0 || one.0, all.1 || one.1));
+    health::Needs { postgres, nats }
 }
 
 /// Waits until somebody has migrated the schema and applied the streams. False when the process is to stop.
@@ -219,9 +227,9 @@ struct Banner<'a> {
 
 /// Tells a person where everything is.
 fn banner(it: &Banner<'_>) {
-    println!("Ready in {:.1} s", it.took.as_secs_f64());
+    out::tell(format_args!("Ready in {:.1} s", it.took.as_secs_f64()));
     if let Some(notice) = &it.notice {
-        println!("  note      {notice}");
+        out::tell(format_args!("  note      {notice}"));
     }
     if let Some(smtp) = it.smtp {
         let addresses: Vec<&str> = it
@@ -232,32 +240,65 @@ fn banner(it: &Banner<'_>) {
             .flat_map(|account| &account.addresses)
             .map(String::as_str)
             .collect();
-        println!("  e-mail    smtp://{smtp}  for {}", addresses.join(", "));
+        out::tell(format_args!(
+            "  e-mail    smtp://{smtp}  for {}",
+            addresses.join(", ")
+        ));
     }
     if let Some(http) = it.bound.http {
-        println!("  forms     http://{http}/forms/contact");
-        println!("  chat      http://{http}/chat/test?inbox=main");
-        println!("  webhooks  http://{http}/webhooks/<whatsapp|telegram>/<account>");
+        out::tell(format_args!("  forms     http://{http}/forms/contact"));
+        out::tell(format_args!(
+            "  chat      http://{http}/chat/test?inbox=main"
+        ));
+        out::tell(format_args!(
+            "  webhooks  http://{http}/webhooks/<whatsapp|telegram>/<account>"
+        ));
     }
     if let Some(grpc) = it.bound.grpc {
-        println!("  gRPC API  http://{grpc}  (reflection is on)");
+        out::tell(format_args!(
+            "  gRPC API  http://{grpc}  (reflection is on)"
+        ));
     }
     if let Some(api) = it.api {
-        println!("  JSON API  http://{api}/v1  (/v1/openapi.json describes it)");
+        out::tell(format_args!(
+            "  JSON API  http://{api}/v1  (/v1/openapi.json describes it)"
+        ));
     }
-    println!(
+    out::tell(format_args!(
         "  ops       http://{}/metrics, /livez, /readyz",
         it.admin_address
-    );
-    println!("  data      {}", it.data.display());
+    ));
+    out::tell(format_args!("  data      {}", it.data.display()));
     if let (Some(admin), Some(agent)) = (&it.tokens.admin, &it.tokens.agent) {
-        println!(
+        out::tell(format_args!(
             "First tokens, shown this once (kept in {} and {}, readable by you alone):",
             first_start::TOKEN,
             first_start::AGENT_TOKEN
-        );
-        println!("  admin     {admin}");
-        println!("  agent     {agent}");
+        ));
+        out::tell(format_args!("  admin     {admin}"));
+        out::tell(format_args!("  agent     {agent}"));
     }
-    println!("Try: solmu demo, or send a mail with your own client. Stop with Ctrl-C.");
+    out::tell("Try: solmu demo, or send a mail with your own client. Stop with Ctrl-C.");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_ready_without_what_its_roles_do_not_need() {
+        let of = |roles: &[RoleName]| {
+            let needs = needs(roles);
+            (needs.postgres, needs.nats)
+        };
+        for role in [RoleName::Email, RoleName::Social, RoleName::Forms] {
+            assert_eq!(of(&[role]), (false, true), "{role:?}");
+        }
+        for role in [RoleName::Tickets, RoleName::Router, RoleName::Sla] {
+            assert_eq!(of(&[role]), (true, false), "{role:?}");
+        }
+        assert_eq!(of(&[RoleName::Chat]), (true, true));
+        assert_eq!(of(&[RoleName::Tickets, RoleName::Email]), (true, true));
+        assert_eq!(of(&RoleName::ALL), (true, true));
+    }
 }

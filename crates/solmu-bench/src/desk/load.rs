@@ -5,13 +5,14 @@
 //! Messages go in by time and not by ticket: that is how they lie on the pages of a desk that grew.
 
 use anyhow::Context as _;
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use solmu_cli::parts::Output;
 use sqlx::{Connection as _, PgConnection};
 
 use super::{
     copy::{Copying, NULL},
     language::{self, Document, Language, Vocabulary},
+    spans::Spans,
     world::{Size, Ticket, World},
 };
 use crate::random::Random;
@@ -357,7 +358,8 @@ async fn documents(
     first: i64,
 ) -> anyhow::Result<()> {
     let columns = "id, ticket_id, is_message, created_at, words";
-    let mut rows = Copying::into(tx, "search_document", columns).await?;
+    let mut spans = Spans::default();
+    let mut rows = Copying::into(&mut *tx, "search_document", columns).await?;
     for place in order {
         let message = Message::of(world, *place)?;
         let ticket = world.ticket(message.ticket);
@@ -365,7 +367,7 @@ async fn documents(
         if place.sequence == 1 {
             let own = ticket_document(world, vocabulary, message.ticket, &ticket, first)?;
             let id = ticket.id.to_string();
-            let words = own.vector(language_of(&ticket), day(ticket.opened));
+            let words = own.vector(spans.of(ticket.opened)?);
             rows.row(&[&id, &id, "f", &ticket.opened.to_string(), &words])
                 .await?;
         }
@@ -384,12 +386,12 @@ async fn documents(
             &ticket.id.to_string(),
             "t",
             &message.at.to_string(),
-            &document.vector(language_of(&ticket), day(message.at)),
+            &document.vector(spans.of(message.at)?),
         ])
         .await?;
     }
     rows.finish().await?;
-    Ok(())
+    spans.write(tx).await
 }
 
 /// What the indexer takes of a ticket itself, in its order.
@@ -413,8 +415,4 @@ fn ticket_document<'a>(
     document.text(vocabulary, &contact.name)?;
     document.text(vocabulary, &contact.address)?;
     Ok(document)
-}
-
-fn day(at: Timestamp) -> jiff::civil::Date {
-    at.to_zoned(TimeZone::UTC).date()
 }

@@ -12,6 +12,7 @@ mod language;
 mod load;
 mod mixed;
 mod report;
+mod spans;
 mod world;
 
 use std::time::{Duration, Instant};

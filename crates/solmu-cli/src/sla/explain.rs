@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use solmu_domain::clock::Clock as WallClock;
 use solmu_proto::sla::v1::{
-    Clock, ExplainStep, ExplainTicketRequest, ExplainTicketResponse, Timer,
+    Clock, ExplainStep, ExplainTicketRequest, ExplainTicketResponse, TakenStep, Timer,
 };
 
 use crate::{connect::Session, ticket, words};
@@ -18,7 +18,7 @@ pub(super) async fn run(
     clock: &dyn WallClock,
 ) -> anyhow::Result<()> {
     let client = session.client()?;
-    let ticket = ticket::fetch(session, &client, meant).await?;
+    let ticket = ticket::fetch_or_id(session, &client, meant).await?;
     let request = ExplainTicketRequest {
         ticket_id: ticket.id.clone(),
     };
@@ -29,8 +29,7 @@ pub(super) async fn run(
     if session.out.is_json() {
         return session.out.object(&ExplainedView::of(&ticket.id, &answer));
     }
-    let subject = words::short(&ticket.subject, 60);
-    session.out.line(format!("#{} {subject}", ticket.number))?;
+    session.out.line(ticket::title(&ticket))?;
     if answer.policy_id.is_empty() {
         return session
             .out
@@ -63,6 +62,11 @@ fn page(answer: &ExplainTicketResponse, now: Timestamp) -> String {
     lines.extend(picture(&answer.clocks, now));
     lines.push(String::new());
     lines.extend(answer.steps.iter().map(step_text));
+    if !answer.taken.is_empty() {
+        lines.push(String::new());
+        lines.push("Told and done so far:".to_owned());
+        lines.extend(answer.taken.iter().map(|taken| taken_text(taken, now)));
+    }
     if !answer.timers.is_empty() {
         lines.push(String::new());
         lines.push("If nothing changes:".to_owned());
@@ -205,17 +209,39 @@ fn step_text(step: &ExplainStep) -> String {
     format!("  {}  {event}{to}{changes}", at.unwrap_or_default())
 }
 
+fn taken_text(taken: &TakenStep, now: Timestamp) -> String {
+    let at = words::time(taken.time.as_ref());
+    let when = at.map_or_else(|| "before this was kept".to_owned(), |at| when(at, now));
+    let cycle = if taken.cycle > 1 {
+        format!(" {}", taken.cycle)
+    } else {
+        String::new()
+    };
+    let late = if taken.late { ", late" } else { "" };
+    let metric = words::spoken(&words::metric(taken.metric));
+    let step = in_brackets(&taken.step);
+    format!("  {when}  {} of {metric}{cycle}{step}{late}", taken.kind)
+}
+
 fn timer_text(timer: &Timer, now: Timestamp) -> String {
     let at = words::time(timer.time.as_ref());
-    let when = at.map_or_else(String::new, |at| {
-        format!("{}  {}", words::moment(at), words::relative(now, at))
-    });
-    let step = match timer.step.as_str() {
-        "" => String::new(),
-        step => format!(" ({})", words::short(step, 80)),
-    };
+    let when = at.map_or_else(String::new, |at| when(at, now));
     let metric = words::spoken(&words::metric(timer.metric));
+    let step = in_brackets(&timer.step);
     format!("  {when}  {} of {metric}{step}", timer.kind)
+}
+
+fn when(at: Timestamp, now: Timestamp) -> String {
+    format!("{}  {}", words::moment(at), words::relative(now, at))
+}
+
+/// A step of a policy behind what it is about.
+fn in_brackets(step: &str) -> String {
+    if step.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", words::short(step, 80))
+    }
 }
 
 /// The explanation for scripts.
@@ -227,6 +253,7 @@ struct ExplainedView {
     clocks: Vec<serde_json::Value>,
     steps: Vec<serde_json::Value>,
     timers: Vec<serde_json::Value>,
+    taken: Vec<serde_json::Value>,
 }
 
 impl ExplainedView {
@@ -258,6 +285,10 @@ impl ExplainedView {
         let timers = answer.timers.iter().map(|it| {
             json!({"time": time(&it.time), "metric": words::metric(it.metric), "kind": it.kind, "step": it.step})
         });
+        let taken = answer.taken.iter().map(|it| {
+            json!({"time": time(&it.time), "metric": words::metric(it.metric), "cycle": it.cycle, "kind": it.kind,
+                "step": it.step, "due_time": time(&it.due_time), "late": it.late})
+        });
         Self {
             ticket_id: ticket_id.to_owned(),
             policy_id: answer.policy_id.clone(),
@@ -265,6 +296,7 @@ impl ExplainedView {
             clocks: clocks.collect(),
             steps: steps.collect(),
             timers: timers.collect(),
+            taken: taken.collect(),
         }
     }
 }
@@ -281,6 +313,33 @@ mod tests {
             seconds: 1_800_000_000 + 60 * minutes,
             nanos: 0,
         })
+    }
+
+    #[test]
+    fn what_was_told_says_when_and_whether_late() {
+        let now = words::time(at(40).as_ref()).unwrap();
+        let taken = TakenStep {
+            time: at(30),
+            metric: Metric::Resolution.into(),
+            cycle: 2,
+            kind: "warning".to_owned(),
+            step: "used 50% warn".to_owned(),
+            late: true,
+            ..TakenStep::default()
+        };
+        let answer = ExplainTicketResponse {
+            taken: vec![taken, TakenStep::default()],
+            ..ExplainTicketResponse::default()
+        };
+        let text = page(&answer, now);
+        let told = "10 min ago  warning of resolution 2 (used 50% warn), late";
+        assert!(
+            text.contains("Told and done so far:") && text.contains(told),
+            "{text}"
+        );
+        assert!(text.contains("before this was kept"), "{text}");
+        let view = serde_json::to_value(ExplainedView::of("t", &answer)).unwrap();
+        assert_eq!(view["taken"][0]["late"], true);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use solmu_proto::sla::v1::{
 
 use super::{
     calendar, parse,
+    people::name_to_id,
     set::{self, SetArgs},
 };
 use crate::{connect::Session, output::table, words};
@@ -77,7 +78,7 @@ struct PolicyFlags {
     /// Status in which the clocks stand still; repeatable. None: waiting_on_customer, waiting_on_third_party
     #[arg(long = "pause-on", value_name = "STATUS")]
     pause_on: Vec<String>,
-    /// How long a team may have a ticket, such as TEAM-ID=urgent:1h; repeatable
+    /// How long a team may have a ticket, such as Billing=urgent:1h; repeatable
     #[arg(long = "team-target", value_name = "TARGET")]
     team_targets: Vec<String>,
     /// Statuses in which one clock stands still, such as resolution=waiting_on_customer; repeatable
@@ -204,6 +205,7 @@ pub(super) async fn run(session: &Session, command: PolicyCommand) -> anyhow::Re
                 ..Policy::default()
             };
             flags.put(&mut policy, &calendars)?;
+            name_to_id(session, &client, &mut policy).await?;
             if policy.calendar_id.is_empty() {
                 policy.calendar_id = only(&calendars)?;
             }
@@ -222,6 +224,7 @@ pub(super) async fn run(session: &Session, command: PolicyCommand) -> anyhow::Re
         }) => {
             let mut policy = find(&fetch_all(session, &client).await?, &policy)?;
             flags.put(&mut policy, &calendars)?;
+            name_to_id(session, &client, &mut policy).await?;
             if let Some(name) = name {
                 policy.display_name = name;
             }

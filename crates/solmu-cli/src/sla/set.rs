@@ -26,6 +26,7 @@ use self::{
 };
 use super::{
     calendar,
+    people::name_to_id,
     policy::{self, PolicyView},
 };
 use crate::{connect::Session, words};
@@ -143,6 +144,8 @@ async fn plan_policies(
         let same = |it: &&Policy| is_meant(&entry.id, &entry.name, &it.id, &it.display_name);
         let current = one(there.iter().filter(same), &entry.id, &entry.place)?;
         let mut wanted = entry.policy().with_context(|| entry.place.clone())?;
+        let named = name_to_id(session, client, &mut wanted).await;
+        named.with_context(|| entry.place.clone())?;
         let meant = entry.calendar.as_deref();
         let is_new = |name: &str| new.iter().any(|it| it.eq_ignore_ascii_case(name));
         let known = match meant {

@@ -104,6 +104,7 @@ pub(super) async fn assign(
         team_id: team_id.unwrap_or_default(),
         // A decision of a person wins over whatever the router did meanwhile.
         etag: String::new(),
+        request_id: request_id(),
     };
     let ticket = client
         .tickets()
@@ -130,6 +131,7 @@ pub(super) async fn status(
         ticket_id: id,
         status: TicketStatus::from(status).into(),
         etag,
+        request_id: request_id(),
     };
     let ticket = client
         .tickets()
@@ -156,6 +158,7 @@ pub(super) async fn priority(
         ticket_id: id,
         priority: Priority::from(priority).into(),
         etag,
+        request_id: request_id(),
     };
     let ticket = client
         .tickets()

@@ -4,6 +4,7 @@ use solmu_proto::ticket::v1::{
     MergeTicketsRequest, SplitMessageRequest, Ticket, UnmergeTicketRequest,
 };
 
+use super::request_id;
 use crate::{connect::Session, views::TicketView};
 
 pub(super) async fn merge(
@@ -18,6 +19,7 @@ pub(super) async fn merge(
         target_id: super::key(into),
         reason,
         etag: String::new(),
+        request_id: request_id(),
     };
     let ticket = client
         .tickets()
@@ -38,6 +40,7 @@ pub(super) async fn unmerge(session: &Session, meant: &str, reason: String) -> a
         ticket_id: super::key(meant),
         reason,
         etag: String::new(),
+        request_id: request_id(),
     };
     let ticket = client
         .tickets()
@@ -59,6 +62,7 @@ pub(super) async fn split(
         message_id,
         reason,
         etag: String::new(),
+        request_id: request_id(),
     };
     let ticket = client
         .tickets()

@@ -11,13 +11,13 @@ mod watch;
 
 use clap::{Subcommand, ValueEnum};
 use solmu_client::Client;
-use solmu_domain::clock::Clock;
+use solmu_domain::{clock::Clock, ids::TicketId};
 use solmu_proto::{
     ticket::v1::{GetTicketRequest, Ticket},
     types::v1::{Priority, TicketStatus},
 };
 
-use crate::connect::Session;
+use crate::{connect::Session, words};
 
 pub(crate) use change::request_id;
 pub(crate) use show::messages_of;
@@ -311,6 +311,31 @@ pub(crate) async fn fetch(
     Ok(answer.into_inner())
 }
 
+/// As [`fetch`], for services that may run apart from the ticket service: who gives an id gets on without it, and without
+/// number and subject.
+pub(crate) async fn fetch_or_id(
+    session: &Session,
+    client: &Client,
+    meant: &str,
+) -> anyhow::Result<Ticket> {
+    let id = meant.trim();
+    match fetch(session, client, meant).await {
+        Err(_) if id.parse::<TicketId>().is_ok() => Ok(Ticket {
+            id: id.to_owned(),
+            ..Ticket::default()
+        }),
+        answer => answer,
+    }
+}
+
+/// How a page about a ticket begins: number and subject, or the id where they are not known.
+pub(crate) fn title(ticket: &Ticket) -> String {
+    if ticket.number == 0 {
+        return ticket.id.clone();
+    }
+    format!("#{} {}", ticket.number, words::short(&ticket.subject, 60))
+}
+
 /// A bare number is what a person types where the shell takes `#` for a comment.
 fn key(meant: &str) -> String {
     let meant = meant.trim();
@@ -325,6 +350,17 @@ fn key(meant: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_begins_with_what_is_known() {
+        let mut ticket = Ticket {
+            id: "0192f0c1-2e5a-7c3e-9d42-0a1b2c3d4e5f".to_owned(),
+            ..Ticket::default()
+        };
+        assert_eq!(title(&ticket), ticket.id);
+        (ticket.number, ticket.subject) = (7, "Lasku".to_owned());
+        assert_eq!(title(&ticket), "#7 Lasku");
+    }
 
     #[test]
     fn a_number_is_a_number_with_and_without_its_mark() {

@@ -39,14 +39,14 @@ pub(super) async fn run(session: &Session, meant: &str, clock: &dyn Clock) -> an
         }
     };
     // Router and SLA service may run elsewhere or be down: the ticket is shown all the same, with a remark.
-    let decisions = match decisions_of(&client, &ticket.id).await {
-        Ok(decisions) => decisions,
+    let (decisions, waiting_reason) = match decisions_of(&client, &ticket.id).await {
+        Ok(explained) => explained,
         Err(status) => {
             session.out.progress(format!(
                 "The router cannot explain: {:#}",
                 session.explain(status)
             ));
-            Vec::new()
+            (Vec::new(), String::new())
         }
     };
     let clocks = match clocks_of(&client, &ticket.id).await {
@@ -67,7 +67,13 @@ pub(super) async fn run(session: &Session, meant: &str, clock: &dyn Clock) -> an
             messages: messages.iter().map(MessageView::from).collect(),
             decisions: decisions.iter().map(DecisionView::from).collect(),
             clocks: clocks.iter().map(ClockView::from).collect(),
+            waiting_reason,
         });
+    }
+    let mut ticket = ticket;
+    // What the last decision said is of the time at which it was made.
+    if !waiting_reason.is_empty() {
+        ticket.assign_reason = waiting_reason;
     }
     let roster = Roster::fetch_or_empty(session, &client).await;
     session.out.line(
@@ -119,16 +125,17 @@ async fn contact_of(client: &Client, contact_id: &str) -> Result<Contact, tonic:
     Ok(client.contacts().get_contact(request).await?.into_inner())
 }
 
-async fn decisions_of(client: &Client, ticket_id: &str) -> Result<Vec<Decision>, tonic::Status> {
+/// What was decided, and why it waits now if it does.
+async fn decisions_of(
+    client: &Client,
+    ticket_id: &str,
+) -> Result<(Vec<Decision>, String), tonic::Status> {
     let request = ExplainRoutingRequest {
         ticket_id: ticket_id.to_owned(),
     };
-    Ok(client
-        .routing()
-        .explain_routing(request)
-        .await?
-        .into_inner()
-        .decisions)
+    let explained = client.routing().explain_routing(request).await?;
+    let explained = explained.into_inner();
+    Ok((explained.decisions, explained.waiting_reason))
 }
 
 async fn clocks_of(client: &Client, ticket_id: &str) -> Result<Vec<SlaClock>, tonic::Status> {

@@ -4,7 +4,7 @@
 mod people;
 mod tickets;
 
-pub(crate) use people::{AgentView, RuleView, TeamView, TokenView};
+pub(crate) use people::{AgentView, RuleView, TeamView};
 pub use people::{ContactView, undeliverable};
 pub(crate) use tickets::{
     ChangeView, ClockView, DecisionView, LinkView, MessageView, TicketDetailView,

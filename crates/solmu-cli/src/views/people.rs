@@ -1,9 +1,8 @@
-//! Contacts, agents, teams, rules and tokens.
+//! Contacts, agents, teams and rules.
 
 use jiff::Timestamp;
 use serde::Serialize;
 use solmu_proto::{
-    access::v1::Token,
     contact::v1::Contact,
     routing::v1::{Agent, Rule, Team},
 };
@@ -132,6 +131,9 @@ pub(crate) struct RuleView {
     pub(crate) add_tags: Vec<String>,
     pub(crate) enabled: bool,
     pub(crate) version: i64,
+    /// Right after it was saved.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<String>,
 }
 
 impl From<&Rule> for RuleView {
@@ -146,59 +148,7 @@ impl From<&Rule> for RuleView {
             add_tags: rule.add_tags.clone(),
             enabled: rule.enabled,
             version: rule.version,
+            warnings: rule.warnings.clone(),
         }
-    }
-}
-
-/// A token; `secret` only right after it was made.
-#[derive(Debug, Serialize)]
-pub(crate) struct TokenView {
-    pub(crate) id: String,
-    pub(crate) display_name: String,
-    pub(crate) role: String,
-    pub(crate) agent_id: String,
-    pub(crate) create_time: Option<Timestamp>,
-    pub(crate) revoke_time: Option<Timestamp>,
-    pub(crate) expire_time: Option<Timestamp>,
-    pub(crate) scopes: Vec<String>,
-    pub(crate) all_teams: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) secret: Option<String>,
-}
-
-impl From<&Token> for TokenView {
-    fn from(token: &Token) -> Self {
-        Self {
-            id: token.id.clone(),
-            display_name: token.display_name.clone(),
-            role: words::role(token.role),
-            agent_id: token.agent_id.clone(),
-            create_time: words::time(token.create_time.as_ref()),
-            revoke_time: words::time(token.revoke_time.as_ref()),
-            expire_time: words::time(token.expire_time.as_ref()),
-            scopes: token.scopes.clone(),
-            all_teams: token.all_teams,
-            secret: None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_shows_its_secret_only_when_it_has_one() {
-        let mut view = TokenView::from(&Token {
-            role: 2,
-            ..Token::default()
-        });
-        assert!(!serde_json::to_string(&view).unwrap().contains("secret"));
-        view.secret = Some("s".to_owned());
-        assert!(
-            serde_json::to_string(&view)
-                .unwrap()
-                .contains("\"secret\":\"s\"")
-        );
     }
 }

@@ -197,6 +197,8 @@ pub(crate) struct TicketDetailView {
     pub(crate) messages: Vec<MessageView>,
     pub(crate) decisions: Vec<DecisionView>,
     pub(crate) clocks: Vec<ClockView>,
+    /// Why it waits now; empty if it does not.
+    pub(crate) waiting_reason: String,
 }
 
 /// Another ticket that has to do with one.

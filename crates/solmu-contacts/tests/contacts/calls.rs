@@ -54,6 +54,7 @@ pub(crate) async fn update(
         update_mask: Some(FieldMask {
             paths: mask.iter().map(|&path| path.to_owned()).collect(),
         }),
+        ..UpdateContactRequest::default()
     };
     Ok(world
         .contacts()
@@ -262,6 +263,7 @@ async fn only_staff_blocks() {
     let request = BlockContactRequest {
         contact_id: made.id.clone(),
         reason: "threats".to_owned(),
+        ..BlockContactRequest::default()
     };
     let mut contacts = world.contacts();
     let refused = contacts.block_contact(world.service(request.clone())).await;

@@ -76,6 +76,7 @@ async fn change(
     let request = UpdateOrganizationRequest {
         organization: Some(organization),
         update_mask: Some(FieldMask { paths: texts(mask) }),
+        ..UpdateOrganizationRequest::default()
     };
     let mut contacts = world.contacts();
     let changed = contacts.update_organization(world.agent(request)).await?;

@@ -24,7 +24,7 @@ const ADDRESS: &str = "zebedee@a.example";
 const HANDLE: &str = "zebedee358";
 
 /// Rows of a ticket of theirs (`$1`: the contact, `$2`: somebody else), one of each kind.
-const ROWS: [&str; 20] = [
+const ROWS: [&str; 21] = [
     "INSERT INTO tickets.ticket (id, number, subject, status, priority, contact_id, channel, account, recipient,
             conversation_key, created_at, updated_at, fields)
         SELECT md5('t' || of)::uuid, of, 'zebedee-subject', 'open', 'normal', CASE of WHEN 3 THEN $2 ELSE $1 END::uuid, 3, 'a',
@@ -76,15 +76,18 @@ const ROWS: [&str; 20] = [
         SELECT 'zebedee@a.example', md5('t1')::uuid, 1, 1, now(), 1 WHERE $1::uuid <> $2::uuid",
     "INSERT INTO tickets.early_report (channel, account, external_id, state, error_code, error_text, reported_at, address)
         SELECT 1, 'a', 'x', 1, '', '', now(), 'zebedee@a.example' WHERE $1::uuid <> $2::uuid",
+    "INSERT INTO tickets.identity_attestation (kind, scope, value, attested_by, method, first_at, last_at)
+        SELECT kind, scope, value, 'a', 'zebedee-portal', now(), now() FROM tickets.identity WHERE contact_id = $1 AND $1::uuid <> $2::uuid",
     "INSERT INTO tickets.blocked_sender (pattern, reason, created_by, created_at)
         SELECT 'zebedee@a.example', 'rude', 'a', now() WHERE $1::uuid <> $2::uuid",
 ];
 
 /// Types of lines that there must be, each with what must stand in one of them.
-const LINES: [(&str, &str); 22] = [
+const LINES: [(&str, &str); 23] = [
     ("contact", "Zebedee"),
     ("organization", "Roundabout"),
     ("identity", "zebedee358"),
+    ("attestation", "zebedee-portal"),
     ("sighting", "zebedee@a.example"),
     ("merge_suggestion", "zebedee-shared"),
     ("apart", "first_id"),

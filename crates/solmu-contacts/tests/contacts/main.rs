@@ -5,8 +5,10 @@
 
 mod calls;
 mod condition_values;
+mod exports;
 mod kept;
 mod merges;
 mod organizations;
+mod requests;
 mod role_mailboxes;
 mod world;

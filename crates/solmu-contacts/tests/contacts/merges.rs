@@ -67,6 +67,7 @@ async fn evidence_merges_contacts_and_better_evidence_takes_it_back() {
     let request = DismissMergeSuggestionRequest {
         first_contact_id: wanted[0].clone(),
         second_contact_id: wanted[1].clone(),
+        ..DismissMergeSuggestionRequest::default()
     };
     world
         .contacts()
@@ -118,6 +119,7 @@ async fn what_a_person_took_apart_stays_apart() {
     let request = world.agent(UnmergeContactRequest {
         merge_id: merges.unwrap().into_inner().merges[0].id.clone(),
         reason: "two people".to_owned(),
+        ..UnmergeContactRequest::default()
     });
     world.contacts().unmerge_contact(request).await.unwrap();
     // The resolver looks again, now and with each new sender that says the same.

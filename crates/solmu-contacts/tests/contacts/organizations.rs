@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 
 use crate::{
     calls::update,
-    world::{World, claimed, proven},
+    world::{World, claimed, proven, reason},
 };
 
 fn organization(name: &str, domains: &[&str]) -> Organization {
@@ -44,12 +44,10 @@ async fn organisations_are_founded_once() {
     let world = World::new().await;
     let novatek = novatek(&world).await;
     assert_eq!(novatek.domains, ["novatek.example"]);
-    assert_eq!(
-        found(&world, organization("Novatek", &[]), "r")
-            .await
-            .unwrap(),
-        novatek
-    );
+    let again = organization("Novatek", &["@Novatek.example"]);
+    assert_eq!(found(&world, again, "r").await.unwrap(), novatek);
+    let other = found(&world, organization("Novatek", &[]), "r").await;
+    assert_eq!(reason(&other.unwrap_err()), "REQUEST_ID_REUSED");
     let taken = found(&world, organization("Other", &["novatek.example"]), "")
         .await
         .unwrap_err();
@@ -108,6 +106,7 @@ async fn organisations_change_by_mask_and_etag() {
         update_mask: Some(FieldMask {
             paths: vec!["notes".to_owned(), "domains".to_owned()],
         }),
+        ..UpdateOrganizationRequest::default()
     };
     let changed = world
         .contacts()

@@ -4,9 +4,12 @@
 //! what whoever orders was asked. So nothing in an order can grow, loop or reach out, whoever wrote the service and
 //! whatever is answered.
 
+mod open;
 mod order;
 pub(crate) mod service;
 mod values;
+
+pub use open::{Ordering, Services};
 
 use solmu_proto::{
     ticket::v1::{CatalogueItem, TaskTemplate, TicketTemplate},
@@ -49,6 +52,9 @@ impl Item for CatalogueItem {
         let mut faults = Faults::of(self);
         let long = self.description.len() > MAX_DESCRIPTION || self.description.contains('\0');
         faults.refuse(long, "item.description", "longer than 4000 bytes");
+        let own = self.open_to_requesters && !self.agent_id.is_empty();
+        let field = "item.open_to_requesters";
+        faults.refuse(own, field, "one of an agent's own is open to nobody else");
         faults.all.extend(values::faults(&self.variables));
         match &self.ticket {
             Some(ticket) => faults.ticket("item.ticket", ticket),
@@ -61,6 +67,11 @@ impl Item for CatalogueItem {
         }
         faults.all
     }
+}
+
+/// Whether requesters may order it by themselves.
+fn is_open(item: &CatalogueItem) -> bool {
+    item.open_to_requesters && item.agent_id.is_empty()
 }
 
 /// What is wrong with a service.

@@ -22,10 +22,11 @@ use solmu_tickets::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::values;
+use super::{is_open, values};
 use crate::{
     context::Context,
-    items, texts,
+    items::{self, Item as _},
+    texts,
     texts::template::{self, ContactValues, TicketValues, Values},
 };
 
@@ -36,6 +37,9 @@ pub(super) struct Order {
     pub(super) request_id: Option<String>,
     pub(super) caller: Caller,
     pub(super) by: Actor,
+    /// The requester orders: only what is open to them, and for the very contact that they are. Agents order for whoever
+    /// stands for the person, which may be put together by a guess.
+    pub(super) by_requester: bool,
 }
 
 /// What was opened.
@@ -58,7 +62,8 @@ pub(super) async fn order(context: &Arc<Context>, order: Order) -> Result<Ordere
         .await
 }
 
-async fn order_in(
+/// As [`order`], in a transaction of the caller's.
+pub(super) async fn order_in(
     tx: &mut PgConnection,
     context: &Context,
     order: &Order,
@@ -70,6 +75,12 @@ async fn order_in(
     }
     let request = &order.request;
     let item: CatalogueItem = items::get(&mut *tx, &order.caller, &request.item_id).await?;
+    if order.by_requester && !is_open(&item) {
+        return Err(ApiError::not_found(
+            CatalogueItem::RESOURCE,
+            &request.item_id,
+        ));
+    }
     if !request.etag.is_empty() && request.etag != item.etag {
         return Err(ApiError::Aborted {
             reason: "ETAG_MISMATCH",
@@ -78,7 +89,10 @@ async fn order_in(
     }
     let answers = values::read(&item.variables, &request.values)?;
     let contact = uuid("contact_id", &request.contact_id)?;
-    let requester = context.hands.requester(tx, contact).await?;
+    let mut requester = context.hands.requester(tx, contact).await?;
+    if order.by_requester {
+        requester.contact = contact;
+    }
     let number = context.hands.next_number(tx).await?;
     let filling = Filling {
         context,

@@ -84,6 +84,7 @@ impl CatalogueService for Catalogue {
             request,
             caller,
             by,
+            by_requester: false,
         };
         let ordered = order::order(&self.context, order).await?;
         let hands = &self.context.hands;

@@ -35,6 +35,15 @@ pub(crate) struct Applying {
     pub(crate) caller: Caller,
 }
 
+impl Applying {
+    /// What is the same in the same call under a request id.
+    fn words(&self) -> String {
+        let seen = self.seen.unwrap_or_default();
+        let (id, etag, forced) = (&self.macro_id, &self.etag, self.forced);
+        format!("macro\0{id}\0{etag}\0{seen}\0{forced}")
+    }
+}
+
 /// What all steps of one macro have in common.
 struct Steps<'a> {
     context: &'a Context,
@@ -81,7 +90,7 @@ async fn apply_in(
 ) -> Result<Vec<Uuid>, ApiError> {
     let held = context.hands.hold(tx, applying.ticket).await?;
     if let Some(request_id) = &applying.request_id {
-        let asked = Sha256::digest(format!("{}\0{}", applying.macro_id, applying.etag)).to_vec();
+        let asked = Sha256::digest(applying.words()).to_vec();
         if context
             .hands
             .is_repeat(tx, &held, request_id, &asked)

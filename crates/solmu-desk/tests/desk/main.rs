@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
+mod at_once;
 mod bulk;
 mod catalogue;
 mod mentions;

@@ -15,6 +15,8 @@ use solmu_proto::contact::v1::{
 
 use solmu_cli::parts::{ContactView, Session, table, words};
 
+use crate::request_id;
+
 /// What is done to a contact.
 #[derive(Debug, Subcommand)]
 pub enum WorkCommand {
@@ -115,6 +117,7 @@ pub(crate) async fn run(
             let request = UnmergeContactRequest {
                 merge_id: merge,
                 reason,
+                request_id: request_id(),
             };
             let sides = service
                 .unmerge_contact(request)
@@ -133,17 +136,22 @@ pub(crate) async fn run(
             let request = BlockContactRequest {
                 contact_id: id,
                 reason,
+                request_id: request_id(),
             };
             service.block_contact(request).await
         }
         WorkCommand::Unblock { id } => {
-            let request = UnblockContactRequest { contact_id: id };
+            let request = UnblockContactRequest {
+                contact_id: id,
+                request_id: request_id(),
+            };
             service.unblock_contact(request).await
         }
         WorkCommand::Dismiss { first, second } => {
             let request = DismissMergeSuggestionRequest {
                 first_contact_id: first.clone(),
                 second_contact_id: second,
+                request_id: request_id(),
             };
             service
                 .dismiss_merge_suggestion(request)

@@ -21,7 +21,7 @@ use super::{
     calendar::Calendar,
     clocks::TicketClocks,
     event::{ClockEvent, ClockEventKind},
-    metric::ClockStatus,
+    metric::{ClockStatus, Metric},
     policy::{MetricTargets, NextResponseFrom, Policy},
     report::{ClockState, MetricReport, TicketReport},
     rules::PolicyRules,
@@ -52,6 +52,14 @@ pub enum EvalError {
     Missing {
         /// Path of the field.
         field: &'static str,
+    },
+    /// A time that is promised, or a warning ahead of it, of less than nothing.
+    #[error("{field} is {seconds}: it must not be less than zero")]
+    Negative {
+        /// Path of the field.
+        field: String,
+        /// Its value.
+        seconds: i64,
     },
     /// The events cannot be applied.
     #[error("cannot apply the events")]
@@ -114,12 +122,36 @@ struct CasePolicy {
     remind_before_s: Option<i64>,
 }
 
+impl CasePolicy {
+    /// No target is less than zero: the earliest instant at which it were used up would lie before the start.
+    fn check(&self) -> Result<(), EvalError> {
+        let own = [
+            ("target_s", self.target_s),
+            ("remind_before_s", self.remind_before_s),
+        ];
+        let own = own.map(|(name, seconds)| (format!("policy.{name}"), seconds));
+        let by_priority = self.targets.iter().flatten();
+        let targets = by_priority.flat_map(|(priority, targets)| {
+            let field =
+                move |metric: Metric| format!("policy.targets.{priority}.{}", metric.as_str());
+            Metric::ALL.map(|metric| (field(metric), targets.get(metric)))
+        });
+        for (field, seconds) in own.into_iter().chain(targets) {
+            if let Some(seconds) = seconds.filter(|seconds| *seconds < 0) {
+                return Err(EvalError::Negative { field, seconds });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Evaluates one case.
 ///
 /// # Errors
 /// When the case is malformed, one of its calendars is wrong, or its events cannot be applied.
 pub fn eval_case(json: Value) -> Result<Value, EvalError> {
     let case: Case = serde_json::from_value(json)?;
+    case.policy.check()?;
     let mut result = match case.kind {
         Kind::Due => eval_due(&case)?,
         Kind::Elapsed => {

@@ -39,7 +39,11 @@ pub(crate) async fn write(
     let known = &plan.loaded.identities;
     filing::write(tx, &plan.contacts, &plan.identities, known, plan.now).await?;
     add_organizations(tx, plan).await?;
-    by_rule::opened(tx, plan).await?;
+    // Told after the messages that they are about.
+    let context = plan.context;
+    let (clock, rng) = (context.clock.as_ref(), context.rng.as_ref());
+    let mut restricted = EventSink::new(&context.bus, clock, rng, plan.now);
+    by_rule::ask_rules(tx, plan, &mut restricted).await?;
     acknowledge::decide(plan);
     write_tickets(tx, plan).await?;
     let new = plan.opened.iter().filter_map(|id| plan.ticket(*id));
@@ -70,6 +74,7 @@ pub(crate) async fn write(
     write_originals(tx, filed, &plan.quarantined).await?;
     plan.loaded.budgets.write(tx).await?;
     collect_events(plan, events);
+    events.append(restricted);
     merge::collect_events(&plan.merges, &moved, |id| plan.ticket(id), plan.now, events);
     acknowledge::collect_events(&plan.acknowledged, plan.now, events);
     Ok(())

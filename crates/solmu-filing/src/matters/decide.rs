@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use solmu_bus::envelope::to_proto_time;
 use solmu_db::ToSqlx as _;
-use solmu_proto::types::v1::Actor;
+use solmu_proto::{ticket::v1 as proto, types::v1::Actor};
+use solmu_telemetry::TraceContext;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -12,11 +14,13 @@ use super::{
     list::{self, Row},
 };
 use crate::{
+    activity,
     context::Context,
     error::TicketError,
+    events::{EventSink, change},
     hierarchy,
     merge::{Order, merge_in},
-    model::small,
+    model::{self, small},
     ways::ACCEPTED,
 };
 
@@ -67,6 +71,9 @@ async fn decide_in(
     if let (Some(reason), Some(opened)) = (&decision.accept, known.opened_id) {
         unite(tx, context, decision, (opened, known.ticket_id), reason).await?;
     }
+    if let (None, Some(opened)) = (&decision.accept, known.opened_id) {
+        tell_dismissed(tx, context, decision, (opened, known.ticket_id)).await?;
+    }
     sqlx::query(
         "UPDATE tickets.matter SET state = $2, decided_at = $3, decided_kind = $4, decided_by = $5, request_id = $6
          WHERE id = $1",
@@ -80,6 +87,32 @@ async fn decide_in(
     .execute(&mut *tx)
     .await?;
     list::read(tx, decision.id, false).await
+}
+
+/// Tells that the ticket of the message is no longer thought to be about the same as the other one.
+async fn tell_dismissed(
+    tx: &mut PgConnection,
+    context: &Context,
+    decision: &Decision,
+    (opened, ticket): (Uuid, Uuid),
+) -> Result<(), TicketError> {
+    let Some(mut opened) = model::lock(tx, &[opened]).await?.pop() else {
+        return Ok(());
+    };
+    let now = context.clock.now();
+    opened.touch(now, false);
+    let body = proto::TicketChanged {
+        ticket: Some(opened.state()),
+        changes: vec![change("same_matter", &ticket, &"")],
+        actor: Some(decision.by.clone()),
+        change_time: Some(to_proto_time(now)),
+        reason: "two matters".to_owned(),
+    };
+    let (clock, rng) = (context.clock.as_ref(), context.rng.as_ref());
+    let mut events = EventSink::new(&context.bus, clock, rng, now);
+    events.add(&body, TraceContext::current());
+    model::update(tx, &[&opened]).await?;
+    activity::commit(tx, events.rows(), rng, now).await
 }
 
 /// The request id decides one pair.
@@ -119,6 +152,8 @@ async fn unite(
             format!("one matter: {reason}")
         },
         etag: String::new(),
+        // The decision itself is made once.
+        asked: None,
     };
     let sources = BTreeSet::from([head(opened)]);
     merge_in(tx, context, &sources, head(ticket), &order).await

@@ -5,6 +5,8 @@ mod fixtures;
 mod odd;
 mod properties;
 mod queueing;
+mod reference;
 mod rules;
+mod staffed;
 mod sun;
 mod support;

@@ -141,12 +141,6 @@ fn snapshots_say_what_is_wrong_with_them() {
     );
     let found = case("0", r#"{"id":"a","teams":[],"items":{"e":4000000000}}"#, "");
     assert!(found.contains("at most 100000"), "{found}");
-    let agent = r#"{"id":"a","teams":[]}"#;
-    let found = case("0", &format!("{agent},{agent}"), "");
-    assert_eq!(found, "there are two agents named 'a'");
-    let ticket = r#"{"id":"t","channel":"e","team":"s","arrived":0}"#;
-    let found = case("0", "", &format!("{ticket},{ticket}"));
-    assert_eq!(found, "there are two tickets named 't'");
     let heavy = r#"{"id":"m","agents":[{"skills":[1],"cap":4}],"tickets":[{"need":[1],"w":9223372036854775807},
         {"need":[1],"w":1}]}"#;
     let found = chain(&match_line(heavy, true).unwrap_err());
@@ -198,6 +192,29 @@ fn snapshots_are_decided_as_the_reference_does() {
     // Everybody has level 0; null is the same as nothing.
     let zero = r#","skills":[{"n":"sv","lvl":0}],"vip":null,"due":null"#;
     assert_eq!(decided("", anna, zero).unwrap(), "anna");
+    // Two of one name are two, and the first of them is the former agent.
+    let twins =
+        r#"{"id":"anna","teams":["s"],"capacity":10},{"id":"anna","teams":["s"],"capacity":10}"#;
+    let line = |ticket: &str| {
+        let ticket = format!(r#"{{"id":"t","channel":"email","team":"s","arrived":90{ticket}}}"#);
+        let line = format!(
+            r#"{{"id":"x","now":100,"policy":{{"weights":{{"email":10}}{hold}}},"agents":[{twins}],
+                "queue":[{ticket},{ticket},{ticket}]}}"#
+        );
+        let found = eval_line(&line).unwrap().assignments.into_iter();
+        found
+            .map(|(ticket, agent)| (ticket, agent.is_some()))
+            .collect::<Vec<_>>()
+    };
+    let three = |third| [true, true, third].map(|placed| ("t".to_owned(), placed));
+    assert_eq!(line(""), three(false));
+    let waits = [true, false, false].map(|placed| ("t".to_owned(), placed));
+    assert_eq!(line(r#","sticky":"anna""#), waits);
+    assert!(
+        line(r#","excluded":["anna"]"#)
+            .iter()
+            .all(|(_, placed)| !placed)
+    );
     // No limit counts as a million where the room of a channel is compared.
     let roomy = r#"{"id":"anna","teams":["s"]},{"id":"bo","teams":["s"],"max":{"email":1000001}}"#;
     assert_eq!(decided(r#","strategy":"spare""#, roomy, "").unwrap(), "bo");

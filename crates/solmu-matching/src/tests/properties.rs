@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use solmu_domain::{ids::AgentId, ticket::Priority};
 
 use super::support::{agent, mail, needs, on, person, policy, s, skilled, team, ticket};
-use crate::{Agent, Availability, Floor, Round, TeamPolicy, Ticket, ticket::Place};
+use crate::{Agent, Availability, Floor, Kind, Round, TeamPolicy, Ticket, ticket::Place};
 
 const AGENTS: u128 = 5;
 
@@ -56,6 +56,7 @@ impl World {
                 2 => skilled(id, &[("fi", 3), ("de", 1)]),
                 _ => skilled(id, &[("de", 2)]),
             };
+            person.limits = [("chat".to_owned(), 2)].into();
             if id == 4 {
                 person.teams = vec![team(2)];
                 person.backup_teams = vec![team(1)];
@@ -144,6 +145,7 @@ impl World {
             most: usize::MAX,
         };
         let before: HashMap<AgentId, u32> = self.used();
+        let on_call = self.count("phone");
         let mut gets: HashMap<AgentId, u32> = HashMap::new();
         let mut last: Option<Place> = None;
         for placement in self.floor.decide(&round) {
@@ -161,6 +163,12 @@ impl World {
                 other => panic!("{other:?} got work"),
             }
             assert!(!ticket.excluded.contains(&placement.agent));
+            self.check_skills(&ticket, person);
+            assert_eq!(
+                on_call.get(&placement.agent),
+                None,
+                "somebody on a call got more"
+            );
             *gets.entry(placement.agent).or_default() += units(&ticket);
             assert!(last <= Some(placement.place), "decided out of order");
             last = Some(placement.place);
@@ -173,6 +181,15 @@ impl World {
                 "a capacity was exceeded"
             );
         }
+        let (calls, chats) = (self.count("phone"), self.count("chat"));
+        for (agent, calls) in calls {
+            assert!(calls == 1, "a call beside a call");
+            assert_eq!(chats.get(&agent), None, "a call beside a chat");
+        }
+        assert!(
+            chats.values().all(|chats| *chats <= 2),
+            "a limit was exceeded"
+        );
         assert_eq!(self.floor.waiting(), self.waiting.len());
         for (agent, used) in self.used() {
             assert_eq!(self.floor.units(agent).0, used);
@@ -181,6 +198,29 @@ impl World {
             let why = self.floor.why(ticket.id, 1).expect("it waits");
             assert!(!why.sentence().is_empty());
         }
+    }
+
+    /// Whoever gets a ticket has what is still insisted on.
+    fn check_skills(&self, ticket: &Ticket, person: &Agent) {
+        for want in &ticket.wants {
+            let given_up = match want.kind {
+                Kind::Required { relax_after } => {
+                    relax_after.is_some_and(|after| s(self.now) >= ticket.since + after)
+                }
+                Kind::Preferred => true,
+            };
+            let level = person.skills.get(&want.skill).copied().unwrap_or(0);
+            assert!(given_up || level >= want.level, "a skill was missing");
+        }
+    }
+
+    /// How many tickets of a channel each agent has who has any.
+    fn count(&self, channel: &str) -> HashMap<AgentId, u32> {
+        let mut count = HashMap::new();
+        for (_, agent) in self.owned.iter().filter(|(it, _)| it.channel == channel) {
+            *count.entry(*agent).or_default() += 1;
+        }
+        count
     }
 
     fn used(&self) -> HashMap<AgentId, u32> {

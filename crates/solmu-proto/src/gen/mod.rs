@@ -34,6 +34,13 @@ pub mod v1 {
 include!("solmu.outbound.v1.rs");
 }
 }
+/// Package `solmu.requester.v1`.
+pub mod requester {
+/// Package `solmu.requester.v1`.
+pub mod v1 {
+include!("solmu.requester.v1.rs");
+}
+}
 /// Package `solmu.routing.v1`.
 pub mod routing {
 /// Package `solmu.routing.v1`.

@@ -15,7 +15,8 @@ pub struct Token {
     pub create_time: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(message, optional, tag = "6")]
     pub revoke_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// From then on it is refused. Unset: never. Has to lie in the future when the token is made.
+    /// From then on it is refused. Unset: never, or when the maker's token ends. Has to lie in the future when the
+    /// token is made, and not later than the end of the maker's.
     #[prost(message, optional, tag = "7")]
     pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
     /// What it may do of what its role may, such as "tickets.read"; none: all of it. Not for role admin.

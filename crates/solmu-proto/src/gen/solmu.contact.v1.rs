@@ -177,6 +177,9 @@ pub struct UpdateContactRequest {
     /// attributes.<name>, and an empty value removes it. Empty: every field that is set.
     #[prost(message, optional, tag = "2")]
     pub update_mask: ::core::option::Option<::prost_types::FieldMask>,
+    /// Makes the call idempotent (AIP-155) for 7 days; REQUEST_ID_REUSED for another call under the same id.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
 }
 /// Makes one contact of two.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -201,6 +204,9 @@ pub struct UnmergeContactRequest {
     /// For colleagues; at most 1000 bytes.
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
+    /// Makes the call idempotent (AIP-155) for 7 days; REQUEST_ID_REUSED for another call under the same id.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
 }
 /// Both sides as they are then.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -304,6 +310,9 @@ pub struct DismissMergeSuggestionRequest {
     pub first_contact_id: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub second_contact_id: ::prost::alloc::string::String,
+    /// Makes the call idempotent (AIP-155) for 7 days; REQUEST_ID_REUSED for another call under the same id.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
 }
 /// It was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -362,12 +371,18 @@ pub struct BlockContactRequest {
     /// For colleagues; at most 1000 bytes.
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
+    /// Makes the call idempotent (AIP-155) for 7 days; REQUEST_ID_REUSED for another call under the same id.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
 }
 /// Ends a block.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UnblockContactRequest {
     #[prost(string, tag = "1")]
     pub contact_id: ::prost::alloc::string::String,
+    /// Makes the call idempotent (AIP-155) for 7 days; REQUEST_ID_REUSED for another call under the same id.
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
 }
 /// Asks for everything that is kept of a contact.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -608,6 +623,9 @@ pub struct UpdateOrganizationRequest {
     /// Of display_name, domains, notes, attributes and attributes.<name>. Empty: every field that is set.
     #[prost(message, optional, tag = "2")]
     pub update_mask: ::core::option::Option<::prost_types::FieldMask>,
+    /// Makes the call idempotent (AIP-155) for 7 days; REQUEST_ID_REUSED for another call under the same id.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
 }
 /// Asks what conditions look at.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

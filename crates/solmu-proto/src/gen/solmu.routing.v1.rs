@@ -276,6 +276,10 @@ pub struct Rule {
     /// priority and tags, and does nothing else. Absent: it restricts nothing.
     #[prost(message, optional, tag = "16")]
     pub restrict: ::core::option::Option<RuleRestriction>,
+    /// What is allowed and probably not meant: a skill that nobody has, a language that nobody writes, a team without
+    /// agents. Only in answers of CreateRule and UpdateRule.
+    #[prost(string, repeated, tag = "17")]
+    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Whom a ticket that a rule restricts names besides the team of the rule; at most 50 of each.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -415,7 +419,7 @@ pub struct Queue {
     /// When the one that waits longest began to.
     #[prost(message, optional, tag = "3")]
     pub oldest_wait_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// How long one that comes now probably waits; absent without enough history.
+    /// How long one that comes now probably waits; absent without enough history, and while nobody works for the team.
     #[prost(message, optional, tag = "4")]
     pub estimated_wait: ::core::option::Option<::prost_types::Duration>,
 }
@@ -433,10 +437,10 @@ pub struct QueuePosition {
     /// From 1.
     #[prost(int32, tag = "2")]
     pub position: i32,
-    /// Absent without enough history.
+    /// Absent without enough history, and while nobody works who could take it.
     #[prost(message, optional, tag = "3")]
     pub estimated_wait: ::core::option::Option<::prost_types::Duration>,
-    /// Why it waits.
+    /// Why it waits, as things are now.
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
 }
@@ -459,6 +463,9 @@ pub struct DryRunRuleResponse {
     /// Those for which the rules would have said something else.
     #[prost(message, repeated, tag = "2")]
     pub changes: ::prost::alloc::vec::Vec<DryRunChange>,
+    /// As those of Rule.
+    #[prost(string, repeated, tag = "3")]
+    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A ticket that would have gone another way.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -651,6 +658,9 @@ pub struct ExplainRoutingResponse {
     /// Why there are none, if something that they look at is not there; else empty.
     #[prost(string, tag = "3")]
     pub rules_missing: ::prost::alloc::string::String,
+    /// Why it waits, as things are now: a decision says why it waited then. Empty if it does not wait.
+    #[prost(string, tag = "4")]
+    pub waiting_reason: ::prost::alloc::string::String,
 }
 /// A rule that was asked about a ticket.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -669,7 +679,7 @@ pub struct AskedRule {
     pub why: ::prost::alloc::string::String,
 }
 /// One decision.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Decision {
     #[prost(string, tag = "1")]
     pub decision_id: ::prost::alloc::string::String,
@@ -692,6 +702,16 @@ pub struct Decision {
     /// Whom it takes the ticket from.
     #[prost(string, tag = "9")]
     pub previous_agent_id: ::prost::alloc::string::String,
+    /// The first of those who were considered, as they were then: who could, in the order of choice, or else what spoke
+    /// against each.
+    #[prost(message, repeated, tag = "10")]
+    pub candidates: ::prost::alloc::vec::Vec<Candidate>,
+    /// Version of the rule; 0 without one.
+    #[prost(int64, tag = "11")]
+    pub rule_version: i64,
+    /// Why it was rejected, such as "stale_ticket"; empty if it was not.
+    #[prost(string, tag = "12")]
+    pub outcome_cause: ::prost::alloc::string::String,
 }
 /// Whether an agent takes work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -623,6 +623,32 @@ pub struct ExplainTicketResponse {
     /// Why there are none; else empty.
     #[prost(string, tag = "8")]
     pub asked_missing: ::prost::alloc::string::String,
+    /// What was told and done, earliest first: warnings, breaches and steps of the policies.
+    #[prost(message, repeated, tag = "9")]
+    pub taken: ::prost::alloc::vec::Vec<TakenStep>,
+}
+/// Something that was told or done because time passed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TakenStep {
+    /// When; absent for what was taken before this was kept.
+    #[prost(message, optional, tag = "1")]
+    pub time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(enumeration = "Metric", tag = "2")]
+    pub metric: i32,
+    #[prost(int32, tag = "3")]
+    pub cycle: i32,
+    /// "warning", "breach" or "escalation".
+    #[prost(string, tag = "4")]
+    pub kind: ::prost::alloc::string::String,
+    /// The step of the policy, as in Timer; empty for a breach and for the reminder.
+    #[prost(string, tag = "5")]
+    pub step: ::prost::alloc::string::String,
+    /// The deadline that it was about.
+    #[prost(message, optional, tag = "6")]
+    pub due_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// It came more than a second after its time: after an outage, or because an event showed it.
+    #[prost(bool, tag = "7")]
+    pub late: bool,
 }
 /// A policy that was asked about a ticket.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

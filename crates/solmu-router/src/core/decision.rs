@@ -76,7 +76,7 @@ impl Kind {
 }
 
 /// An agent who was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Considered {
     pub(crate) agent: AgentId,
     pub(crate) eligible: bool,
@@ -92,14 +92,20 @@ pub(crate) struct Outcome {
     pub(crate) time: Timestamp,
 }
 
+impl Considered {
+    pub(crate) fn to_proto(&self) -> proto::Candidate {
+        proto::Candidate {
+            agent_id: self.agent.to_string(),
+            eligible: self.eligible,
+            note: self.note.clone(),
+        }
+    }
+}
+
 impl Decision {
     /// The event that tells of it.
     pub(crate) fn to_proto(&self) -> proto::AssignmentDecided {
-        let candidates = self.candidates.iter().map(|considered| proto::Candidate {
-            agent_id: considered.agent.to_string(),
-            eligible: considered.eligible,
-            note: considered.note.clone(),
-        });
+        let candidates = self.candidates.iter().map(Considered::to_proto);
         let text = |id: Option<String>| id.unwrap_or_default();
         proto::AssignmentDecided {
             decision_id: self.id.to_string(),

@@ -31,5 +31,6 @@ mod stranded_tests;
 #[cfg(test)]
 pub(crate) mod testing;
 pub(crate) mod ticket;
+pub(crate) mod waits;
 
 pub(crate) use solmu_roster::care;

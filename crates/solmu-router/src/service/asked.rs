@@ -1,6 +1,7 @@
-//! Why the rules say what they say of a ticket: also why those did not hold that come before the one that did.
+//! Why a ticket is where it is: what was decided about it, why it waits, and why the rules say what they say of it, also
+//! why those did not hold that come before the one that did.
 //!
-//! Computed when somebody asks, from what is known of the ticket now: decisions are kept with the rule that they went by,
+//! The latter two are computed when somebody asks, from what is known of the ticket now: decisions are kept with the rule that they went by,
 //! not with every comparison, which would quote customers in a log that nobody erases.
 
 use solmu_domain::ids::TicketId;
@@ -11,6 +12,7 @@ use super::Service;
 use crate::{
     error::RoundError,
     store::{
+        decision::{decisions_of, wait_reason},
         desk::{rules_load, stamp},
         ticket::tickets_fetch,
     },
@@ -18,13 +20,50 @@ use crate::{
 
 /// Rules that one answer shows, the last ones.
 const SHOWN: usize = 200;
+/// Decisions that one answer shows.
+const EXPLAINED: i64 = 100;
 
 impl Service {
-    /// The rules that were asked, and why there are none.
-    pub(super) async fn asked_rules(
+    pub(super) async fn explained(
         &self,
-        id: TicketId,
-    ) -> Result<(Vec<proto::AskedRule>, String), ApiError> {
+        ticket: TicketId,
+    ) -> Result<proto::ExplainRoutingResponse, ApiError> {
+        let mut decisions = self.decisions(ticket).await?;
+        let waiting_reason = self.waiting_reason(ticket).await?;
+        // Not decided on yet: what stands for a decision says why, as it is now.
+        let undecided = decisions.iter_mut().filter(|it| it.decision_id.is_empty());
+        for waits in undecided.filter(|_| !waiting_reason.is_empty()) {
+            waits.reason.clone_from(&waiting_reason);
+        }
+        let (rules, rules_missing) = self.asked_rules(ticket).await?;
+        Ok(proto::ExplainRoutingResponse {
+            decisions,
+            rules,
+            rules_missing,
+            waiting_reason,
+        })
+    }
+
+    async fn decisions(&self, ticket: TicketId) -> Result<Vec<proto::Decision>, ApiError> {
+        let decisions = decisions_of(self.db.pool(), ticket, EXPLAINED).await?;
+        if !decisions.is_empty() {
+            return Ok(decisions.into_iter().map(proto::Decision::from).collect());
+        }
+        match wait_reason(self.db.pool(), ticket).await? {
+            None => Err(ApiError::not_found("ticket", &ticket)),
+            // Not decided on yet, and that has a reason.
+            Some(reason) => Ok(reason
+                .map(|reason| proto::Decision {
+                    reason,
+                    ..proto::Decision::default()
+                })
+                .into_iter()
+                .collect()),
+        }
+    }
+
+    /// The rules that were asked, and why there are none.
+    async fn asked_rules(&self, id: TicketId) -> Result<(Vec<proto::AskedRule>, String), ApiError> {
         let read = self.db.tx("routing.explain", move |tx| {
             Box::pin(async move {
                 let stamp = stamp(tx).await?;

@@ -3,7 +3,10 @@
 use solmu_bus::envelope::to_proto_time;
 use solmu_proto::routing::v1 as proto;
 
-use crate::store::{decision::Told, offer::OfferRow};
+use crate::{
+    core::decision::Considered,
+    store::{decision::Told, offer::OfferRow},
+};
 
 impl From<OfferRow> for proto::Offer {
     fn from(row: OfferRow) -> Self {
@@ -32,6 +35,9 @@ impl From<Told> for proto::Decision {
             outcome: row.outcome,
             kind: row.kind,
             previous_agent_id: text(row.previous_id),
+            candidates: row.candidates.0.iter().map(Considered::to_proto).collect(),
+            rule_version: row.rule_version,
+            outcome_cause: row.outcome_cause.unwrap_or_default(),
         }
     }
 }

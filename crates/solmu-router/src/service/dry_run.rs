@@ -52,10 +52,13 @@ impl Service {
                 return Err(ApiError::invalid("tickets", wanted));
             }
         };
+        let warnings = self.warnings(&spec).await?;
         if spec.actions.restrict.is_some() {
-            return self
-                .restriction_try(&spec, condition, replaces, limit.into())
-                .await;
+            let told = self.restriction_try(&spec, condition, replaces, limit.into());
+            return Ok(proto::DryRunRuleResponse {
+                warnings,
+                ..told.await?
+            });
         }
         let new_id = || RuleId::generate(self.clock.as_ref(), self.rng.as_ref());
         let tried = spec.enabled.then(|| {
@@ -86,6 +89,7 @@ impl Service {
         Ok(proto::DryRunRuleResponse {
             tickets: i32::try_from(tickets.len()).unwrap_or(i32::MAX),
             changes: changes.collect(),
+            warnings,
         })
     }
 

@@ -13,6 +13,7 @@ mod queues;
 mod removal;
 mod restricting;
 mod rules;
+mod warnings;
 
 use std::sync::Arc;
 
@@ -35,22 +36,12 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::{
-    config::Config,
-    engine::outbox_event,
-    store::{
-        decision::{decisions_of, wait_reason},
-        queue::owner_of,
-    },
-    texts::RoutingTexts,
-};
+use crate::{config::Config, engine::outbox_event, store::queue::owner_of, texts::RoutingTexts};
 
 /// Who may look.
 const READERS: [Role; 3] = [Role::Admin, Role::Agent, Role::Service];
 /// Who may change things.
 const MANAGERS: [Role; 2] = [Role::Admin, Role::Service];
-/// Decisions that one answer shows.
-const EXPLAINED: i64 = 100;
 
 /// The service.
 #[derive(Clone)]
@@ -63,6 +54,8 @@ pub(crate) struct Service {
     /// Of the fields `hour` and `weekday` of rules.
     zone: TimeZone,
     policy: Policy,
+    /// Absent: languages do not matter.
+    language_relax_s: Option<u32>,
     drain: CancellationToken,
     /// Wakes the leader if it is in this process.
     nudge: Arc<Notify>,
@@ -79,6 +72,7 @@ impl Service {
         Self {
             zone: terms.zone,
             policy: terms.policy,
+            language_relax_s: terms.language_relax_s,
             drain: runtime.shutdown.drain.clone(),
             db: runtime.db.clone(),
             bus: runtime.bus.clone(),
@@ -126,24 +120,6 @@ impl Service {
         let hidden: Vec<String> = hidden.map(|(id, _)| id.to_string()).collect();
         changes.retain(|it| !hidden.contains(&it.ticket_id));
         Ok(())
-    }
-
-    async fn explain(&self, ticket: TicketId) -> Result<Vec<proto::Decision>, ApiError> {
-        let decisions = decisions_of(self.db.pool(), ticket, EXPLAINED).await?;
-        if !decisions.is_empty() {
-            return Ok(decisions.into_iter().map(proto::Decision::from).collect());
-        }
-        match wait_reason(self.db.pool(), ticket).await? {
-            None => Err(ApiError::not_found("ticket", &ticket)),
-            // Not decided on yet, and that has a reason.
-            Some(reason) => Ok(reason
-                .map(|reason| proto::Decision {
-                    reason,
-                    ..proto::Decision::default()
-                })
-                .into_iter()
-                .collect()),
-        }
     }
 }
 
@@ -481,12 +457,6 @@ impl RoutingService for Service {
         let caller = allow(&request, &READERS)?;
         let ticket = parse::id("ticket_id", &request.get_ref().ticket_id)?;
         self.check_sight(caller, ticket).await?;
-        let decisions = self.explain(ticket).await?;
-        let (rules, rules_missing) = self.asked_rules(ticket).await?;
-        Ok(Response::new(proto::ExplainRoutingResponse {
-            decisions,
-            rules,
-            rules_missing,
-        }))
+        Ok(Response::new(self.explained(ticket).await?))
     }
 }

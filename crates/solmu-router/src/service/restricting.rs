@@ -159,6 +159,7 @@ impl Service {
         Ok(proto::DryRunRuleResponse {
             tickets: i32::try_from(tickets.len()).unwrap_or(i32::MAX),
             changes: changes.collect(),
+            warnings: Vec::new(),
         })
     }
 

@@ -84,31 +84,17 @@ impl Service {
                 })
             })
             .await?;
-        self.warn_of_skills(id, &spec).await?;
+        let warnings = self.warnings(&spec).await?;
+        if !warnings.is_empty() {
+            let count = warnings.len();
+            tracing::info!(rule.id = %id, count, "a rule was saved, and its answer warns");
+        }
         let row = rules_fetch(self.db.pool(), Some(id)).await?.pop();
-        row.map(proto::Rule::from)
-            .ok_or_else(|| ApiError::not_found("rule", &id))
-    }
-
-    /// A rule may be there before its people are: what nobody has is told, and is no error.
-    async fn warn_of_skills(&self, id: RuleId, spec: &RuleSpec) -> Result<(), ApiError> {
-        if spec.actions.wishes.is_empty() {
-            return Ok(());
-        }
-        let agents = self.agent_list(false).await?;
-        let has = |skill: &str| {
-            let mut all = agents.iter().flat_map(|agent| agent.skills.keys());
-            all.any(|name| name.to_lowercase() == skill.to_lowercase())
-        };
-        for wish in spec.actions.wishes.iter().filter(|it| !has(&it.skill)) {
-            tracing::warn!(
-                rule_id = %id,
-                skill = wish.skill,
-                required = wish.required,
-                "a rule asks for a skill that nobody has"
-            );
-        }
-        Ok(())
+        let row = row.ok_or_else(|| ApiError::not_found("rule", &id))?;
+        Ok(proto::Rule {
+            warnings,
+            ..row.into()
+        })
     }
 
     pub(super) async fn rule_list(&self) -> Result<Vec<proto::Rule>, ApiError> {

@@ -153,6 +153,9 @@ pub(crate) struct Told {
     pub(crate) outcome: String,
     pub(crate) kind: String,
     pub(crate) previous_id: Option<Uuid>,
+    pub(crate) candidates: Json<Vec<Considered>>,
+    pub(crate) rule_version: i64,
+    pub(crate) outcome_cause: Option<String>,
 }
 solmu_db::from_row!(Told {
     id,
@@ -163,7 +166,10 @@ solmu_db::from_row!(Told {
     decided_at,
     outcome,
     kind,
-    previous_id
+    previous_id,
+    candidates,
+    rule_version,
+    outcome_cause
 });
 
 impl Told {
@@ -179,7 +185,8 @@ pub(crate) async fn decisions_of(
     limit: i64,
 ) -> Result<Vec<Told>, DbError> {
     Ok(sqlx::query_as(
-        "SELECT id, team_id, agent_id, rule_id, reason, decided_at, outcome, kind, previous_id
+        "SELECT id, team_id, agent_id, rule_id, reason, decided_at, outcome, kind, previous_id, candidates,
+            coalesce(rule_version, 0) AS rule_version, outcome_cause
          FROM routing.decision
          WHERE ticket_id = $1 ORDER BY seq DESC LIMIT $2",
     )

@@ -114,6 +114,23 @@ solmu_db::from_row!(AgentRow {
 
 /// All agents, with their stored loads.
 pub(crate) async fn agents_load(tx: &mut PgConnection) -> Result<Vec<(Agent, Load)>, RoundError> {
+    agents_read(tx, None).await
+}
+
+/// The agents who work for one of the teams, or help one of them.
+pub(crate) async fn agents_of(
+    tx: &mut PgConnection,
+    teams: &[TeamId],
+) -> Result<Vec<Agent>, RoundError> {
+    let teams = teams.iter().map(|id| id.as_uuid()).collect();
+    let read = agents_read(tx, Some(teams)).await?.into_iter();
+    Ok(read.map(|(agent, _)| agent).collect())
+}
+
+async fn agents_read(
+    tx: &mut PgConnection,
+    teams: Option<Vec<Uuid>>,
+) -> Result<Vec<(Agent, Load)>, RoundError> {
     let rows: Vec<AgentRow> = sqlx::query_as(
         "SELECT id, display_name, capacity, presence, presence_at, archived_at IS NOT NULL AS archived, version, load,
             load_version, last_assigned, last_assigned_at,
@@ -122,14 +139,19 @@ pub(crate) async fn agents_load(tx: &mut PgConnection) -> Result<Vec<(Agent, Loa
             ARRAY(SELECT team_id FROM routing.agent_team WHERE agent_id = agent.id AND backup ORDER BY team_id)
                 AS backup_ids,
             skills, languages, channel_limits, latitude, longitude, hours
-         FROM routing.agent AS agent",
+         FROM routing.agent AS agent
+         WHERE $1::uuid[] IS NULL OR id IN (SELECT agent_id FROM routing.agent_team WHERE team_id = ANY($1))",
     )
+    .bind(&teams)
     .fetch_all(&mut *tx)
     .await?;
-    let absences: Vec<(Uuid, SqlTimestamp, SqlTimestamp)> =
-        sqlx::query_as("SELECT agent_id, starts_at, ends_at FROM routing.absence")
-            .fetch_all(tx)
-            .await?;
+    let ids = teams.map(|_| rows.iter().map(|row| row.id).collect::<Vec<_>>());
+    let absences: Vec<(Uuid, SqlTimestamp, SqlTimestamp)> = sqlx::query_as(
+        "SELECT agent_id, starts_at, ends_at FROM routing.absence WHERE $1::uuid[] IS NULL OR agent_id = ANY($1)",
+    )
+    .bind(ids)
+    .fetch_all(tx)
+    .await?;
     let mut absent: HashMap<Uuid, Vec<(Timestamp, Timestamp)>> = HashMap::new();
     for (agent, from, to) in absences {
         absent

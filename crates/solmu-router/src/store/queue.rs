@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use solmu_db::{DbError, SqlTimestamp};
 use solmu_domain::ids::{AgentId, TeamId, TicketId};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::ticket::waiting_with;
@@ -49,6 +49,23 @@ pub(crate) async fn queue_of(pool: &PgPool, id: TicketId) -> Result<Vec<Ticket>,
         RoundError::Db(error) => error,
         other => DbError::Sqlx(sqlx::Error::Decode(Box::new(other))),
     })
+}
+
+/// How many tickets of each channel agents have: theirs, or kept for them.
+pub(crate) async fn items_of(
+    tx: &mut PgConnection,
+    agents: &[AgentId],
+) -> Result<Vec<(AgentId, String, i64)>, DbError> {
+    let ids: Vec<Uuid> = agents.iter().map(|id| id.as_uuid()).collect();
+    let rows: Vec<(Uuid, String, i64)> = sqlx::query_as(
+        "SELECT owner_id, channel, count(*) FROM routing.ticket
+         WHERE state <> 'done' AND owner_id = ANY($1) GROUP BY owner_id, channel",
+    )
+    .bind(ids)
+    .fetch_all(tx)
+    .await?;
+    let typed = |(agent, channel, count)| (AgentId::from_uuid(agent), channel, count);
+    Ok(rows.into_iter().map(typed).collect())
 }
 
 /// Team and owner of a ticket, as the ticket service has them.

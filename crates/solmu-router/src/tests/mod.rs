@@ -10,3 +10,4 @@ mod replicas;
 mod restricting;
 mod service;
 mod support;
+mod waits;

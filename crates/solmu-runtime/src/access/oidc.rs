@@ -244,7 +244,9 @@ impl Oidc {
                 return Err(super::unauthenticated(reason));
             }
         };
-        self.caller(&claims, roster).await
+        let mut caller = self.caller(&claims, roster).await?;
+        caller.expire_time = expiry(&claims);
+        Ok(caller)
     }
 
     /// The claims of a token, checked. The outer error is ours (the provider is away).
@@ -393,6 +395,17 @@ fn name_of(claims: &Map<String, Value>, issuer: &str) -> String {
         .unwrap_or_default();
     let hash = Sha256::digest(format!("{issuer}\0{subject}").as_bytes());
     format!("oidc-{}", URL_SAFE_NO_PAD.encode(&hash[..NAME_BYTES]))
+}
+
+/// When the token ends, to the second before. Years that no clock shows are as never.
+fn expiry(claims: &Map<String, Value>) -> Option<Timestamp> {
+    let at = claims.get("exp")?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a cast saturates, and what it gives then is no time of ours"
+    )]
+    let second = at.as_i64().or_else(|| at.as_f64().map(|at| at as i64))?;
+    Timestamp::from_second(second).ok()
 }
 
 #[expect(

@@ -53,6 +53,8 @@ const PEOPLE: &[Role] = &[Role::Admin, Role::Agent];
 /// What one sets up, or lets a program set up.
 const MANAGERS: &[Role] = &[Role::Admin, Role::Service];
 const ADMIN: &[Role] = &[Role::Admin];
+/// What only programs do, for people who are none of ours.
+const SERVICE: &[Role] = &[Role::Service];
 
 const fn row(method: &'static str, roles: &'static [Role], scope: Scope) -> Row {
     Row {
@@ -75,6 +77,19 @@ pub const TABLE: &[ServiceRows] = &[
     ServiceRows {
         service: "solmu.contact.v1.ContactService",
         rows: CONTACTS,
+    },
+    ServiceRows {
+        service: "solmu.requester.v1.RequesterService",
+        rows: &[
+            row("ListTickets", SERVICE, Scope::RequestersRead),
+            row("GetTicket", SERVICE, Scope::RequestersRead),
+            row("ListMessages", SERVICE, Scope::RequestersRead),
+            row("Reply", SERVICE, Scope::RequestersWrite),
+            row("CreateTicket", SERVICE, Scope::RequestersWrite),
+            row("CloseTicket", SERVICE, Scope::RequestersWrite),
+            row("ListServices", SERVICE, Scope::RequestersRead),
+            row("OrderService", SERVICE, Scope::RequestersWrite),
+        ],
     },
     ServiceRows {
         service: "solmu.routing.v1.RoutingService",

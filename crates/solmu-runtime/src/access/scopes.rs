@@ -53,6 +53,10 @@ scopes! {
     RoutingWrite = "routing.write", 1;
     /// Sets up teams, agents and rules.
     RoutingAdmin = "routing.admin", 2;
+    /// Reads for requesters whom a portal has signed in: what is theirs and nothing else.
+    RequestersRead = "requesters.read", 0;
+    /// Writes and orders for requesters whom a portal has signed in.
+    RequestersWrite = "requesters.write", 1;
     /// Reads calendars, policies and clocks.
     SlaRead = "sla.read", 0;
     /// Sets up calendars and policies.

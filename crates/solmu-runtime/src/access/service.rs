@@ -32,9 +32,11 @@ impl AccessService for Access {
         &self,
         request: Request<CreateTokenRequest>,
     ) -> Result<Response<CreateTokenResponse>, Status> {
-        caller(&request)?.require(&[Role::Admin])?;
+        let maker = caller(&request)?;
+        maker.require(&[Role::Admin])?;
+        let most = maker.expire_time;
         let now = self.clock.now();
-        let wanted = Wanted::parse(request.into_inner(), now)?;
+        let wanted = Wanted::parse(request.into_inner(), now)?.within(most)?;
         let new = NewToken::generate(wanted.role, wanted.agent_id, self.rng.as_ref()).with_terms(
             wanted.expire_time,
             wanted.scopes,
@@ -168,6 +170,20 @@ impl Wanted {
             }),
             _ => Err(ApiError::InvalidArgument { violations }),
         }
+    }
+
+    /// The same for a maker whose own token ends at `most`. What they make ends then at the latest: otherwise a sign-in
+    /// of an hour, or a token that was lent for a day, would make itself one for ever.
+    fn within(mut self, most: Option<Timestamp>) -> Result<Self, ApiError> {
+        let Some(most) = most else {
+            return Ok(self);
+        };
+        if self.expire_time.is_some_and(|at| at > most) {
+            let what = format!("must not be later than your own token ends: {most}");
+            return Err(ApiError::invalid("token.expire_time", what));
+        }
+        self.expire_time.get_or_insert(most);
+        Ok(self)
     }
 }
 

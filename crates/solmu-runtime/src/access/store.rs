@@ -88,6 +88,7 @@ impl TokenRow {
         let mut caller = Caller::new(&self.id, role, agent_id);
         caller.scopes = Scopes::of_names(&self.scopes);
         caller.all_teams = self.all_teams;
+        caller.expire_time = self.expire_time.map(SqlTimestamp::to_jiff);
         Ok(caller)
     }
 }

@@ -206,3 +206,52 @@ async fn an_admin_token_that_expires_is_no_last_one() {
     assert_eq!(code(error), Code::FailedPrecondition);
     revoke(&access, &short.caller.token_id).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_token_does_not_outlive_its_maker() {
+    let harness = Harness::new().await;
+    let runtime = runtime(&harness, "one");
+    let access = Access::start(&runtime);
+    let end = access.clock.now() + SignedDuration::from_hours(1);
+    let short = NewToken::generate(Role::Admin, None, access.rng.as_ref()).with_terms(
+        Some(end),
+        Scopes::Unrestricted,
+        false,
+    );
+    let mut connection = access.db.pool().acquire().await.unwrap();
+    store::token_insert(&mut connection, &short, "short", access.clock.now())
+        .await
+        .unwrap();
+    let maker = access.authenticate(short.token.expose()).await.unwrap();
+    let lasting = make(&access, Role::Admin, None).await;
+    let lasting = access.authenticate(lasting.token.expose()).await.unwrap();
+
+    let create = |maker: &Caller, expire_time: Option<jiff::Timestamp>| {
+        let token = proto::Token {
+            display_name: "made".to_owned(),
+            role: proto::Role::Admin.into(),
+            expire_time: expire_time.map(|at| prost_types::Timestamp {
+                seconds: at.as_second(),
+                nanos: at.subsec_nanosecond(),
+            }),
+            ..proto::Token::default()
+        };
+        let mut request = Request::new(proto::CreateTokenRequest { token: Some(token) });
+        request.extensions_mut().insert(maker.clone());
+        let access = access.clone();
+        async move {
+            let made = proto::access_service_server::AccessService::create_token(&access, request);
+            let token = made.await?.into_inner().token.unwrap_or_default();
+            Ok::<_, Status>(token.expire_time.map(|at| at.seconds))
+        }
+    };
+    assert_eq!(create(&lasting, None).await.unwrap(), None);
+    let ends = Some(end.as_second());
+    assert_eq!(create(&maker, None).await.unwrap(), ends);
+    let earlier = end - SignedDuration::from_mins(1);
+    let made = create(&maker, Some(earlier)).await.unwrap();
+    assert_eq!(made, Some(earlier.as_second()));
+    let later = end + SignedDuration::from_mins(1);
+    let refused = create(&maker, Some(later)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+}

@@ -18,7 +18,8 @@ This file is generated from the code; do not edit it.
 A key can be set in the TOML file (`[section]`, then `key = value`), by an environment variable
 (`SOLMU__SECTION__KEY`, all upper case, two underscores between the parts) and by a flag (`--set section.key=value`).
 A flag wins over the environment, the environment over the file, the file over the default. Unknown keys are errors. A
-key of type *secret* can also be given as the path of a file that holds it: `<key>_file`.
+key of type *secret* can also be given as the path of a file that holds it: `<key>_file`; a list of secrets as a file with
+one in each line.
 ";
 
 struct Writer<'a> {

@@ -55,13 +55,17 @@ fn add_file_keys(node: &mut Value, depth: usize) {
         return;
     }
     if let Some(properties) = node.get_mut("properties").and_then(Value::as_object_mut) {
-        let secrets: Vec<String> = properties
+        let secrets: Vec<(String, &str)> = properties
             .iter()
-            .filter(|(_, node)| is_password(node))
-            .map(|(key, _)| key.clone())
+            .filter_map(|(key, node)| {
+                let is_list = node.get("items").is_some_and(is_password);
+                (is_list || is_password(node))
+                    .then(|| (key.clone(), if is_list { ", one a line" } else { "" }))
+            })
             .collect();
-        for key in secrets {
-            let description = format!("A file that holds `{key}`, instead of `{key}` itself.");
+        for (key, form) in secrets {
+            let description =
+                format!("A file that holds `{key}`{form}, instead of `{key}` itself.");
             let file = json!({ "type": "string", "description": description });
             properties
                 .entry(format!("{key}{FILE_SUFFIX}"))
@@ -156,6 +160,14 @@ impl SchemaView {
     /// Whether the key holds a secret.
     pub(super) fn is_secret(&self, keys: &[String]) -> bool {
         self.at(keys).into_iter().any(is_password)
+    }
+
+    /// Whether the key holds a list of secrets.
+    pub(super) fn is_secret_list(&self, keys: &[String]) -> bool {
+        self.at(keys)
+            .into_iter()
+            .filter_map(|node| node.get("items"))
+            .any(|item| is_password(self.resolve(item)))
     }
 
     /// Whether the key is known.

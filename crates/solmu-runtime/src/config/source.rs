@@ -171,11 +171,18 @@ impl Tree {
             }
             match fs::read_to_string(&file) {
                 Ok(text) => {
-                    let text = text.strip_suffix('\n').unwrap_or(&text);
-                    let text = text.strip_suffix('\r').unwrap_or(text);
-                    table.insert(secret.clone(), Value::String(text.to_owned()));
                     let mut keys = above.to_vec();
-                    keys.push(secret);
+                    keys.push(secret.clone());
+                    let value = if view.is_secret_list(&keys) {
+                        let lines = text.lines().map(str::trim);
+                        let items = lines.filter(|line| !line.is_empty());
+                        Value::Array(items.map(|line| Value::String(line.to_owned())).collect())
+                    } else {
+                        let text = text.strip_suffix('\n').unwrap_or(&text);
+                        let text = text.strip_suffix('\r').unwrap_or(text);
+                        Value::String(text.to_owned())
+                    };
+                    table.insert(secret, value);
                     self.origins.insert(keys, Origin::File(file));
                 }
                 Err(error) => {
@@ -206,7 +213,8 @@ fn find_secret_files(
             if let Some(last) = of_secret.last_mut() {
                 secret.clone_into(last);
             }
-            if view.is_secret(&of_secret) && !view.has(keys) {
+            let is_secret = view.is_secret(&of_secret) || view.is_secret_list(&of_secret);
+            if is_secret && !view.has(keys) {
                 found.push((keys.clone(), PathBuf::from(file)));
             }
         }

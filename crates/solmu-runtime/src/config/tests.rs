@@ -46,6 +46,8 @@ struct Bus {
     /// A limit, if any.
     #[schemars(range(min = 1, max = 500))]
     limit: Option<u32>,
+    /// Keys.
+    keys: Vec<Secret>,
 }
 
 impl Default for Bus {
@@ -56,6 +58,7 @@ impl Default for Bus {
             mode: Mode::Plain,
             password: Secret::default(),
             limit: None,
+            keys: Vec::new(),
         }
     }
 }
@@ -264,6 +267,20 @@ fn secrets_are_read_from_files() {
     assert!(messages(gone)[0].starts_with("bus.password_file: cannot read '/nonexistent'"));
     let no_secret = read("[bus]\nurl_file = '/etc/passwd'", &[], &[]);
     assert!(messages(no_secret)[0].starts_with("bus.url_file: unknown key"));
+}
+
+#[test]
+fn a_list_of_secrets_is_a_file_with_lines() {
+    let secret = file("newer\n\n older \n");
+    let path = secret.path().to_str().unwrap();
+    let config = read("", &[("SOLMU__BUS__KEYS_FILE", path)], &[]).unwrap();
+    let keys: Vec<&str> = config.bus.keys.iter().map(Secret::expose).collect();
+    assert_eq!(keys, ["newer", "older"]);
+    let printed = print(&config).unwrap();
+    assert!(!printed.contains("newer"), "{printed}");
+    let schema = schema::<Sample>();
+    let bus = &schema["$defs"]["Bus"]["properties"];
+    assert_eq!(bus["keys_file"]["type"], "string");
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! NATS: version, rights, durability, streams, what waits, dead letters.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use solmu_bus::{Bus, lag::Survey, streams};
+use solmu_bus::{Bus, lag::Survey, reach::Unreachable, streams};
 
 use super::{
     Finding,
-    monitoring::{self, JetStream, JetStreamConfig},
+    monitoring::{self, Asked, JetStream},
 };
 
 /// The oldest server that works.
@@ -22,12 +22,39 @@ const NEEDED_STREAMS: i64 = streams::STREAMS.len() as i64;
 /// Age from which something that waits is worth a word.
 const OLD: SignedDuration = SignedDuration::from_mins(2);
 
-/// Looks at the bus. `monitoring` is `host:port` of a server's monitoring, `own` whether the server is a private one.
+const DURABILITY: &str = "nats durability";
+
+/// Why no server of `url` lets us in, and what to do. `None` where one does.
+pub async fn unreachable(url: &str) -> Option<Finding> {
+    let why = Bus::try_reach(url, PATIENCE).await.err()?;
+    let advice = match &why {
+        Unreachable::Url(_) | Unreachable::Name => {
+            "mend nats.url: nats://user:password@host:4222, several separated by commas"
+        }
+        Unreachable::Refused => {
+            "nothing listens there: is nats-server running, and are host and port of nats.url right?"
+        }
+        Unreachable::Silent => "does a firewall or a network policy stand between?",
+        Unreachable::NotAllowed => "are user and password of nats.url right?",
+        Unreachable::Tls => {
+            "does the server speak TLS as nats.url wants it (tls:// or nats://), and is its certificate known here?"
+        }
+        Unreachable::Other(_) => "look into the log of nats-server",
+    };
+    Some(Finding::bad(
+        "nats",
+        format!("no connection: {why}"),
+        advice,
+    ))
+}
+
+/// Looks at the bus. `monitoring` has `host:port` of the monitoring of every server, `own` says whether the server is a
+/// private one.
 pub async fn examine(
     bus: &Bus,
     now: Timestamp,
     replicas: usize,
-    monitoring: Option<&str>,
+    monitoring: &[String],
     own: bool,
 ) -> Vec<Finding> {
     let connected = async {
@@ -98,50 +125,120 @@ fn server(bus: &Bus) -> Finding {
     Finding::good("nats", found)
 }
 
-/// What the monitoring address tells: whether a publish is on disk when it is acknowledged, the one setting that loses
-/// messages silently; and whether `room` bytes of streams with so many replicas fit into the store.
-async fn storage(monitoring: Option<&str>, own: bool, room: i64, replicas: usize) -> Vec<Finding> {
-    const CHECK: &str = "nats durability";
+/// What the monitoring addresses tell: whether a publish is on disk when it is acknowledged, the one setting that loses
+/// messages silently; whether the cluster is whole; and whether `room` bytes of streams with so many replicas fit into the
+/// stores.
+async fn storage(monitoring: &[String], own: bool, room: i64, replicas: usize) -> Vec<Finding> {
     if own {
         let found = "a private server, started with sync_interval: always";
-        return vec![Finding::good(CHECK, found)];
+        return vec![Finding::good(DURABILITY, found)];
     }
-    let Some(address) = monitoring else {
+    if monitoring.is_empty() {
         return vec![Finding::warning(
-            CHECK,
+            DURABILITY,
             "not known",
-            "name the server's monitoring address (--nats-monitoring host:8222), or look yourself: it must have `sync_interval: always`",
+            "name the monitoring address of every server (--nats-monitoring host:8222), or look yourself: each must have `sync_interval: always`",
         )];
-    };
-    match monitoring::ask(address).await {
-        Ok(server) => {
-            let mut findings = vec![synced(&server.config)];
-            findings.extend(fits(&server, room, replicas));
-            findings
-        }
-        Err(why) => vec![Finding::warning(
-            CHECK,
-            format!("cannot ask {address}: {why}"),
-            "is the monitoring (http: in the server's configuration) reachable from here?",
-        )],
     }
+    servers(&monitoring::ask(monitoring).await, room, replicas)
 }
 
-fn synced(config: &JetStreamConfig) -> Finding {
-    const CHECK: &str = "nats durability";
-    if config.sync_always {
-        return Finding::good(CHECK, "sync_interval: always");
+fn servers(asked: &[Asked], room: i64, replicas: usize) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut answered: Vec<(&str, &JetStream)> = Vec::new();
+    for asked in asked {
+        match &asked.answer {
+            Ok(server) => answered.push((&asked.address, server)),
+            Err(why) => findings.push(Finding::warning(
+                DURABILITY,
+                format!("cannot ask {}: {why}", asked.address),
+                "is the monitoring (http: in the server's configuration) reachable from here?",
+            )),
+        }
     }
-    let interval = Duration::from_nanos(u64::try_from(config.sync_interval).unwrap_or(0));
-    Finding::bad(
-        CHECK,
-        format!("syncs every {interval:?}"),
-        "set `sync_interval: always` on every server: a power cut loses messages that senders were told are safe",
-    )
+    if answered.is_empty() {
+        return findings;
+    }
+    let late: Vec<String> = answered
+        .iter()
+        .filter(|(_, server)| !server.config.sync_always)
+        .map(|(address, server)| {
+            let nanos = u64::try_from(server.config.sync_interval).unwrap_or(0);
+            let interval = Duration::from_nanos(nanos);
+            format!("{address} syncs every {interval:?}")
+        })
+        .collect();
+    findings.push(if late.is_empty() {
+        let found = match answered.len() {
+            1 => "sync_interval: always".to_owned(),
+            several => format!("sync_interval: always on {several} servers"),
+        };
+        Finding::good(DURABILITY, found)
+    } else {
+        Finding::bad(
+            DURABILITY,
+            late.join(", "),
+            "set `sync_interval: always` on every server: a power cut loses messages that senders were told are safe",
+        )
+    });
+    findings.extend(cluster(&answered));
+    findings.extend(
+        answered
+            .iter()
+            .find_map(|(address, server)| fits(address, server, room, replicas)),
+    );
+    findings
+}
+
+/// Whether every server of the cluster was asked, and is there.
+fn cluster(answered: &[(&str, &JetStream)]) -> Vec<Finding> {
+    const CHECK: &str = "nats cluster";
+    let clusters: Vec<_> = answered
+        .iter()
+        .filter_map(|(_, server)| server.meta_cluster.as_ref())
+        .collect();
+    let Some(size) = clusters.iter().map(|cluster| cluster.cluster_size).max() else {
+        return Vec::new();
+    };
+    let mut findings = Vec::new();
+    // Each server tells of all others.
+    let offline: BTreeSet<&str> = clusters
+        .iter()
+        .flat_map(|cluster| &cluster.replicas)
+        .filter(|peer| peer.offline)
+        .map(|peer| peer.name.as_str())
+        .collect();
+    if clusters.iter().all(|cluster| cluster.leader.is_empty()) {
+        findings.push(Finding::bad(
+            CHECK,
+            "nobody leads it",
+            "more than half of its servers must run and reach each other: look into their logs",
+        ));
+    } else if !offline.is_empty() {
+        findings.push(Finding::bad(
+            CHECK,
+            format!("offline: {}", Vec::from_iter(offline).join(", ")),
+            "start it again: with one more that is lost, nothing can be published",
+        ));
+    }
+    let asked = u32::try_from(answered.len()).unwrap_or(u32::MAX);
+    if asked < size {
+        findings.push(Finding::warning(
+            CHECK,
+            format!("{asked} of {size} servers were asked"),
+            "name the monitoring of every server (--nats-monitoring a:8222,b:8222,c:8222), or a name that has the addresses of all",
+        ));
+    } else if findings.is_empty() {
+        findings.push(Finding::good(
+            CHECK,
+            format!("all {size} servers are there"),
+        ));
+    }
+    findings
 }
 
 /// The server reserves the whole size of each stream: what does not fit is refused when it is made.
-fn fits(server: &JetStream, room: i64, replicas: usize) -> Option<Finding> {
+fn fits(address: &str, server: &JetStream, room: i64, replicas: usize) -> Option<Finding> {
     let servers = server
         .meta_cluster
         .as_ref()
@@ -151,8 +248,8 @@ fn fits(server: &JetStream, room: i64, replicas: usize) -> Option<Finding> {
     (store > 0 && store < needed).then(|| {
         Finding::bad(
             "nats store",
-            format!("max_file_store is {store} bytes, and the streams reserve {needed}"),
-            "raise max_file_store of the server, or lower nats.max_stream_bytes: `solmu streams apply` is told \"insufficient storage resources\"",
+            format!("max_file_store of {address} is {store} bytes, and the streams reserve {needed}"),
+            "raise max_file_store of the server, or lower nats.max_stream_bytes: `solmu streams apply` finds no room",
         )
     })
 }
@@ -208,32 +305,104 @@ mod tests {
     use solmu_bus::lag::{ConsumerLag, StreamLag};
 
     use super::{
-        super::{Verdict, monitoring::MetaCluster},
+        super::{
+            Verdict,
+            monitoring::{JetStreamConfig, MetaCluster, Peer},
+        },
         *,
     };
 
+    fn asked(address: &str, server: JetStream) -> Asked {
+        Asked {
+            address: address.to_owned(),
+            answer: Ok(server),
+        }
+    }
+
+    fn good() -> JetStream {
+        JetStream {
+            config: JetStreamConfig {
+                sync_always: true,
+                ..JetStreamConfig::default()
+            },
+            ..JetStream::default()
+        }
+    }
+
     #[test]
     fn a_server_that_syncs_late_or_has_no_room_is_told() {
-        let config = JetStreamConfig {
-            sync_always: false,
-            sync_interval: 10_000_000,
-            max_storage: 9,
+        let late = |nanos: i64| {
+            let mut server = good();
+            server.config.sync_always = false;
+            server.config.sync_interval = nanos;
+            let findings = servers(&[asked("a:8222", good()), asked("b:8222", server)], 0, 1);
+            assert_eq!(findings[0].verdict, Verdict::Bad);
+            findings[0].found.clone()
         };
-        assert_eq!(synced(&config).found, "syncs every 10ms");
-        let server = JetStream {
-            config,
-            meta_cluster: None,
-        };
-        let found = fits(&server, 10, 1).unwrap();
+        assert_eq!(late(10_000_000), "b:8222 syncs every 10ms");
+        assert_eq!(late(120_000_000_000), "b:8222 syncs every 120s");
+
+        let mut server = good();
+        server.config.max_storage = 9;
+        let found = fits("a", &server, 10, 1).unwrap();
         assert_eq!(found.verdict, Verdict::Bad);
-        assert_eq!(fits(&server, 9, 1), None);
-        let meta_cluster = Some(MetaCluster { cluster_size: 3 });
+        assert_eq!(fits("a", &server, 9, 1), None);
+        let meta_cluster = Some(MetaCluster {
+            cluster_size: 3,
+            ..MetaCluster::default()
+        });
         let of_three = JetStream {
             meta_cluster,
             ..server
         };
-        assert_eq!(fits(&of_three, 10, 1), None);
-        assert!(fits(&of_three, 10, 3).is_some());
+        assert_eq!(fits("a", &of_three, 10, 1), None);
+        assert!(fits("a", &of_three, 10, 3).is_some());
+    }
+
+    #[test]
+    fn a_cluster_is_asked_as_a_whole() {
+        let member = |leader: &str, offline: bool| {
+            let peer = Peer {
+                name: "nats-2".to_owned(),
+                offline,
+            };
+            JetStream {
+                meta_cluster: Some(MetaCluster {
+                    cluster_size: 3,
+                    leader: leader.to_owned(),
+                    replicas: vec![peer],
+                }),
+                ..good()
+            }
+        };
+        let of = |count: usize, leader: &str, offline: bool| {
+            let all: Vec<Asked> = ["a", "b", "c"]
+                .into_iter()
+                .take(count)
+                .map(|name| asked(name, member(leader, offline)))
+                .collect();
+            let found = servers(&all, 0, 3);
+            let (verdict, said) = (found[1].verdict, found[1].found.clone());
+            (found[0].found.clone(), verdict, said)
+        };
+        let all = of(3, "nats-0", false);
+        assert_eq!(all.0, "sync_interval: always on 3 servers");
+        assert_eq!(all.1, Verdict::Good);
+        let one = of(1, "nats-0", false);
+        assert_eq!(one.1, Verdict::Warning);
+        assert_eq!(one.2, "1 of 3 servers were asked");
+        let away = of(2, "nats-0", true);
+        assert_eq!(away.1, Verdict::Bad);
+        assert_eq!(away.2, "offline: nats-2");
+        assert_eq!(of(3, "", false).2, "nobody leads it");
+
+        let silent = Asked {
+            address: "c".to_owned(),
+            answer: Err("no answer in time".to_owned()),
+        };
+        let findings = servers(&[silent], 0, 3);
+        assert_eq!(findings[0].found, "cannot ask c: no answer in time");
+        assert_eq!(findings.len(), 1);
     }
 
     #[test]

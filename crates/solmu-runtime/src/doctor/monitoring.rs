@@ -1,8 +1,11 @@
-//! What the monitoring address of a nats-server says of its JetStream: whether a publish is on disk when it is
-//! acknowledged.
+//! What the monitoring addresses of nats-servers say of their JetStream: whether a publish is on disk when it is
+//! acknowledged, and whether the cluster is whole.
+//!
+//! Each server has settings of its own, so each is asked: one that syncs late loses messages while the others look well.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
+use futures::future::join_all;
 use serde::Deserialize;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -15,16 +18,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const MAX_ANSWER: u64 = 1 << 20;
 
 /// What is looked at.
-#[derive(Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, Deserialize, PartialEq, Eq)]
 #[serde(default)]
 pub(super) struct JetStream {
+    /// Which server has answered.
+    pub(super) server_id: String,
     pub(super) config: JetStreamConfig,
-    /// Servers of the cluster, with the leader's view.
+    /// The cluster, as this server sees it.
     pub(super) meta_cluster: Option<MetaCluster>,
 }
 
 /// Its settings.
-#[derive(Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, Deserialize, PartialEq, Eq)]
 #[serde(default)]
 pub(super) struct JetStreamConfig {
     pub(super) sync_always: bool,
@@ -34,25 +39,99 @@ pub(super) struct JetStreamConfig {
 }
 
 /// The cluster.
-#[derive(Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, Deserialize, PartialEq, Eq)]
 #[serde(default)]
 pub(super) struct MetaCluster {
     pub(super) cluster_size: u32,
+    /// Who leads; empty while nobody does.
+    pub(super) leader: String,
+    /// The others, as this server sees them.
+    pub(super) replicas: Vec<Peer>,
 }
 
-/// Asks `host:port`. The text of an error is safe to show.
-pub(super) async fn ask(address: &str) -> Result<JetStream, String> {
-    match tokio::time::timeout(PATIENCE, fetch(address)).await {
-        Ok(Ok(answer)) => parse(&answer),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("no answer in time".to_owned()),
+/// Another server of the cluster.
+#[derive(Debug, Clone, Default, Deserialize, PartialEq, Eq)]
+#[serde(default)]
+pub(super) struct Peer {
+    pub(super) name: String,
+    pub(super) offline: bool,
+}
+
+/// One server that was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// Its address, as one would ask it again.
+    pub(super) address: String,
+    /// Its answer, or why there is none; the text is safe to show.
+    pub(super) answer: Result<JetStream, String>,
+}
+
+/// Asks every server behind each `host:port`: a name may have an address for each of them. A server that is reached twice
+/// counts once.
+pub(super) async fn ask(addresses: &[String]) -> Vec<Asked> {
+    let asked = join_all(addresses.iter().map(|address| ask_name(address))).await;
+    let mut seen = BTreeSet::new();
+    asked
+        .into_iter()
+        .flatten()
+        .filter(|asked| match &asked.answer {
+            Ok(server) => server.server_id.is_empty() || seen.insert(server.server_id.clone()),
+            Err(_) => true,
+        })
+        .collect()
+}
+
+async fn ask_name(address: &str) -> Vec<Asked> {
+    let found = tokio::time::timeout(PATIENCE, tokio::net::lookup_host(address)).await;
+    let sockets: Vec<SocketAddr> = match found {
+        Ok(Ok(found)) => found.collect(),
+        Ok(Err(error)) => return failed(address, error.to_string()),
+        Err(_) => return failed(address, "its name is not found in time".to_owned()),
+    };
+    let (four, six): (Vec<_>, Vec<_>) = sockets.into_iter().partition(SocketAddr::is_ipv4);
+    let (four, six) = tokio::join!(ask_each(address, &four), ask_each(address, &six));
+    // A machine has both kinds of address and often listens on one: what one kind says counts, not that the other is silent.
+    let answers = |asked: &[Asked]| asked.iter().filter(|it| it.answer.is_ok()).count();
+    let best = if answers(&four) >= answers(&six) && !four.is_empty() {
+        four
+    } else {
+        six
+    };
+    if best.is_empty() {
+        return failed(address, "its name has no address".to_owned());
     }
+    best
+}
+
+async fn ask_each(name: &str, sockets: &[SocketAddr]) -> Vec<Asked> {
+    let several = sockets.len() > 1;
+    let asking = sockets.iter().map(|socket| async move {
+        let answer = match tokio::time::timeout(PATIENCE, fetch(*socket, name)).await {
+            Ok(Ok(answer)) => parse(&answer),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("no answer in time".to_owned()),
+        };
+        let address = if several {
+            socket.to_string()
+        } else {
+            name.to_owned()
+        };
+        Asked { address, answer }
+    });
+    join_all(asking).await
+}
+
+fn failed(address: &str, why: String) -> Vec<Asked> {
+    vec![Asked {
+        address: address.to_owned(),
+        answer: Err(why),
+    }]
 }
 
 /// HTTP/1.0, so that the answer ends with the connection: a client for one request would be a crate too many.
-async fn fetch(address: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET /jsz?config=true HTTP/1.0\r\nHost: {address}\r\n\r\n");
+async fn fetch(socket: SocketAddr, name: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(socket).await?;
+    let request = format!("GET /jsz?config=true HTTP/1.0\r\nHost: {name}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER).read_to_end(&mut answer).await?;
@@ -72,14 +151,62 @@ fn parse(answer: &str) -> Result<JetStream, String> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    /// Answers every question with the same words.
+    async fn server(body: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        #[expect(clippy::disallowed_methods, reason = "a test's server")]
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 1024];
+                let _ = stream.read(&mut request).await;
+                let answer = format!("HTTP/1.0 200 OK\r\n\r\n{body}");
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        address
+    }
 
     #[test]
     fn answers_are_read() {
         let answer = "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{\"config\": {\"sync_always\": true, \"sync_interval\": 1}, \"streams\": 5}";
         let read = parse(answer).unwrap();
         assert!(read.config.sync_always && read.meta_cluster.is_none());
+        let answer = "HTTP/1.0 200 OK\r\n\r\n{\"meta_cluster\": {\"name\": \"C\", \"leader\": \"a\", \"cluster_size\": 3, \"replicas\": [{\"name\": \"b\", \"current\": true, \"active\": 1, \"peer\": \"x\"}, {\"name\": \"c\", \"offline\": true}]}}";
+        let cluster = parse(answer).unwrap().meta_cluster.unwrap();
+        assert_eq!((cluster.cluster_size, cluster.leader.as_str()), (3, "a"));
+        let offline: Vec<bool> = cluster.replicas.iter().map(|it| it.offline).collect();
+        assert_eq!(offline, [false, true]);
         assert!(parse("HTTP/1.0 404 Not Found\r\n\r\n").is_err());
         assert!(parse("220 hello").is_err());
+    }
+
+    #[tokio::test]
+    async fn every_server_is_asked_and_each_counts_once() {
+        let first = server(r#"{"server_id": "A", "config": {"sync_always": true}}"#).await;
+        let second = server(r#"{"server_id": "B"}"#).await;
+        let port = first.rsplit_once(':').unwrap().1;
+        // localhost has two kinds of address, and the server listens on one.
+        let by_name = format!("localhost:{port}");
+        let silent = "127.0.0.1:1".to_owned();
+        let asked = ask(&[first.clone(), second.clone(), by_name, silent.clone()]).await;
+        let ids: Vec<(&str, Option<&str>)> = asked
+            .iter()
+            .map(|it| {
+                let id = it.answer.as_ref().ok().map(|it| it.server_id.as_str());
+                (it.address.as_str(), id)
+            })
+            .collect();
+        let wanted = [
+            (first.as_str(), Some("A")),
+            (second.as_str(), Some("B")),
+            (silent.as_str(), None),
+        ];
+        assert_eq!(ids, wanted);
     }
 }

@@ -1,12 +1,12 @@
-//! PostgreSQL: version, durability, schema, rights, connections, clock, leases.
+//! PostgreSQL: whether it can be reached, version, durability, connections, clock.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use solmu_db::{Db, migrate};
+use solmu_db::Db;
 use sqlx::{Connection as _, PgConnection, Row as _};
 
-use super::Finding;
+use super::{Finding, schema};
 
 /// Major versions that are tested.
 const VERSIONS: std::ops::RangeInclusive<i32> = 15..=18;
@@ -16,8 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SKEW_WARNING: SignedDuration = SignedDuration::from_secs(1);
 /// A difference of clocks that breaks tokens and webhook signatures.
 const SKEW_BAD: SignedDuration = SignedDuration::from_secs(30);
-/// Schemas of the services.
-const SCHEMAS: [&str; 4] = ["platform", "tickets", "routing", "sla"];
+const CHECK: &str = "postgres";
 
 /// What is found out about the server, asked in one go.
 struct Facts {
@@ -35,37 +34,30 @@ struct Facts {
 /// Looks at the database. `now` is this machine's time, `pool` the connections that each process may open, `own` whether the
 /// server is a private one.
 pub async fn examine(db: &Db, now: Timestamp, pool: u32, own: bool) -> Vec<Finding> {
-    // The pool would try again and again, and could only say that nothing came of it.
-    let options = db.pool().connect_options();
-    let connecting = PgConnection::connect_with(&options);
-    if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, connecting).await {
-        return vec![Finding::bad(
-            "postgres",
-            format!("no connection: {error}"),
-            "is it running, and are host, database, user and password of postgres.url right?",
-        )];
+    if let Some(finding) = unreachable(db).await {
+        return vec![finding];
     }
     let facts = match tokio::time::timeout(PATIENCE, facts(db)).await {
         Ok(Ok(facts)) => facts,
         Ok(Err(error)) => {
             return vec![Finding::bad(
-                "postgres",
+                CHECK,
                 format!("no answer: {error}"),
-                "is it running, and are host, database, user and password of postgres.url right?",
+                advice_on(&error),
             )];
         }
         Err(_) => {
             return vec![Finding::bad(
-                "postgres",
-                "no answer in time",
-                "does a firewall or a network policy stand between?",
+                CHECK,
+                "it lets us in, and does not answer in time",
+                "is it overloaded, or its disk full? Look into the server's log",
             )];
         }
     };
     let mut findings = server(&facts, own);
     findings.push(connections(&facts, pool));
     findings.push(clock(facts.now, now));
-    findings.extend(schema(db, &facts).await);
+    findings.extend(schema::examine(db, facts.may_create).await);
     findings
 }
 
@@ -171,105 +163,59 @@ fn clock(theirs: Timestamp, ours: Timestamp) -> Finding {
     }
 }
 
-async fn schema(db: &Db, facts: &Facts) -> Vec<Finding> {
-    let needed = migrate::needed_version();
-    let current = match migrate::current_version(db).await {
-        Ok(current) => current,
-        Err(error) => {
-            let found = format!("cannot be read: {error}");
-            let advice = if may_not(&error) {
-                "this user may not read it: grant it all rights on all schemas of Solmu, or connect as their owner"
-            } else {
-                "look into the server's log; `solmu migrate` makes what is missing"
-            };
-            return vec![Finding::bad("schema", found, advice)];
+/// Why no connection came to be, and what to do. `None` where it did.
+async fn unreachable(db: &Db) -> Option<Finding> {
+    // The pool would try again and again, and could only say that nothing came of it.
+    let options = db.pool().connect_options();
+    let connecting = PgConnection::connect_with(&options);
+    let error = match tokio::time::timeout(PATIENCE, connecting).await {
+        Ok(Ok(connection)) => {
+            // The server forgets it anyway.
+            let _ = connection.close().await;
+            return None;
+        }
+        Ok(Err(error)) => error,
+        Err(_) => {
+            return Some(Finding::bad(
+                CHECK,
+                "no answer in time",
+                "does a firewall or a network policy stand between?",
+            ));
         }
     };
-    let found = format!("version {current}, this release needs {needed}");
-    if current < needed {
-        let advice = if facts.may_create {
-            "run `solmu migrate`"
-        } else {
-            "run `solmu migrate` as a user that may create schemas in this database; this one may not"
-        };
-        return vec![Finding::bad("schema", found, advice)];
-    }
-    let mut findings = vec![if current > needed {
-        Finding::warning(
-            "schema",
-            found,
-            "a newer release has migrated it: use that one; this one is for the time of a rollback",
-        )
-    } else {
-        Finding::good("schema", found)
-    }];
-    findings.push(match rights(db).await {
-        Ok(missing) if missing.is_empty() => {
-            Finding::good("rights", "tables can be read and written")
+    let advice = advice_on(&error);
+    Some(Finding::bad(
+        CHECK,
+        format!("no connection: {error}"),
+        advice,
+    ))
+}
+
+fn advice_on(error: &sqlx::Error) -> &'static str {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    match (error, code.as_deref()) {
+        (_, Some("28P01" | "28000")) => {
+            "are user and password of postgres.url right, and does pg_hba.conf let this address in?"
         }
-        Ok(missing) => Finding::bad(
-            "rights",
-            format!("no right to read or write {}", missing.join(", ")),
-            "grant this user all rights on these tables, or connect as their owner",
-        ),
-        Err(error) => Finding::warning("rights", error.to_string(), "look into the server's log"),
-    });
-    match leaders(db).await {
-        Ok(gone) if gone.is_empty() => {}
-        Ok(gone) => findings.push(Finding::warning(
-            "leases",
-            format!("nobody holds {}", gone.join(", ")),
-            "start the roles that hold them: tickets, router, sla, and the connectors",
-        )),
-        Err(error) => findings.push(Finding::warning(
-            "leases",
-            error.to_string(),
-            "look into the server's log",
-        )),
-    }
-    findings
-}
-
-/// Whether the server refused for want of rights.
-fn may_not(error: &(dyn std::error::Error + 'static)) -> bool {
-    const INSUFFICIENT_PRIVILEGE: &str = "42501";
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        let refused = error
-            .downcast_ref::<sqlx::Error>()
-            .and_then(sqlx::Error::as_database_error)
-            .and_then(sqlx::error::DatabaseError::code)
-            .is_some_and(|code| code == INSUFFICIENT_PRIVILEGE);
-        if refused {
-            return true;
+        (_, Some("3D000")) => "make the database, or name another in postgres.url",
+        (_, Some("53300")) => {
+            "the server takes no more connections: raise its max_connections, or lower postgres.max_connections"
         }
-        cause = error.source();
+        (_, Some("57P03")) => "the server is starting or stopping: look again in a minute",
+        (sqlx::Error::Io(error), _) => match error.kind() {
+            io::ErrorKind::ConnectionRefused => {
+                "nothing listens there: is the server running, and are host and port of postgres.url right?"
+            }
+            io::ErrorKind::TimedOut => "does a firewall or a network policy stand between?",
+            _ => "is the host of postgres.url right, and does its name resolve here?",
+        },
+        (sqlx::Error::Tls(_), _) => {
+            "does the server speak TLS as sslmode of postgres.url wants it, and is its certificate known here?"
+        }
+        _ => "is it running, and are host, database, user and password of postgres.url right?",
     }
-    false
-}
-
-/// Tables that this user cannot work with.
-async fn rights(db: &Db) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query_scalar(
-        "SELECT schemaname || '.' || tablename FROM pg_tables
-         WHERE schemaname = ANY($1)
-           AND NOT (has_schema_privilege(schemaname, 'USAGE')
-                    AND has_table_privilege(format('%I.%I', schemaname, tablename), 'SELECT, INSERT, UPDATE, DELETE'))
-         ORDER BY 1 LIMIT 5",
-    )
-    .bind(SCHEMAS.as_slice())
-    .fetch_all(db.pool())
-    .await
-}
-
-/// Groups of leases of which somebody held a shard once, and nobody holds any now.
-async fn leaders(db: &Db) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query_scalar(
-        "SELECT name FROM platform.lease GROUP BY name
-         HAVING max(expires_at) < clock_timestamp() ORDER BY name",
-    )
-    .fetch_all(db.pool())
-    .await
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use tonic::{
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tracing::Instrument as _;
 
-use super::{Limits, ServeError, bind, methods::Methods, too_many_calls};
+use super::{Limits, ServeError, bind, methods::Methods, shares::Shares, standing, too_many_calls};
 use crate::{
     access::{
         Access,
@@ -46,6 +46,7 @@ const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from
 struct Gate {
     access: Access,
     limits: Limits,
+    shares: Shares,
     methods: Arc<Methods>,
     duration: Histogram<2>,
 }
@@ -66,6 +67,7 @@ pub(super) async fn serve(
     let gate = Gate {
         access,
         limits: Limits::of(config),
+        shares: Shares::new(config.streams_per_caller),
         methods: Arc::clone(&methods),
         duration: runtime.metrics.histogram(
             "rpc_server_call_duration_seconds",
@@ -224,6 +226,10 @@ async fn checked(
     };
     let token = bearer(request.headers()).ok_or_else(|| unauthenticated("TOKEN_MISSING"))?;
     let caller = gate.access.authenticate(token).await?;
+    let standing = gate
+        .methods
+        .is_stream(request.uri().path())
+        .then(|| (token.to_owned(), caller.clone()));
     span.record("caller.token_id", caller.token_id.as_str());
     let caller = match row {
         Some(row) => caller.allowed_by(row)?,
@@ -232,13 +238,27 @@ async fn checked(
         }
         None => return Err(no_rule().into()),
     };
+    let share = match standing {
+        Some(_) => Some(gate.shares.take(&caller)?),
+        None => None,
+    };
     request.extensions_mut().insert(caller);
     let limit = wanted_timeout(request.headers()).map_or(gate.limits.timeout, |wanted| {
         wanted.min(gate.limits.timeout)
     });
-    tokio::time::timeout(limit, next.run(request))
+    let response = tokio::time::timeout(limit, next.run(request))
         .await
-        .map_err(|_| ApiError::DeadlineExceeded.into())
+        .map_err(|_| ApiError::DeadlineExceeded)?;
+    let response = match share {
+        Some(share) => share.over(response),
+        None => response,
+    };
+    Ok(match standing {
+        Some((token, caller)) => {
+            standing::while_standing(response, gate.access.clone(), token, caller)
+        }
+        None => response,
+    })
 }
 
 /// A method of ours that the permission table forgot is for nobody.

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use axum::{
     Router,
-    extract::{MatchedPath, Request, State},
+    extract::{ConnectInfo, MatchedPath, Request, State},
     http::Method,
     middleware::Next,
     response::{IntoResponse as _, Response},
@@ -20,7 +20,11 @@ use solmu_telemetry::{
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::{Limits, ServeError, bind, too_many_calls};
+use super::{
+    Limits, ServeError, bind,
+    patience::{Patience, Peer},
+    too_many_calls,
+};
 use crate::{api_error::ApiError, runtime::Runtime, settings::ServerConfig};
 
 /// The status that is counted for a caller who hung up (nginx's).
@@ -57,7 +61,11 @@ pub(super) async fn serve(
         ),
     };
     let gated = router.layer(axum::middleware::from_fn_with_state(gate, pass));
-    let service = gated.into_make_service_with_connect_info::<SocketAddr>();
+    let service = gated.into_make_service_with_connect_info::<Peer>();
+    let listener = Patience {
+        listener,
+        limit: Duration::from_secs(config.stalled_reader_seconds),
+    };
     let (drain, shutdown) = (runtime.shutdown.drain.clone(), runtime.shutdown.clone());
     runtime.spawn("server.http", async move {
         let serving =
@@ -93,7 +101,11 @@ impl Drop for Measure {
     }
 }
 
-async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions_mut().remove::<ConnectInfo<Peer>>();
+    if let Some(ConnectInfo(Peer(peer))) = peer {
+        request.extensions_mut().insert(ConnectInfo(peer));
+    }
     // The route, never the path: paths hold ids.
     let route = request
         .extensions()

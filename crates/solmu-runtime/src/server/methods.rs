@@ -1,6 +1,6 @@
 //! The names of all gRPC methods, out of the descriptor set: the only values that the metric's label takes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
@@ -10,6 +10,8 @@ use solmu_telemetry::metrics::intern;
 #[derive(Debug, Clone)]
 pub(super) struct Methods {
     names: HashMap<String, &'static str>,
+    /// Paths of those whose answer is a stream.
+    streams: HashSet<String>,
     services: Vec<String>,
 }
 
@@ -21,22 +23,35 @@ impl Methods {
     pub(super) fn of(descriptors: &[u8]) -> Self {
         let set = FileDescriptorSet::decode(descriptors).unwrap_or_default();
         let (mut names, mut services) = (HashMap::new(), Vec::new());
+        let mut streams = HashSet::new();
         for file in set.file {
             for service in &file.service {
                 let service_name = format!("{}.{}", file.package(), service.name());
                 for method in &service.method {
                     let name = format!("{service_name}/{}", method.name());
+                    if method.server_streaming() {
+                        streams.insert(format!("/{name}"));
+                    }
                     names.insert(format!("/{name}"), intern(&name));
                 }
                 services.push(service_name);
             }
         }
-        Self { names, services }
+        Self {
+            names,
+            streams,
+            services,
+        }
     }
 
     /// The name for the path of a call.
     pub(super) fn name(&self, path: &str) -> &'static str {
         self.names.get(path).copied().unwrap_or(Self::OTHER)
+    }
+
+    /// Whether the answer to a call of this path is a stream.
+    pub(super) fn is_stream(&self, path: &str) -> bool {
+        self.streams.contains(path)
     }
 
     /// Every service.
@@ -55,6 +70,8 @@ mod tests {
         let name = methods.name("/solmu.access.v1.AccessService/CreateToken");
         assert_eq!(name, "solmu.access.v1.AccessService/CreateToken");
         assert_eq!(methods.name("/made.up/Method"), "other");
+        assert!(methods.is_stream("/solmu.ticket.v1.TicketService/WatchTickets"));
+        assert!(!methods.is_stream("/solmu.ticket.v1.TicketService/GetTicket"));
         assert!(
             methods
                 .services()

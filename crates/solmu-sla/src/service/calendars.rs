@@ -11,7 +11,10 @@ use solmu_runtime::ApiError;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{SlaServer, check_etag, policies::edit_begin};
+use super::{
+    SlaServer, check_etag,
+    policies::{edit_begin, is_renamed},
+};
 use crate::{
     store::catalogue::{self as store, CalendarRow},
     wanted::{WantedCalendar, check_definition, definition, etag, id_in},
@@ -41,6 +44,8 @@ impl SlaServer {
             deleted: false,
         };
         if dry {
+            let mut connection = self.connection().await?;
+            check_name(&mut connection, &row).await?;
             return calendar_to_proto(&row);
         }
         let now = self.maker.clock.now();
@@ -49,7 +54,8 @@ impl SlaServer {
                 let row = row.clone();
                 Box::pin(async move {
                     store::revise(tx).await?;
-                    store::calendar_insert(tx, &row, now).await
+                    check_name(tx, &row).await?;
+                    Ok::<_, ApiError>(store::calendar_insert(tx, &row, now).await?)
                 })
             })
             .await?;
@@ -264,8 +270,22 @@ async fn calendar_next(
 ) -> Result<CalendarRow, ApiError> {
     let before = calendar_current(tx, row.id).await?;
     check_etag(given, &etag(before.version))?;
+    if is_renamed(&before.display_name, &row.display_name) {
+        check_name(tx, &row).await?;
+    }
     row.version = before.version + 1;
     Ok(row)
+}
+
+/// As for policies: a second one of a name is refused, one that is there stays.
+async fn check_name(tx: &mut PgConnection, row: &CalendarRow) -> Result<(), ApiError> {
+    if store::calendar_named(tx, &row.display_name, row.id).await? {
+        return Err(ApiError::AlreadyExists {
+            resource: "calendar",
+            id: row.display_name.clone(),
+        });
+    }
+    Ok(())
 }
 
 async fn calendar_update(

@@ -25,7 +25,7 @@ use crate::{
     facts::TicketFacts,
     policy_set::PolicySet,
     store::clocks,
-    tracked::{Promise, in_order},
+    tracked::{Announced, Promise, in_order},
     wanted::id_in,
 };
 
@@ -140,6 +140,10 @@ fn answer(
         .map(step_to_proto)
         .collect();
     let timers = promise.pending(&terms)?;
+    let mut taken: Vec<&Announced> = promise.announced.iter().collect();
+    // Those of which no time is known are the oldest.
+    taken.sort_by_key(|told| (told.told_at, told.due));
+    let first_taken = taken.len().saturating_sub(STEPS_MAX);
     Ok(proto::ExplainTicketResponse {
         policy_id: promise.policies.first().id.to_string(),
         clocks,
@@ -147,6 +151,7 @@ fn answer(
         steps,
         now: Some(to_proto_time(now)),
         timers: timers.iter().map(timer_to_proto).collect(),
+        taken: taken.drain(first_taken..).map(taken_to_proto).collect(),
         ..proto::ExplainTicketResponse::default()
     })
 }
@@ -266,16 +271,31 @@ fn change_to_proto(change: &ClockChange) -> proto::ClockChange {
     }
 }
 
-fn timer_to_proto((instant, step): &(Instant, Option<Step>)) -> proto::Timer {
-    let kind = match instant.kind {
+const fn kind_word(kind: InstantKind) -> &'static str {
+    match kind {
         InstantKind::Warning => "warning",
         InstantKind::Breach => "breach",
         InstantKind::Escalation => "escalation",
-    };
+    }
+}
+
+fn taken_to_proto(told: &Announced) -> proto::TakenStep {
+    proto::TakenStep {
+        time: told.told_at.map(to_proto_time),
+        metric: proto_metric(told.metric).into(),
+        cycle: number(told.cycle),
+        kind: kind_word(told.kind).to_owned(),
+        step: told.step.clone(),
+        due_time: Some(to_proto_time(told.due)),
+        late: told.late,
+    }
+}
+
+fn timer_to_proto((instant, step): &(Instant, Option<Step>)) -> proto::Timer {
     proto::Timer {
         time: Some(to_proto_time(instant.at)),
         metric: proto_metric(instant.metric).into(),
-        kind: kind.to_owned(),
+        kind: kind_word(instant.kind).to_owned(),
         step: step.as_ref().map(Step::key).unwrap_or_default(),
     }
 }

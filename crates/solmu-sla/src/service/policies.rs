@@ -2,11 +2,15 @@
 
 use jiff::Timestamp;
 use solmu_conditions::Checked;
-use solmu_domain::{ids::PolicyId, sla::OnEdit};
+use solmu_domain::{
+    ids::PolicyId,
+    sla::{ActionKind, OnEdit, Step},
+};
 use solmu_inquiry::{Watched, check, definitions_for};
 use solmu_proto::sla::v1 as proto;
 use solmu_runtime::{ApiError, api_error::Violation};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::{SlaServer, check_etag};
 use crate::{
@@ -26,6 +30,7 @@ impl SlaServer {
         let dry = request.validate_only;
         let wanted = WantedPolicy::parse(request.policy)?;
         self.check_fields(&wanted.condition).await?;
+        self.check_agents(&wanted.terms.rules.steps).await?;
         let id = PolicyId::generate(self.maker.clock.as_ref(), self.maker.rng.as_ref());
         let row = row_of(PolicyKey { id, version: 1 }, wanted);
         let now = self.maker.clock.now();
@@ -34,8 +39,11 @@ impl SlaServer {
                 let row = row.clone();
                 Box::pin(async move {
                     if dry {
+                        check_name(tx, &row).await?;
                         return check_calendar(tx, &row).await;
                     }
+                    store::lock(tx).await?;
+                    check_name(tx, &row).await?;
                     policy_write(tx, &row, now).await?;
                     // It may be the first that holds for tickets that are open already.
                     edit_begin(tx, &row, now).await
@@ -79,6 +87,7 @@ impl SlaServer {
         let dry = request.validate_only;
         let wanted = WantedPolicy::parse(request.policy)?;
         self.check_fields(&wanted.condition).await?;
+        self.check_agents(&wanted.terms.rules.steps).await?;
         let row = row_of(PolicyKey { id, version: 0 }, wanted);
         let now = self.maker.clock.now();
         let row = self
@@ -111,6 +120,44 @@ impl SlaServer {
 }
 
 impl SlaServer {
+    /// Refuses steps for agents who are not there: nobody would be told, and nobody would know. Where the router is not
+    /// beside whom we ask, or does not answer, they are taken as they are.
+    async fn check_agents(&self, steps: &[Step]) -> Result<(), ApiError> {
+        let named = steps.iter().enumerate().filter_map(|(index, step)| {
+            let text = match step.action {
+                ActionKind::AddFollower | ActionKind::Notify => step.target.as_str(),
+                ActionKind::Reassign => step.target.strip_prefix("agent:")?,
+                ActionKind::Warn | ActionKind::RaisePriority | ActionKind::Webhook => return None,
+            };
+            Some((index, text.parse::<Uuid>().ok()?))
+        });
+        let named: Vec<(usize, Uuid)> = named.collect();
+        let source = self.worker.inquiry.as_ref();
+        if named.is_empty() || !source.is_configured() {
+            return Ok(());
+        }
+        let agents = match source.agents().await {
+            Ok(agents) => agents,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(error, "cannot check the agents of a policy's steps");
+                return Ok(());
+            }
+        };
+        let missing = named.iter().filter(|(_, id)| !agents.contains(id));
+        let violations: Vec<Violation> = missing
+            .map(|(index, id)| {
+                let field = format!("policy.steps[{index}].target");
+                Violation::new(field, format!("there is no agent '{id}'"))
+            })
+            .collect();
+        if violations.is_empty() {
+            Ok(())
+        } else {
+            Err(ApiError::InvalidArgument { violations })
+        }
+    }
+
     /// Refuses a condition that names own fields which are not there, or compares them with what they never hold; and one
     /// on contacts where nobody can be asked about them. While the ticket service does not answer, it is taken as it is.
     async fn check_fields(&self, condition: &Checked) -> Result<(), ApiError> {
@@ -175,6 +222,22 @@ async fn policy_write(
     Ok(store::policy_insert(tx, row, now).await?)
 }
 
+/// People and files name policies: two of one name could not be told apart. Those that are there already keep theirs.
+async fn check_name(tx: &mut PgConnection, row: &PolicyRow) -> Result<(), ApiError> {
+    if store::policy_named(tx, &row.display_name, row.key.id).await? {
+        return Err(ApiError::AlreadyExists {
+            resource: "policy",
+            id: row.display_name.clone(),
+        });
+    }
+    Ok(())
+}
+
+/// Whether a name becomes another one, but for its case.
+pub(super) fn is_renamed(before: &str, now: &str) -> bool {
+    before.to_lowercase() != now.to_lowercase()
+}
+
 async fn check_calendar(tx: &mut PgConnection, row: &PolicyRow) -> Result<(), ApiError> {
     if store::calendar_fetch(tx, row.calendar).await?.is_none() {
         let message = format!("there is no calendar '{}'", row.calendar);
@@ -194,6 +257,9 @@ async fn policy_update(
     let before = policy_current(tx, row.key.id).await?;
     check_etag(given, &etag(before.key.version))?;
     row.key.version = before.key.version + 1;
+    if is_renamed(&before.display_name, &row.display_name) {
+        check_name(tx, &row).await?;
+    }
     if dry {
         check_calendar(tx, &row).await?;
         return Ok(row);

@@ -124,6 +124,23 @@ pub(crate) async fn calendar_list(tx: &mut PgConnection) -> Result<Vec<CalendarR
     Ok(rows.into_iter().map(CalendarRow::from).collect())
 }
 
+/// Another calendar of that name, whatever its case.
+pub(crate) async fn calendar_named(
+    tx: &mut PgConnection,
+    name: &str,
+    but: CalendarId,
+) -> Result<bool, DbError> {
+    Ok(sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM sla.calendar AS newest
+            WHERE lower(display_name) = lower($1) AND id <> $2 AND deleted_at IS NULL
+            AND NOT EXISTS (SELECT 1 FROM sla.calendar AS later WHERE later.id = newest.id AND later.version > newest.version))",
+    )
+    .bind(name)
+    .bind(but.as_uuid())
+    .fetch_one(tx)
+    .await?)
+}
+
 /// Takes a calendar away.
 pub(crate) async fn calendar_delete(
     tx: &mut PgConnection,
@@ -305,6 +322,21 @@ pub(crate) async fn policy_insert(
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Another policy of that name that tickets may get, whatever its case.
+pub(crate) async fn policy_named(
+    tx: &mut PgConnection,
+    name: &str,
+    but: PolicyId,
+) -> Result<bool, DbError> {
+    Ok(sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM sla.policy WHERE current AND lower(display_name) = lower($1) AND id <> $2)",
+    )
+    .bind(name)
+    .bind(but.as_uuid())
+    .fetch_one(tx)
+    .await?)
 }
 
 /// No ticket gets the present version of a policy any more; says whether there was one.

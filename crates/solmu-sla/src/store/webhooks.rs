@@ -53,38 +53,66 @@ pub(crate) async fn call_insert(
     Ok(())
 }
 
-/// Takes calls that are due, so that nobody else makes them before `until`.
+/// Takes calls that are due, for so many milliseconds by the clock of the database. One that was taken and is not theirs any
+/// more is due, too: who had it is dead. Who runs the release before looks at `next_at` alone, which therefore moves on to
+/// `until`.
 pub(crate) async fn call_claim(
     tx: &mut PgConnection,
     now: Timestamp,
     until: Timestamp,
+    lease_ms: i64,
     limit: i64,
 ) -> Result<Vec<ClaimedRow>, DbError> {
     Ok(sqlx::query_as(
-        "UPDATE sla.webhook_call SET next_at = $2, attempts = attempts + 1
-         WHERE id IN (SELECT id FROM sla.webhook_call WHERE next_at <= $1 ORDER BY next_at LIMIT $3
-                      FOR UPDATE SKIP LOCKED)
+        "UPDATE sla.webhook_call SET next_at = $2, attempts = attempts + 1,
+            claimed_until = clock_timestamp() + $3 * interval '1 millisecond'
+         WHERE id IN (SELECT id FROM sla.webhook_call
+                      WHERE (next_at <= $1 AND claimed_until IS NULL) OR claimed_until < now()
+                      ORDER BY next_at LIMIT $4 FOR UPDATE SKIP LOCKED)
          RETURNING id, name, body, attempts",
     )
     .bind(now.to_sqlx())
     .bind(until.to_sqlx())
+    .bind(lease_ms)
     .bind(limit)
     .fetch_all(tx)
     .await?)
 }
 
-/// Notes what a call came to, and when it is to be made again.
+/// Keeps claimed calls for another while: those that still run, and that nobody else has taken.
+pub(crate) async fn call_renew(
+    tx: &mut PgConnection,
+    calls: &[(Uuid, i32)],
+    lease_ms: i64,
+) -> Result<(), DbError> {
+    sqlx::query(
+        "UPDATE sla.webhook_call AS call SET claimed_until = clock_timestamp() + $3 * interval '1 millisecond'
+         FROM unnest($1::uuid[], $2::integer[]) AS ours (id, attempts)
+         WHERE call.id = ours.id AND call.attempts = ours.attempts AND call.claimed_until IS NOT NULL",
+    )
+    .bind(calls.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+    .bind(calls.iter().map(|(_, attempts)| *attempts).collect::<Vec<_>>())
+    .bind(lease_ms)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes what a call came to, and when it is to be made again. Of one that somebody else has taken meanwhile only a success
+/// counts: it is not made again.
 pub(crate) async fn call_note(
     tx: &mut PgConnection,
-    id: Uuid,
+    (id, attempts): (Uuid, i32),
     outcome: &str,
     next_at: Option<Timestamp>,
     succeeded: bool,
 ) -> Result<(), DbError> {
     sqlx::query(
-        "UPDATE sla.webhook_call SET outcome = $2, next_at = $3, succeeded = $4 WHERE id = $1",
+        "UPDATE sla.webhook_call SET outcome = $3, next_at = $4, succeeded = $5, claimed_until = NULL
+         WHERE id = $1 AND ($5 OR (attempts = $2 AND NOT succeeded))",
     )
     .bind(id)
+    .bind(attempts)
     .bind(outcome)
     .bind(next_at.map(Timestamp::to_sqlx))
     .bind(succeeded)

@@ -1,5 +1,6 @@
 //! The chain around a deadline: several warnings, steps after the breach, each once, whoever fires it.
 
+use solmu_bus::envelope::to_proto_time;
 use solmu_domain::clock::Clock as _;
 use solmu_proto::{
     sla::v1::{
@@ -148,6 +149,20 @@ async fn an_answer_ends_the_chain() {
     let explained = explained.unwrap().into_inner();
     let timers: Vec<_> = explained.timers.iter().map(|it| it.step.as_str()).collect();
     assert_eq!(timers, ["after 1800 notify team_lead"]);
+    let taken = explained.taken.iter();
+    let taken: Vec<_> = taken
+        .map(|it| (it.kind.as_str(), it.step.as_str(), it.late))
+        .collect();
+    // A minute after the breach: all of it at once.
+    let wanted = [
+        ("warning", "used 50% warn", true),
+        ("warning", "before 900 warn", true),
+        ("breach", "", true),
+        ("escalation", "after 0 raise_priority", true),
+    ];
+    assert_eq!(taken, wanted);
+    let now = to_proto_time(harness.clock.now());
+    assert!(explained.taken.iter().all(|it| it.time == Some(now)));
     assert_eq!(explained.clocks[0].segments.len(), 1);
 
     let answered = harness.clock.now();

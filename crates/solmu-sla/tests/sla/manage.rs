@@ -4,10 +4,11 @@ use solmu_bus::envelope::to_proto_time;
 use solmu_domain::clock::Clock as _;
 use solmu_proto::{
     sla::v1::{
-        Calendar, CreateCalendarRequest, DeleteCalendarRequest, DeletePolicyRequest,
-        GetAttainmentRequest, GetCalendarRequest, GetPolicyRequest, ImportHolidaysRequest,
-        ListCalendarsRequest, ListPoliciesRequest, ListTeamCalendarsRequest, Metric, Policy,
-        PreviewCalendarRequest, SetTeamCalendarRequest, UpdateCalendarRequest, UpdatePolicyRequest,
+        Calendar, CreateCalendarRequest, CreatePolicyRequest, DeleteCalendarRequest,
+        DeletePolicyRequest, GetAttainmentRequest, GetCalendarRequest, GetPolicyRequest,
+        ImportHolidaysRequest, ListCalendarsRequest, ListPoliciesRequest, ListTeamCalendarsRequest,
+        Metric, Policy, PreviewCalendarRequest, SetTeamCalendarRequest, UpdateCalendarRequest,
+        UpdatePolicyRequest,
     },
     types::v1::{TicketStatus, actor::Kind},
 };
@@ -87,6 +88,73 @@ async fn a_calendar_has_versions_and_is_kept_while_it_is_used() {
     };
     let used = admin.delete_calendar(kept).await.unwrap_err();
     assert_eq!(used.code(), Code::FailedPrecondition, "a policy uses it");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_name_is_for_one_and_doubles_of_before_stay() {
+    let harness = harness().await;
+    let node = Node::start(&harness, "a").await;
+    let mut admin = node.client(Role::Admin);
+    let first = admin.create_calendar(office()).await.unwrap().into_inner();
+    for validate_only in [true, false] {
+        let mut again = office();
+        again.validate_only = validate_only;
+        if let Some(calendar) = &mut again.calendar {
+            calendar.display_name = "OFFICE".to_owned();
+        }
+        let refused = admin.create_calendar(again).await.unwrap_err();
+        assert_eq!(refused.code(), Code::AlreadyExists);
+        assert_eq!(refused.message(), "calendar 'OFFICE' exists already");
+    }
+    let listed = admin.list_policies(ListPoliciesRequest {}).await.unwrap();
+    let default = listed.into_inner().policies.remove(0);
+    let policy = |name: &str, id: &str| Policy {
+        display_name: name.to_owned(),
+        id: id.to_owned(),
+        etag: String::new(),
+        ..default.clone()
+    };
+    let create = |name: &str, validate_only| CreatePolicyRequest {
+        policy: Some(policy(name, "")),
+        validate_only,
+    };
+    let update = |policy: Policy| UpdatePolicyRequest {
+        policy: Some(policy),
+        validate_only: false,
+    };
+    for validate_only in [true, false] {
+        let refused = admin.create_policy(create("default", validate_only)).await;
+        assert_eq!(refused.unwrap_err().code(), Code::AlreadyExists);
+    }
+    let other = admin.create_policy(create("Other", false)).await.unwrap();
+    let other = other.into_inner().id;
+    let refused = admin.update_policy(update(policy("Default", &other))).await;
+    assert_eq!(refused.unwrap_err().code(), Code::AlreadyExists);
+    // The release before allowed it: both can be changed, and one of them be called otherwise.
+    for table in ["policy", "calendar"] {
+        let sql = format!("UPDATE sla.{table} SET display_name = 'Double'");
+        sqlx::query(sqlx::AssertSqlSafe(sql))
+            .execute(harness.db.pool())
+            .await
+            .unwrap();
+    }
+    for name in ["Double", "double", "Another"] {
+        let changed = admin.update_policy(update(policy(name, &other))).await;
+        assert_eq!(changed.unwrap().into_inner().display_name, name);
+    }
+    let calendar = Calendar {
+        display_name: "Double".to_owned(),
+        etag: String::new(),
+        ..first
+    };
+    let changed = admin
+        .update_calendar(UpdateCalendarRequest {
+            calendar: Some(calendar),
+            validate_only: false,
+        })
+        .await;
+    assert_eq!(changed.unwrap().into_inner().version, 2);
     node.stop().await;
 }
 

@@ -1,5 +1,7 @@
 //! What becomes of clocks when the ticket, its team, its policy or its calendar changes.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use jiff::Timestamp;
 use solmu_bus::envelope::to_proto_time;
 use solmu_domain::clock::Clock as _;
@@ -18,9 +20,15 @@ use crate::support::{Node, Ticket, breaches, decided_after, last_decision, minut
 const TEAM: &str = "0198c5d2-7a10-7bb2-8e4f-0242ac120002";
 const HOUR: i32 = 3_600;
 
+/// Names are for one each.
+fn named(what: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(1);
+    format!("{what} {}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
 pub(crate) async fn calendar(node: &Node, definition: &str) -> Calendar {
     let calendar = Some(Calendar {
-        display_name: "Hours".to_owned(),
+        display_name: named("Hours"),
         definition_json: definition.to_owned(),
         ..Calendar::default()
     });
@@ -46,7 +54,7 @@ pub(crate) fn target(first_response_seconds: i32, resolution_seconds: i32) -> Ve
 pub(crate) async fn create(node: &Node, policy: Policy) -> Policy {
     let mut admin = node.client(Role::Admin);
     let policy = Some(Policy {
-        display_name: "Policy".to_owned(),
+        display_name: named("Policy"),
         ..policy
     });
     let made = admin

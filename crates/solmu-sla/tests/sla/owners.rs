@@ -14,7 +14,7 @@ use solmu_proto::{
         ContactAttribute, ContactChanged, ContactErased, OrganizationChanged,
         contact_attribute::{Subject, Type},
     },
-    sla::v1::{CreatePolicyRequest, ExplainTicketRequest, Policy},
+    sla::v1::{ActionKind, CreatePolicyRequest, ExplainTicketRequest, Policy, Step, step::At},
     ticket::v1::{FieldDefinition, FieldValue, field_definition::Kind},
     types::v1::TicketStatus,
 };
@@ -22,6 +22,7 @@ use solmu_runtime::access::Role;
 use solmu_sla::Config;
 use solmu_testkit::{Harness, wait_for};
 use tonic::Code;
+use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
 use crate::{
@@ -83,6 +84,10 @@ impl Inquiry for Tickets {
             ..ContactAttribute::default()
         };
         Box::pin(std::future::ready(Ok(vec![attribute])))
+    }
+
+    fn agents(&self) -> Answer<'_, Vec<Uuid>> {
+        Box::pin(std::future::ready(Ok(vec![AINO])))
     }
 }
 
@@ -252,6 +257,50 @@ async fn what_cannot_be_asked_waits_and_all_else_goes_on() {
     world.tickets.knows("gold", "");
     done(harness, &[waits]).await;
     due_first(harness, &second, after_hours(opened, 1)).await;
+    world.node.stop().await;
+}
+
+#[tokio::test]
+async fn steps_for_agents_who_are_not_there_are_refused() {
+    let world = World::new().await;
+    let mut admin = world.node.client(Role::Admin);
+    let step = |action: ActionKind, target: String| Step {
+        at: Some(At::AfterSeconds(0)),
+        action: action.into(),
+        target,
+        ..Step::default()
+    };
+    let policy = |steps| CreatePolicyRequest {
+        policy: Some(Policy {
+            display_name: "Steps".to_owned(),
+            steps,
+            ..world.wanted("", 1)
+        }),
+        validate_only: true,
+    };
+    let known = vec![
+        step(ActionKind::AddFollower, AINO.to_string()),
+        step(ActionKind::Notify, "team_lead".to_owned()),
+        step(ActionKind::Reassign, format!("team:{ACME}")),
+    ];
+    admin.create_policy(policy(known.clone())).await.unwrap();
+    let unknown = vec![
+        step(ActionKind::AddFollower, ACME.to_string()),
+        step(ActionKind::Notify, ACME.to_string()),
+        step(ActionKind::Reassign, format!("agent:{ACME}")),
+    ];
+    let both = [known, unknown].concat();
+    let refused = admin.create_policy(policy(both)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    let details = refused.get_error_details();
+    let fields = details.bad_request().unwrap().field_violations.iter();
+    let fields: Vec<&str> = fields.map(|it| it.field.as_str()).collect();
+    let wanted = [
+        "policy.steps[3].target",
+        "policy.steps[4].target",
+        "policy.steps[5].target",
+    ];
+    assert_eq!(fields, wanted);
     world.node.stop().await;
 }
 

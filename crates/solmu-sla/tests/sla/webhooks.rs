@@ -180,6 +180,87 @@ async fn what_fails_is_tried_again_after_a_kill_and_no_redirect_is_followed() {
     second.stop().await;
 }
 
+/// Until when the one call is claimed, in microseconds of the database; None between calls.
+async fn claimed_until(harness: &Harness) -> Option<i64> {
+    let until: Option<Option<i64>> = sqlx::query_scalar(
+        "SELECT (extract(epoch FROM claimed_until) * 1000000)::bigint FROM sla.webhook_call WHERE name = 'pager'",
+    )
+    .fetch_optional(harness.db.pool())
+    .await
+    .expect("a good query");
+    until.flatten()
+}
+
+/// No clock moves here: a claim ends by the clock of the database.
+#[tokio::test]
+async fn a_call_of_a_process_that_died_is_free_after_seconds() {
+    let server = MockServer::start().await;
+    let slow = ResponseTemplate::new(200).set_delay(Duration::from_mins(10));
+    Mock::given(path("/hook"))
+        .respond_with(slow)
+        .up_to_n_times(1)
+        .mount(&server)
+        .await;
+    Mock::given(path("/hook"))
+        .respond_with(ResponseTemplate::new(200))
+        .mount(&server)
+        .await;
+    let harness = Harness::new().await;
+    let settings = Config {
+        webhook_lease_ms: 1_000,
+        ..config(format!("{}/hook", server.uri()), true, 60_000)
+    };
+    let first = node(&harness, "a", &settings).await;
+    chain(&first).await;
+    let mut ticket = Ticket::new(&harness);
+    decided_after(&harness, &[ticket.opened()]).await;
+    harness.clock.set(minutes(&harness, 61));
+    received(&server, 1).await;
+    first.crash();
+    let second = node(&harness, "b", &settings).await;
+    noted(&harness, "ok", true, 1).await;
+    let requests = received(&server, 2).await;
+    assert_eq!(requests.len(), 2);
+    assert_eq!(
+        header(&requests[0], "webhook-id"),
+        header(&requests[1], "webhook-id"),
+        "the receiver knows it"
+    );
+    assert_eq!(claimed_until(&harness).await, None);
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_that_runs_is_nobody_elses_however_the_clocks_jump() {
+    let server = MockServer::start().await;
+    let slow = ResponseTemplate::new(200).set_delay(Duration::from_mins(10));
+    Mock::given(path("/hook"))
+        .respond_with(slow)
+        .mount(&server)
+        .await;
+    let harness = Harness::new().await;
+    let settings = config(format!("{}/hook", server.uri()), true, 60_000);
+    let first = node(&harness, "a", &settings).await;
+    let second = node(&harness, "b", &settings).await;
+    chain(&first).await;
+    let mut ticket = Ticket::new(&harness);
+    decided_after(&harness, &[ticket.opened()]).await;
+    harness.clock.set(minutes(&harness, 61));
+    received(&server, 1).await;
+    let claimed = claimed_until(&harness).await;
+    // All that the release before went by is over.
+    harness.clock.set(minutes(&harness, 30));
+    wait_for("the claim is renewed", || async {
+        let now = claimed_until(&harness).await;
+        now > claimed
+    })
+    .await;
+    assert_eq!(received(&server, 1).await.len(), 1);
+    assert_eq!(attempts(&harness).await, 1);
+    first.crash();
+    second.crash();
+}
+
 #[tokio::test]
 async fn a_call_that_takes_too_long_and_one_that_is_gone() {
     let server = MockServer::start().await;
@@ -236,7 +317,7 @@ async fn an_address_of_our_own_network_is_not_called_unless_that_is_wanted() {
 }
 
 async fn attempts(harness: &Harness) -> i32 {
-    sqlx::query_scalar("SELECT attempts FROM sla.webhook_call")
+    sqlx::query_scalar("SELECT attempts FROM sla.webhook_call WHERE name = 'pager'")
         .fetch_one(harness.db.pool())
         .await
         .expect("one call")

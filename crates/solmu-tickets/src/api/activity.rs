@@ -1,13 +1,12 @@
 //! `ActivityService`.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use solmu_proto::ticket::v1::{self as proto, activity_service_server::ActivityService};
-use solmu_runtime::{
-    ApiError,
-    access::{Caller, Visibility},
-    page,
-};
+use solmu_runtime::{ApiError, access::Caller, page};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -29,37 +28,110 @@ pub(crate) struct Activities {
     pub(crate) context: Arc<Context>,
 }
 
+/// What stood before the reason of an older entry, up to the number of the other ticket.
+const MERGED: [&str; 2] = ["merged into #", "no longer part of #"];
+
 /// Where an entry names other tickets.
 fn named(entry: &mut proto::Activity) -> impl Iterator<Item = &mut String> {
     let changes = entry.changes.iter_mut();
-    let changes = changes.filter(|it| OTHERS.contains(&it.field.as_str()));
-    let values = changes.flat_map(|it| [&mut it.from, &mut it.to]);
+    let values = changes.flat_map(|it| {
+        let whole = OTHERS.contains(&it.field.as_str());
+        // `related ID`, where it is a link.
+        let values = [&mut it.from, &mut it.to];
+        values.into_iter().filter(move |_| whole)
+    });
     values.chain([&mut entry.other_ticket_id])
+}
+
+/// Links of an entry, as kind and id.
+fn linked(entry: &mut proto::Activity) -> impl Iterator<Item = &mut String> {
+    let links = entry.changes.iter_mut().filter(|it| it.field == "links");
+    links.flat_map(|it| [&mut it.from, &mut it.to])
+}
+
+/// The id with which a link ends.
+fn id_of_link(link: &str) -> Option<Uuid> {
+    link.rsplit(' ').next()?.parse().ok()
+}
+
+/// The reason of a merge without the number that stands before it in older entries.
+fn without_number(reason: &str) -> &str {
+    let rest = MERGED.iter().find_map(|it| reason.strip_prefix(it));
+    match rest.and_then(|rest| rest.split_once(": ")) {
+        Some((number, reason)) if number.bytes().all(|it| it.is_ascii_digit()) => reason,
+        _ => reason,
+    }
+}
+
+/// Says before the reason of a merge which ticket it was, by number.
+fn with_number(entry: &mut proto::Activity, numbers: &HashMap<Uuid, i64>) {
+    let Some(change) = entry.changes.iter().find(|it| it.field == "merged_into") else {
+        return;
+    };
+    let number = |id: &str| id.parse().ok().and_then(|id| numbers.get(&id));
+    let told = match (number(&change.from), number(&change.to)) {
+        (_, Some(number)) => format!("{}{number}", MERGED[0]),
+        (Some(number), None) => format!("{}{number}", MERGED[1]),
+        (None, None) => return,
+    };
+    entry.reason = match entry.reason.as_str() {
+        "" => told,
+        reason => format!("{told}: {reason}"),
+    };
 }
 
 impl Activities {
     /// Leaves out which other ticket an entry means, where the caller does not see that: it may have been restricted since.
+    /// The number of one that they see stands before the reason of a merge.
     async fn hide_others(
         &self,
         caller: &Caller,
         activities: &mut [proto::Activity],
     ) -> Result<(), ApiError> {
-        if caller.visibility() == &Visibility::Everything {
-            return Ok(());
+        let mut ids: BTreeSet<Uuid> = BTreeSet::new();
+        for entry in activities.iter_mut() {
+            ids.extend(named(entry).filter_map(|id| id.parse::<Uuid>().ok()));
+            ids.extend(linked(entry).filter_map(|link| id_of_link(link)));
         }
-        let all = activities.iter_mut().flat_map(named);
-        let ids: BTreeSet<Uuid> = all.filter_map(|id| id.parse().ok()).collect();
         if ids.is_empty() {
             return Ok(());
         }
         let ids: Vec<Uuid> = ids.into_iter().collect();
-        let seen = sight::among(self.context.db.pool(), caller, &ids).await?;
-        for id in activities.iter_mut().flat_map(named) {
-            if id.parse().is_ok_and(|it: Uuid| !seen.contains(&it)) {
+        let seen = self.numbers(caller, &ids).await?;
+        let hidden = |id: Option<Uuid>| id.is_some_and(|id| !seen.contains_key(&id));
+        for entry in activities {
+            for id in named(entry).filter(|id| hidden(id.parse().ok())) {
                 id.clear();
+            }
+            for link in linked(entry).filter(|link| hidden(id_of_link(link))) {
+                let kind = link.rsplit_once(' ').map_or("", |(kind, _)| kind);
+                *link = kind.to_owned();
+            }
+            if entry.changes.iter().any(|it| it.field == "merged_into") {
+                entry.reason = without_number(&entry.reason).to_owned();
+                with_number(entry, &seen);
             }
         }
         Ok(())
+    }
+
+    /// The numbers of those of `tickets` that the caller sees.
+    async fn numbers(
+        &self,
+        caller: &Caller,
+        tickets: &[Uuid],
+    ) -> Result<HashMap<Uuid, i64>, ApiError> {
+        let mut query = sqlx::QueryBuilder::new(
+            "SELECT ticket.id, ticket.number FROM tickets.ticket WHERE id = ANY(",
+        );
+        query.push_bind(tickets).push(")");
+        caller.visibility().push(&mut query);
+        let rows: Vec<(Uuid, i64)> = query
+            .build_query_as()
+            .fetch_all(self.context.db.pool())
+            .await
+            .map_err(solmu_db::DbError::from)?;
+        Ok(rows.into_iter().collect())
     }
 }
 

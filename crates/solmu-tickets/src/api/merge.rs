@@ -7,6 +7,7 @@ use solmu_runtime::ApiError;
 
 use super::uuid;
 use crate::{
+    calls::{Asked, asked},
     context::Context,
     list,
     merge::{Order, merge, split, unmerge},
@@ -33,7 +34,8 @@ pub(crate) async fn merge_tickets(
         sources.push(ticket_id(context, source).await?);
     }
     let target = ticket_id(context, &request.target_id).await?;
-    let order = order(&request.reason, &request.etag, by)?;
+    let asked = asked("merge", &request.request_id, request)?;
+    let order = order(&request.reason, &request.etag, asked, by)?;
     merge(context, sources, target, order).await?;
     list::ticket(context.db.pool(), &target.to_string()).await
 }
@@ -44,7 +46,8 @@ pub(crate) async fn unmerge_ticket(
     by: Actor,
 ) -> Result<proto::Ticket, ApiError> {
     let ticket = ticket_id(context, &request.ticket_id).await?;
-    let order = order(&request.reason, &request.etag, by)?;
+    let asked = asked("unmerge", &request.request_id, request)?;
+    let order = order(&request.reason, &request.etag, asked, by)?;
     unmerge(context, ticket, order).await?;
     list::ticket(context.db.pool(), &ticket.to_string()).await
 }
@@ -55,12 +58,13 @@ pub(crate) async fn split_message(
     by: Actor,
 ) -> Result<proto::Ticket, ApiError> {
     let message = uuid("message_id", &request.message_id)?;
-    let order = order(&request.reason, &request.etag, by)?;
+    let asked = asked("split", &request.request_id, request)?;
+    let order = order(&request.reason, &request.etag, asked, by)?;
     let ticket = split(context, message, order).await?;
     list::ticket(context.db.pool(), &ticket.to_string()).await
 }
 
-fn order(reason: &str, etag: &str, by: Actor) -> Result<Order, ApiError> {
+fn order(reason: &str, etag: &str, asked: Option<Asked>, by: Actor) -> Result<Order, ApiError> {
     let reason = reason.replace(char::is_control, " ");
     if reason.len() > MAX_REASON {
         return Err(ApiError::invalid(
@@ -71,6 +75,7 @@ fn order(reason: &str, etag: &str, by: Actor) -> Result<Order, ApiError> {
     Ok(Order {
         reason,
         etag: etag.to_owned(),
+        asked,
         by,
     })
 }

@@ -9,7 +9,9 @@ mod links;
 pub(crate) mod matters;
 mod merge;
 mod quarantine;
-mod restrict;
+pub(crate) mod restrict;
+#[cfg(test)]
+mod seen_tests;
 pub(crate) mod tickets;
 pub(crate) mod update;
 pub(crate) mod work;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
 use solmu_proto::ticket::v1 as proto;
 use solmu_runtime::{
     ApiError,
@@ -13,7 +12,7 @@ use uuid::Uuid;
 
 use super::{update, uuid};
 use crate::{
-    calls::checked_request_id,
+    calls::asked,
     context::Context,
     restrict::{self, Wanted},
     sight::{self, ticket_id},
@@ -47,8 +46,9 @@ pub(super) async fn ticket(
         restriction: Some(restriction),
         reason: reason(&request.reason)?,
         etag: request.etag.clone(),
-        request: digest(request.request_id.clone(), &request)?,
+        request: asked("restrict", &request.request_id, &request)?,
         by: it.by,
+        sight: it.caller.visibility().clone(),
     };
     set(context, wanted, &it.caller).await
 }
@@ -64,8 +64,9 @@ pub(super) async fn end(
         restriction: None,
         reason: reason(&request.reason)?,
         etag: request.etag.clone(),
-        request: digest(request.request_id.clone(), &request)?,
+        request: asked("unrestrict", &request.request_id, &request)?,
         by: it.by,
+        sight: it.caller.visibility().clone(),
     };
     set(context, wanted, &it.caller).await
 }
@@ -79,13 +80,35 @@ async fn set(
     restrict::set(context, wanted).await?;
     let pool = context.db.pool();
     if sight::among(pool, caller, &[id]).await?.is_empty() {
-        return Ok(proto::Ticket {
-            id: id.to_string(),
-            restricted: true,
-            ..proto::Ticket::default()
-        });
+        return Ok(hidden(id));
     }
     update::whole(pool, caller, &id.to_string()).await
+}
+
+/// What a caller is told of a ticket that they have changed: a rule may have restricted it to others for that.
+pub(crate) async fn answer(
+    context: &Context,
+    caller: &Caller,
+    ticket: proto::Ticket,
+) -> Result<proto::Ticket, ApiError> {
+    if !ticket.restricted {
+        return Ok(ticket);
+    }
+    let id = uuid("id", &ticket.id)?;
+    let seen = sight::among(context.db.pool(), caller, &[id]).await?;
+    if seen.is_empty() {
+        return Ok(hidden(id));
+    }
+    Ok(ticket)
+}
+
+/// All that is told of a ticket to who does not see it any more.
+fn hidden(id: Uuid) -> proto::Ticket {
+    proto::Ticket {
+        id: id.to_string(),
+        restricted: true,
+        ..proto::Ticket::default()
+    }
 }
 
 /// Says on a restricted ticket who is named.
@@ -110,12 +133,4 @@ fn reason(text: &str) -> Result<String, ApiError> {
         return Err(ApiError::invalid("reason", wanted));
     }
     Ok(text.to_owned())
-}
-
-fn digest(
-    request_id: String,
-    asked: &impl prost::Message,
-) -> Result<Option<(String, Vec<u8>)>, ApiError> {
-    let id = checked_request_id(request_id)?;
-    Ok(id.map(|id| (id, Sha256::digest(asked.encode_to_vec()).to_vec())))
 }

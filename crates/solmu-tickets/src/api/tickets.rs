@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status};
 
 use super::{answer, blocks, experts, merge, optional_uuid, quarantine, restrict, update, uuid};
 use crate::{
-    calls::{PEOPLE, STAFF, checked_request_id, checked_text, seen},
+    calls::{Asked, PEOPLE, STAFF, asked, checked_request_id, checked_text, seen},
     command::{self, Change, Content, Writing},
     context::Context,
     list,
@@ -54,6 +54,7 @@ impl TicketService for Tickets {
     ) -> Answer<proto::Ticket> {
         let it = sight::call(&self.context, request, PEOPLE).await?;
         let ticket = update::ticket(&self.context, it.request, it.by).await?;
+        let ticket = restrict::answer(&self.context, &it.caller, ticket).await?;
         Ok(Response::new(ticket))
     }
 
@@ -128,8 +129,9 @@ impl TicketService for Tickets {
             ApiError::invalid("status", "say which status the ticket should have")
         })?;
         let change = Change::Status(status);
-        self.alter(&request.ticket_id, change, request.etag, it.by)
-            .await
+        let asked = asked("set status", &request.request_id, &request)?;
+        let when = (request.etag, asked);
+        self.alter(&request.ticket_id, change, when, it.by).await
     }
 
     async fn set_priority(
@@ -142,8 +144,9 @@ impl TicketService for Tickets {
             ApiError::invalid("priority", "say which priority the ticket should have")
         })?;
         let change = Change::Priority(priority);
-        self.alter(&request.ticket_id, change, request.etag, it.by)
-            .await
+        let asked = asked("set priority", &request.request_id, &request)?;
+        let when = (request.etag, asked);
+        self.alter(&request.ticket_id, change, when, it.by).await
     }
 
     async fn assign_ticket(
@@ -156,8 +159,9 @@ impl TicketService for Tickets {
             agent: optional_uuid("agent_id", &request.agent_id)?,
             team: optional_uuid("team_id", &request.team_id)?,
         };
-        self.alter(&request.ticket_id, change, request.etag, it.by)
-            .await
+        let asked = asked("assign", &request.request_id, &request)?;
+        let when = (request.etag, asked);
+        self.alter(&request.ticket_id, change, when, it.by).await
     }
 
     async fn restrict_ticket(
@@ -341,11 +345,11 @@ impl Tickets {
         &self,
         ticket: &str,
         change: Change,
-        etag: String,
+        when: (String, Option<Asked>),
         by: Actor,
     ) -> Answer<proto::Ticket> {
         let id = self.ticket_id(ticket).await?;
-        command::alter(&self.context, id, change, etag, by)
+        command::alter(&self.context, id, change, when, by)
             .await
             .map_err(ApiError::from)?;
         Ok(Response::new(

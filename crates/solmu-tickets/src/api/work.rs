@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{update, uuid};
 use crate::{
     broadcast::broadcast,
-    calls::{PEOPLE, STAFF, checked_request_id, checked_text},
+    calls::{self, Asked, PEOPLE, STAFF, asked, checked_request_id, checked_text},
     command::{Content, Writing},
     context::Context,
     links as linking,
@@ -34,19 +34,20 @@ type Answer<T> = Result<Response<T>, Status>;
 impl WorkService for Work {
     async fn create_task(&self, request: Request<proto::CreateTaskRequest>) -> Answer<proto::Task> {
         let it = sight::call(&self.context, request, PEOPLE).await?;
+        let asked = asked("create task", &it.request.request_id, &it.request)?;
         let task = it.request.task.unwrap_or_default();
         let ticket = ticket_id(&self.context, &task.ticket_id).await?;
         let wanted = tasks::Wanted::of(&task, true).map_err(ApiError::from)?;
-        let id = checked_request_id(it.request.request_id)?;
-        let task = tasks::create(&self.context, ticket, wanted, id, it.by).await;
+        let task = tasks::create(&self.context, ticket, wanted, asked, it.by).await;
         Ok(Response::new(task.map_err(ApiError::from)?))
     }
 
     async fn update_task(&self, request: Request<proto::UpdateTaskRequest>) -> Answer<proto::Task> {
         let it = sight::call(&self.context, request, PEOPLE).await?;
+        let asked = asked("update task", &it.request.request_id, &it.request)?;
         let mask = it.request.update_mask.unwrap_or_default().paths;
         let task = it.request.task.unwrap_or_default();
-        let task = tasks::update(&self.context, task, mask, it.by).await;
+        let task = tasks::update(&self.context, task, mask, asked, it.by).await;
         Ok(Response::new(task.map_err(ApiError::from)?))
     }
 
@@ -86,8 +87,9 @@ impl WorkService for Work {
         request: Request<proto::AddFollowerRequest>,
     ) -> Answer<proto::Ticket> {
         let it = sight::call(&self.context, request, PEOPLE).await?;
-        let (ticket, agent) = (&it.request.ticket_id, &it.request.agent_id);
-        self.follow(&it.caller, (ticket, agent), true, it.by).await
+        let asked = asked("add follower", &it.request.request_id, &it.request)?;
+        let pair = (&*it.request.ticket_id, &*it.request.agent_id);
+        self.follow(&it.caller, pair, true, asked, it.by).await
     }
 
     async fn remove_follower(
@@ -95,8 +97,9 @@ impl WorkService for Work {
         request: Request<proto::RemoveFollowerRequest>,
     ) -> Answer<proto::Ticket> {
         let it = sight::call(&self.context, request, PEOPLE).await?;
-        let (ticket, agent) = (&it.request.ticket_id, &it.request.agent_id);
-        self.follow(&it.caller, (ticket, agent), false, it.by).await
+        let asked = asked("remove follower", &it.request.request_id, &it.request)?;
+        let pair = (&*it.request.ticket_id, &*it.request.agent_id);
+        self.follow(&it.caller, pair, false, asked, it.by).await
     }
 
     async fn snooze_ticket(
@@ -105,12 +108,14 @@ impl WorkService for Work {
     ) -> Answer<proto::Ticket> {
         let it = sight::call(&self.context, request, PEOPLE).await?;
         let request = it.request;
+        let asked = asked("snooze", &request.request_id, &request)?;
         let status = match request.set_status() {
             WireStatus::Unspecified => None,
             status => status_from_proto(status),
         };
         let until = request.until_time.as_ref().map(stored_time);
         let wish = snooze::Wish::Sleep(until, status, request.etag);
+        let wish = (wish, asked);
         self.snooze(&it.caller, &request.ticket_id, wish, it.by)
             .await
     }
@@ -120,7 +125,8 @@ impl WorkService for Work {
         request: Request<proto::WakeTicketRequest>,
     ) -> Answer<proto::Ticket> {
         let it = sight::call(&self.context, request, PEOPLE).await?;
-        let (ticket, wish) = (&it.request.ticket_id, snooze::Wish::Wake);
+        let asked = asked("wake", &it.request.request_id, &it.request)?;
+        let (ticket, wish) = (&it.request.ticket_id, (snooze::Wish::Wake, asked));
         self.snooze(&it.caller, ticket, wish, it.by).await
     }
 
@@ -131,7 +137,9 @@ impl WorkService for Work {
         let it = sight::call(&self.context, request, PEOPLE).await?;
         let (asked, kind) = (&it.request, it.request.kind());
         let pair = (asked.ticket_id.as_str(), asked.other_ticket_id.as_str());
-        self.link(&it.caller, pair, kind, true, it.by).await
+        let id = &asked.request_id;
+        let how = (kind, true, calls::asked("link", id, asked)?);
+        self.link(&it.caller, pair, how, it.by).await
     }
 
     async fn unlink_tickets(
@@ -141,7 +149,9 @@ impl WorkService for Work {
         let it = sight::call(&self.context, request, PEOPLE).await?;
         let (asked, kind) = (&it.request, it.request.kind());
         let pair = (asked.ticket_id.as_str(), asked.other_ticket_id.as_str());
-        self.link(&it.caller, pair, kind, false, it.by).await
+        let id = &asked.request_id;
+        let how = (kind, false, calls::asked("unlink", id, asked)?);
+        self.link(&it.caller, pair, how, it.by).await
     }
 
     async fn broadcast_reply(
@@ -187,13 +197,15 @@ impl Work {
         caller: &Caller,
         (ticket, agent): (&str, &str),
         follows: bool,
+        asked: Option<Asked>,
         by: Actor,
     ) -> Answer<proto::Ticket> {
         let (ticket, agent) = (
             ticket_id(&self.context, ticket).await?,
             uuid("agent_id", agent)?,
         );
-        let done = followers::set(&self.context, ticket, agent, follows, by).await;
+        let pair = (ticket, agent);
+        let done = followers::set(&self.context, pair, follows, asked, by).await;
         done.map_err(ApiError::from)?;
         self.shown(caller, ticket).await
     }
@@ -202,11 +214,11 @@ impl Work {
         &self,
         caller: &Caller,
         ticket: &str,
-        wish: snooze::Wish,
+        (wish, asked): (snooze::Wish, Option<Asked>),
         by: Actor,
     ) -> Answer<proto::Ticket> {
         let ticket = ticket_id(&self.context, ticket).await?;
-        let done = snooze::set(&self.context, ticket, wish, by).await;
+        let done = snooze::set(&self.context, ticket, wish, asked, by).await;
         done.map_err(ApiError::from)?;
         self.shown(caller, ticket).await
     }
@@ -215,8 +227,7 @@ impl Work {
         &self,
         caller: &Caller,
         (ticket, other): (&str, &str),
-        kind: LinkKind,
-        linked: bool,
+        (kind, linked, asked): (LinkKind, bool, Option<Asked>),
         by: Actor,
     ) -> Answer<proto::Ticket> {
         let ticket = ticket_id(&self.context, ticket).await?;
@@ -225,6 +236,7 @@ impl Work {
             other: ticket_id(&self.context, other).await?,
             kind,
             linked,
+            asked,
             by,
         };
         let done = linking::set(&self.context, wanted).await;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{Many, Opening, Requester, many, open};
 use crate::{
     activity,
-    api::update,
+    api::{restrict, update},
     change,
     command::{self, Writing},
     config::Config,
@@ -85,6 +85,12 @@ impl Hands {
     /// A ticket as the API shows it.
     pub async fn shown(&self, id: Uuid) -> Result<proto::Ticket, ApiError> {
         list::ticket(self.context.db.pool(), &id.to_string()).await
+    }
+
+    /// A ticket that the caller has changed, as the API shows it to them: a rule may have restricted it to others for that.
+    pub async fn shown_to(&self, caller: &Caller, id: Uuid) -> Result<proto::Ticket, ApiError> {
+        let ticket = self.shown(id).await?;
+        restrict::answer(&self.context, caller, ticket).await
     }
 
     /// Whether there is such a ticket.

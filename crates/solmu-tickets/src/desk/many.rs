@@ -27,6 +27,7 @@ use crate::{
     events::EventSink,
     looked::Looked,
     model::{self, Ticket},
+    restrict,
 };
 
 /// A change of several tickets.
@@ -127,11 +128,14 @@ async fn update_in(
             Some(ticket) => batch.one(tx, ticket, etag).await,
             None => Err(TicketError::UnknownTicket(id.to_string())),
         };
+        if let Ok(Some(before)) = &outcome {
+            batch.ask_rules(tx, before, &mut tickets).await?;
+        }
         match outcome {
             // The transaction is lost, and with it all of them.
             Err(error) if error.db_error().is_some() => return Err(error),
             Err(error) => outcomes.push(Err(error.into())),
-            Ok(()) => outcomes.push(Ok(tickets.get(id).map(Ticket::etag).unwrap_or_default())),
+            Ok(_) => outcomes.push(Ok(tickets.get(id).map(Ticket::etag).unwrap_or_default())),
         }
     }
     let (made, changed) = (&batch.made, &batch.changed);
@@ -202,18 +206,18 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// Changes a locked ticket, or leaves it as it is and says why.
+    /// Changes a locked ticket, or leaves it as it is and says why. Returns it as it was, if it was changed.
     async fn one(
         &mut self,
         tx: &mut PgConnection,
         ticket: &mut Ticket,
         etag: &str,
-    ) -> Result<(), TicketError> {
+    ) -> Result<Option<Ticket>, TicketError> {
         if let Some(target) = ticket.merged_into {
             return Err(TicketError::Merged { target });
         }
         if self.is_repeat(ticket.id)? {
-            return Ok(());
+            return Ok(None);
         }
         if !etag.is_empty() && etag != ticket.etag() {
             return Err(TicketError::Stale {
@@ -228,7 +232,8 @@ impl Batch<'_> {
             return Err(error);
         }
         let by = &self.many.by;
-        if change::tell(&before, ticket, by, "by hand", self.now, &mut self.events) {
+        let changed = change::tell(&before, ticket, by, "by hand", self.now, &mut self.events);
+        if changed {
             ticket.touched = true;
             self.looked.changed(ticket);
             self.changed.insert(ticket.id);
@@ -236,6 +241,20 @@ impl Batch<'_> {
         if self.many.request_id.is_some() {
             self.made.insert(ticket.id);
         }
+        Ok(changed.then_some(before))
+    }
+
+    /// Asks the rules that restrict tickets about one that changed.
+    async fn ask_rules(
+        &mut self,
+        tx: &mut PgConnection,
+        before: &Ticket,
+        tickets: &mut BTreeMap<Uuid, Ticket>,
+    ) -> Result<(), TicketError> {
+        let (looked, events) = (&mut self.looked, &mut self.events);
+        let held = tickets.values_mut().collect();
+        let changed = restrict::later::changed(tx, looked, before, held, events, self.now).await?;
+        self.changed.extend(changed);
         Ok(())
     }
 

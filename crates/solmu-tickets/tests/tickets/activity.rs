@@ -5,9 +5,10 @@ use solmu_bus::EventBody as _;
 use solmu_proto::{
     contact::v1::EraseContactRequest,
     ticket::v1::{
-        self as proto, Activity, AddNoteRequest, AssignTicketRequest, ListActivitiesRequest,
-        MergeTicketsRequest, ReplyToTicketRequest, SetPriorityRequest, SetStatusRequest,
-        UnmergeTicketRequest, VerifyActivityRequest, VerifyActivityResponse, activity::Kind,
+        self as proto, Activity, AddNoteRequest, AssignTicketRequest, CreateTaskRequest,
+        ListActivitiesRequest, MergeTicketsRequest, ReplyToTicketRequest, SetPriorityRequest,
+        SetStatusRequest, SnoozeTicketRequest, Task, UnmergeTicketRequest, UpdateTaskRequest,
+        VerifyActivityRequest, VerifyActivityResponse, activity::Kind,
         verify_activity_response::Fault,
     },
     types::v1::{Priority, TicketStatus, actor},
@@ -133,6 +134,8 @@ async fn every_change_is_logged_in_one_order() {
             Kind::Changed,
             Kind::Merged,
             Kind::Unmerged,
+            // It waits no more.
+            Kind::Changed,
             Kind::MessageAdded,
         ],
         "{entries:#?}"
@@ -233,7 +236,7 @@ async fn tampering_shows_and_erasing_a_reason_does_not_look_like_it() {
     assert!(good.intact, "{good:?}");
     assert_eq!(
         (good.entries, good.last_hash, good.erased_reasons),
-        (10, last.hash.clone(), 0)
+        (11, last.hash.clone(), 0)
     );
 
     // The log keeps its shape when the contact is erased; what people wrote as reasons is gone.
@@ -282,13 +285,17 @@ async fn tampering_shows(api: &Api, ticket: &Ticket, entries: &[Activity]) {
     run("DELETE FROM tickets.activity WHERE ticket_id = $1 AND sequence = 2").await;
     let bad = verdict(api, ticket.id, None).await;
     assert_eq!((bad.bad_sequence, bad.fault()), (3, Fault::Gap));
-    // A tail that is cut off is whole in itself; who has noted its end knows better.
+    // A tail that is cut off is whole in itself; where the log ended stands beside it, and who has noted it knows, too.
     run("DELETE FROM tickets.activity WHERE ticket_id = $1 AND sequence > 1").await;
-    assert!(verdict(api, ticket.id, None).await.intact);
+    let bad = verdict(api, ticket.id, None).await;
+    assert_eq!(
+        (bad.intact, bad.bad_sequence, bad.fault()),
+        (false, 2, Fault::Gap)
+    );
     let bad = verdict(api, ticket.id, Some(last)).await;
     assert_eq!(
         (bad.intact, bad.bad_sequence, bad.fault()),
-        (false, 10, Fault::Noted)
+        (false, 11, Fault::Noted)
     );
     let forged = Activity {
         hash: vec![7; 32],
@@ -296,4 +303,96 @@ async fn tampering_shows(api: &Api, ticket: &Ticket, entries: &[Activity]) {
     };
     let bad = verdict(api, ticket.id, Some(&forged)).await;
     assert_eq!((bad.bad_sequence, bad.fault()), (1, Fault::Noted));
+    // What comes after that does not cover it up.
+    let more = answer("n@c.example", "aino@c.example", &["root@c.example"]);
+    api.world.file(&more).await.unwrap();
+    let bad = verdict(api, ticket.id, None).await;
+    let gap = (false, Fault::Gap);
+    assert_eq!((bad.intact, bad.fault()), gap, "{bad:?}");
+    run("DELETE FROM tickets.activity WHERE ticket_id = $1").await;
+    let bad = verdict(api, ticket.id, None).await;
+    assert_eq!(
+        (bad.intact, bad.fault(), bad.entries),
+        (false, Fault::Gap, 0)
+    );
+    // The end itself only goes on, and a ticket without one has been opened all the same.
+    for statement in [
+        "DELETE FROM tickets.activity_head",
+        "TRUNCATE tickets.activity_head",
+        "UPDATE tickets.activity_head SET sequence = 1",
+    ] {
+        let refused = sqlx::query(statement).execute(api.world.pool()).await;
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains("only goes on"), "{statement}: {error}");
+    }
+    sqlx::query("ALTER TABLE tickets.activity_head DISABLE TRIGGER USER")
+        .execute(api.world.pool())
+        .await
+        .unwrap();
+    run("DELETE FROM tickets.activity_head WHERE ticket_id = $1").await;
+    let bad = verdict(api, ticket.id, None).await;
+    assert_eq!(
+        (bad.intact, bad.fault(), bad.bad_sequence),
+        (false, Fault::Gap, 1)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_that_are_nobodys_words_are_told() {
+    let api = Api::new().await;
+    let ticket = opened(&api).await;
+    let task = CreateTaskRequest {
+        task: Some(Task {
+            ticket_id: ticket.id.to_string(),
+            title: "call Aino".to_owned(),
+            ..Task::default()
+        }),
+        ..CreateTaskRequest::default()
+    };
+    let task = api.work().create_task(api.agent(task)).await.unwrap();
+    let task = task.into_inner();
+    let due = prost_types::Timestamp {
+        seconds: 4_000_000_000,
+        nanos: 0,
+    };
+    let update = UpdateTaskRequest {
+        task: Some(Task {
+            id: task.id.clone(),
+            title: "call Aino's lawyer".to_owned(),
+            assignee_id: AGENT.to_string(),
+            due_time: Some(due),
+            ..Task::default()
+        }),
+        ..UpdateTaskRequest::default()
+    };
+    api.work()
+        .update_task(api.agent(update.clone()))
+        .await
+        .unwrap();
+    // What is so already is not told.
+    api.work().update_task(api.agent(update)).await.unwrap();
+    let asleep = SnoozeTicketRequest {
+        ticket_id: ticket.id.to_string(),
+        ..SnoozeTicketRequest::default()
+    };
+    api.work().snooze_ticket(api.agent(asleep)).await.unwrap();
+    let entries = log(&api, ticket.id, 0).await;
+    let told: Vec<(String, String, String)> = entries
+        .iter()
+        .flat_map(|entry| &entry.changes)
+        .filter(|it| it.field != "status")
+        .map(|it| (it.field.clone(), it.from.clone(), it.to.clone()))
+        .collect();
+    let id = &task.id;
+    let row = |field: &str, from: &str, to: String| (field.to_owned(), from.to_owned(), to);
+    assert_eq!(
+        told,
+        [
+            row("tasks", "", id.clone()),
+            row("tasks", "", format!("{id} assignee_id {AGENT}")),
+            row("tasks", "", format!("{id} due_time 2096-10-02T07:06:40Z")),
+            row("tasks", id, format!("{id} title")),
+            row("snooze", "", "customer".to_owned()),
+        ]
+    );
 }

@@ -252,6 +252,7 @@ async fn changes_are_checked_against_state_and_etag() {
         ticket_id: ticket.id.to_string(),
         status: status.into(),
         etag: etag.to_owned(),
+        ..SetStatusRequest::default()
     };
     let resolve = set(TicketStatus::Resolved, &seen.etag);
     let done = api.tickets().set_status(api.agent(resolve)).await;
@@ -295,6 +296,7 @@ async fn changes_are_checked_against_state_and_etag() {
         ticket_id: ticket.id.to_string(),
         priority: Priority::Urgent.into(),
         etag: String::new(),
+        ..SetPriorityRequest::default()
     };
     let urgent = api
         .tickets()

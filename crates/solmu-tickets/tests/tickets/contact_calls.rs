@@ -29,6 +29,7 @@ async fn a_blocked_contact_waits_on_every_channel() {
     let request = BlockContactRequest {
         contact_id: contact.to_string(),
         reason: "threats".to_owned(),
+        ..BlockContactRequest::default()
     };
     let refused = api
         .contacts()
@@ -50,6 +51,7 @@ async fn a_blocked_contact_waits_on_every_channel() {
     );
     let request = UnblockContactRequest {
         contact_id: contact.to_string(),
+        ..UnblockContactRequest::default()
     };
     let free = api
         .contacts()

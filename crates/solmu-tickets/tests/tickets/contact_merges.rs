@@ -65,6 +65,7 @@ pub(crate) async fn unmerge(api: &Api, merge: &str) -> Result<(Contact, Contact)
     let request = UnmergeContactRequest {
         merge_id: merge.to_owned(),
         reason: "two people".to_owned(),
+        ..UnmergeContactRequest::default()
     };
     let sides = api
         .contacts()

@@ -137,6 +137,7 @@ async fn what_a_resolved_ticket_must_have_is_asked_for() {
             ticket_id: ticket.id.to_string(),
             status: TicketStatus::Resolved.into(),
             etag: String::new(),
+            ..SetStatusRequest::default()
         });
         let mut client = api.tickets();
         async move { client.set_status(request).await }

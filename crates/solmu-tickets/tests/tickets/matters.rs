@@ -6,7 +6,7 @@ use solmu_proto::{
     ticket::v1::{
         AcceptMatterRequest, DismissMatterRequest, ListActivitiesRequest,
         ListMatterProposalsRequest, MatterProposal, MessageSplit, ReplyToTicketRequest,
-        TicketMessageAdded, TicketOpened,
+        TicketChanged, TicketMessageAdded, TicketOpened,
         matter_proposal::{Ground, State},
     },
     types::v1::{Assurance, AutomaticClass, Channel, IdentityKind},
@@ -373,6 +373,12 @@ async fn similar_words_are_proposed_and_people_decide() {
     let dismissed = dismiss(&api, &waiting[0].id, "r3").await.unwrap();
     assert_eq!(dismissed.state(), State::Dismissed);
     assert!(proposals(&api, None).await.is_empty());
+    let told = world.told::<TicketChanged>().await;
+    let change = &told.last().unwrap().changes[0];
+    assert_eq!(
+        (change.field.as_str(), change.to.as_str()),
+        ("same_matter", "")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

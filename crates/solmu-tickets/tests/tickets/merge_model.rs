@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use solmu_domain::rng::SeededRng;
+use solmu_domain::{clock::Clock as _, rng::SeededRng};
 use solmu_proto::{
-    ticket::v1::{RestrictTicketRequest, SetStatusRequest, UnrestrictTicketRequest},
+    ticket::v1::{
+        RestrictTicketRequest, SetStatusRequest, SnoozeTicketRequest, UnrestrictTicketRequest,
+    },
     types::v1::TicketStatus,
 };
 use solmu_tickets::{Config, Matter};
@@ -39,9 +41,21 @@ struct Model {
     sessions: BTreeMap<String, Uuid>,
     /// What each ticket is part of, and the mails that moved there with it.
     merged: BTreeMap<Uuid, (Uuid, Vec<Uuid>)>,
+    /// Where a merged ticket stood, where its target stood, and the version of the target since.
+    stood: BTreeMap<Uuid, (Stand, Stand, i64)>,
     /// Tickets that only some people see.
     restricted: BTreeSet<Uuid>,
 }
+
+/// Status, sub-status, whether and until when it sleeps, when it closes, since when it is resolved.
+type Stand = (
+    String,
+    String,
+    bool,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+);
 
 impl Model {
     fn home(&self, ticket: Uuid) -> Uuid {
@@ -154,6 +168,7 @@ impl Play<'_> {
         let (Some(source), Some(target)) = (self.any_ticket(), self.any_ticket()) else {
             return;
         };
+        let before = (self.stand(source).await, self.stand(target).await);
         let result = merge(self.api, &[source], target).await;
         let part_of = |ticket: Uuid| self.model.merged.get(&ticket).map(|(target, _)| *target);
         if source == target {
@@ -163,6 +178,9 @@ impl Play<'_> {
         } else {
             result.unwrap();
             if part_of(source).is_none() {
+                let since = self.api.world.ticket(target).await.version;
+                let stood = (before.0, before.1, since);
+                self.model.stood.insert(source, stood);
                 let moved = self.model.of(source);
                 self.model.move_to(&moved, source, target);
                 self.model.merged.insert(source, (target, moved));
@@ -180,6 +198,15 @@ impl Play<'_> {
         let Some(ticket) = self.any_ticket() else {
             return;
         };
+        let untouched = match (
+            self.model.merged.get(&ticket),
+            self.model.stood.get(&ticket),
+        ) {
+            (Some((target, _)), Some((.., since))) => {
+                self.api.world.ticket(*target).await.version == *since
+            }
+            _ => false,
+        };
         let result = unmerge(self.api, ticket).await;
         match self.model.merged.get(&ticket).cloned() {
             None => assert_eq!(reason(&result.unwrap_err()), "NOT_MERGED"),
@@ -188,6 +215,12 @@ impl Play<'_> {
             }
             Some((target, moved)) => {
                 result.unwrap();
+                let (source, other, _) = self.model.stood.remove(&ticket).unwrap();
+                let place = format!("seed {}", self.seed);
+                assert_eq!(self.stand(ticket).await, source, "{place}");
+                if untouched {
+                    assert_eq!(self.stand(target).await, other, "{place}");
+                }
                 self.model.move_to(&moved, target, ticket);
                 self.model.merged.remove(&ticket);
             }
@@ -259,6 +292,34 @@ impl Play<'_> {
         }
     }
 
+    /// A ticket sleeps for an hour, or until its customer writes.
+    async fn sleep(&mut self) {
+        let Some(ticket) = self.any_ticket().map(|it| self.model.home(it)) else {
+            return;
+        };
+        let at = self.api.world.harness.clock.now();
+        let hour = jiff::SignedDuration::from_hours(1);
+        let until = solmu_bus::envelope::to_proto_time(at + hour);
+        let request = SnoozeTicketRequest {
+            ticket_id: ticket.to_string(),
+            until_time: (self.dice.roll(2) == 0).then_some(until),
+            ..SnoozeTicketRequest::default()
+        };
+        let call = self.api.agent(request);
+        self.api.work().snooze_ticket(call).await.unwrap();
+    }
+
+    async fn stand(&self, ticket: Uuid) -> Stand {
+        sqlx::query_as(
+            "SELECT status, substatus, snoozed, wake_at::text, close_at::text, resolved_at::text
+             FROM tickets.ticket WHERE id = $1",
+        )
+        .bind(ticket)
+        .fetch_one(self.api.world.pool())
+        .await
+        .unwrap()
+    }
+
     /// Somebody resolves a ticket, and opens it again.
     async fn reopen(&mut self) {
         let Some(ticket) = self.any_ticket().map(|it| self.model.home(it)) else {
@@ -325,7 +386,7 @@ impl Play<'_> {
             9 => self.split().await,
             14 | 15 => self.restrict().await,
             16 => self.reopen().await,
-            _ => {}
+            _ => self.sleep().await,
         }
     }
 

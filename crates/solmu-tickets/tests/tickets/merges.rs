@@ -25,6 +25,7 @@ pub(crate) async fn merge(api: &Api, sources: &[Uuid], target: Uuid) -> Result<T
         target_id: target.to_string(),
         reason: "one matter".to_owned(),
         etag: String::new(),
+        ..MergeTicketsRequest::default()
     };
     let answer = api.tickets().merge_tickets(api.agent(request)).await;
     answer.map(tonic::Response::into_inner)
@@ -35,6 +36,7 @@ pub(crate) async fn unmerge(api: &Api, ticket: Uuid) -> Result<Ticket, Status> {
         ticket_id: ticket.to_string(),
         reason: "two matters".to_owned(),
         etag: String::new(),
+        ..UnmergeTicketRequest::default()
     };
     let answer = api.tickets().unmerge_ticket(api.agent(request)).await;
     answer.map(tonic::Response::into_inner)
@@ -45,6 +47,7 @@ pub(crate) async fn split(api: &Api, message: Uuid) -> Result<Ticket, Status> {
         message_id: message.to_string(),
         reason: "another matter".to_owned(),
         etag: String::new(),
+        ..SplitMessageRequest::default()
     };
     let answer = api.tickets().split_message(api.agent(request)).await;
     answer.map(tonic::Response::into_inner)
@@ -300,6 +303,7 @@ async fn what_cannot_be_merged_is_refused_with_its_reason() {
         target_id: tickets[2].to_string(),
         reason: String::new(),
         etag: "\"1\"".to_owned(),
+        ..MergeTicketsRequest::default()
     };
     let stale = api
         .tickets()

@@ -130,6 +130,7 @@ async fn threat(desk: &Desk) -> (Uuid, Uuid) {
         ticket_id: other.to_string(),
         other_ticket_id: ticket.id.to_string(),
         kind: LinkKind::Related.into(),
+        ..LinkTicketsRequest::default()
     };
     api.work().link_tickets(api.agent(link)).await.unwrap();
     let view = CreateViewRequest {

@@ -22,7 +22,7 @@ fn about(id: &str, from: &str, subject: &str, text: &str) -> MessageReceived {
     }
 }
 
-async fn indexed(api: &Api) {
+pub(crate) async fn indexed(api: &Api) {
     wait_for("everything is indexed", || async {
         api.world
             .count("SELECT count(*) FROM tickets.search_queue")
@@ -198,10 +198,10 @@ async fn a_common_word_is_searched_back_to_a_time_that_is_told() {
     // Newer ones of the first ticket, some every day.
     sqlx::query(
         "INSERT INTO tickets.search_document (id, ticket_id, is_message, created_at, words)
-         SELECT gen_random_uuid(), $1, true, at, tickets.search_words('tavallinen', 'fi') || array_to_tsvector(ARRAY[
-            to_char(at AT TIME ZONE 'UTC', '\"@d\"YYYYMMDD'), to_char(at AT TIME ZONE 'UTC', '\"@m\"YYYYMM')])
+         SELECT gen_random_uuid(), $1, true, at,
+            tickets.search_labelled(span.id, tickets.search_words('tavallinen'))
          FROM generate_series(1, 5000) AS n, LATERAL (SELECT '2026-11-03T00:00:00Z'::timestamptz + n * interval '20 minutes'
-            AS at) AS made",
+            AS at) AS made, LATERAL (SELECT id FROM tickets.search_span WHERE starts <= at ORDER BY starts DESC LIMIT 1) AS span",
     )
     .bind(common.id)
     .execute(api.world.pool())

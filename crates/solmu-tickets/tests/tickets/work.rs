@@ -41,6 +41,7 @@ async fn alter(api: &Api, task: Task, paths: &[&str]) -> Result<Task, Status> {
     let request = UpdateTaskRequest {
         task: Some(task),
         update_mask: mask(paths),
+        ..UpdateTaskRequest::default()
     };
     let answer = api.work().update_task(api.agent(request)).await;
     answer.map(tonic::Response::into_inner)
@@ -266,6 +267,7 @@ async fn agents_follow_a_ticket() {
         let request = AddFollowerRequest {
             ticket_id: format!("#{}", ticket.number),
             agent_id: agent.to_string(),
+            ..AddFollowerRequest::default()
         };
         shown = api
             .work()
@@ -280,6 +282,7 @@ async fn agents_follow_a_ticket() {
         let request = RemoveFollowerRequest {
             ticket_id: ticket.id.to_string(),
             agent_id: AGENT.to_string(),
+            ..RemoveFollowerRequest::default()
         };
         shown = api
             .work()
@@ -324,6 +327,7 @@ async fn a_ticket_wakes_at_its_time_once() {
     // One is woken by hand and sleeps longer, so the rest wakes first.
     let request = WakeTicketRequest {
         ticket_id: ids[0].to_string(),
+        ..WakeTicketRequest::default()
     };
     let woken = api
         .work()

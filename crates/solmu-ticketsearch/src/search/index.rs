@@ -8,11 +8,12 @@
 use std::{sync::Arc, time::Duration};
 
 use solmu_conditions::words;
-use solmu_db::DbError;
+use solmu_db::{DbError, SqlTimestamp};
 use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::{digits, spans};
 use crate::context::Context;
 
 /// Entries of the queue in one transaction.
@@ -196,7 +197,7 @@ async fn read(
         .await?;
     Ok(texts
         .into_iter()
-        .map(|(id, text)| (id, words(&text)))
+        .map(|(id, text)| (id, digits::with_whole_numbers(words(&text))))
         .collect())
 }
 
@@ -215,21 +216,23 @@ async fn write(
     } else {
         "JOIN tickets.ticket ON ticket.id = given.id JOIN tickets.ticket AS document ON document.id = ticket.id"
     };
+    spans::begin_months(tx, source, &ids).await?;
     let sql = format!(
         "INSERT INTO tickets.search_document (id, ticket_id, is_message, created_at, words)
          SELECT given.id, ticket.id, $3, document.created_at,
-            tickets.search_words(given.text, ticket.language) || array_to_tsvector(ARRAY[
-                to_char(document.created_at AT TIME ZONE 'UTC', '\"@d\"YYYYMMDD'),
-                to_char(document.created_at AT TIME ZONE 'UTC', '\"@m\"YYYYMM')])
-         FROM unnest($1::uuid[], $2::text[]) AS given (id, text) {source} ORDER BY given.id
+            tickets.search_labelled(span.id, tickets.search_words(given.text))
+         FROM unnest($1::uuid[], $2::text[]) AS given (id, text) {source}
+         CROSS JOIN LATERAL (SELECT id FROM tickets.search_span WHERE starts <= document.created_at
+            ORDER BY starts DESC LIMIT 1) AS span ORDER BY given.id
          ON CONFLICT (id) DO UPDATE SET ticket_id = excluded.ticket_id, created_at = excluded.created_at,
-            words = excluded.words"
+            words = excluded.words
+         RETURNING created_at"
     );
-    sqlx::query(sqlx::AssertSqlSafe(sql))
+    let times: Vec<SqlTimestamp> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
         .bind(&ids)
         .bind(&texts)
         .bind(is_message)
-        .execute(tx)
+        .fetch_all(&mut *tx)
         .await?;
-    Ok(())
+    spans::count(tx, &times).await
 }

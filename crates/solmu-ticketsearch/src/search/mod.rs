@@ -1,17 +1,19 @@
 //! Finding tickets: by filter ([`Selection`]) and by what was written ([`find`]).
 
+mod digits;
 pub mod index;
 #[cfg(test)]
 mod plan_tests;
 mod selection;
 pub mod service;
 mod snippet;
+mod spans;
 mod terms;
 mod windows;
 
 use std::collections::{HashMap, HashSet};
 
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::Timestamp;
 use solmu_bus::envelope::to_proto_time;
 use solmu_db::{DbError, SqlTimestamp, ToSqlx as _};
 use solmu_proto::ticket::v1 as proto;
@@ -20,6 +22,7 @@ use sqlx::{PgPool, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 pub use selection::{Selection, Written};
+use windows::Span;
 
 use crate::{context::Context, list};
 
@@ -28,9 +31,10 @@ const PAGE: u32 = 50;
 /// Matches that one call looks at. A search without a filter needs a hundred; one whose filter refuses nearly all of
 /// them ends here and says so.
 const MATCHES: usize = 4_000;
-/// Matches that are read at once, and beside twice a page at first: most searches need no more.
-const CHUNK: usize = 400;
+/// Matches that are read at once at first, beside twice a page: most searches need no more.
 const FIRST: usize = 20;
+/// How many more are read the next time.
+const GROWTH: usize = 4;
 
 /// A match: when, which document, on which ticket, and whether it is a message.
 type Match = (SqlTimestamp, Uuid, Uuid, bool);
@@ -72,11 +76,14 @@ pub(crate) async fn find(
         on_page: HashSet::new(),
         last: None,
     };
-    let end = search.run(&opening, after).await?;
-    let back_to = matches!(end, End::Bound).then_some(search.last).flatten();
-    let next = matches!(end, End::Bound | End::Page)
-        .then_some(search.last)
-        .flatten();
+    let (back_to, next) = match search.run(&opening, after).await? {
+        End::Done => (None, None),
+        End::Page => (None, search.last_hit()),
+        End::Bound => {
+            let at = search.bound(after);
+            (at, at)
+        }
+    };
     let time = |(micros, _): Position| Timestamp::from_microsecond(micros).map(to_proto_time);
     Ok(proto::SearchTicketsResponse {
         next_page_token: next.map_or_else(String::new, |at| page::encode(&asked, at)),
@@ -91,16 +98,16 @@ struct Opening {
     /// The query as PostgreSQL's `tsquery`; empty if nothing is left to look for.
     words: String,
     queued: Option<SqlTimestamp>,
-    newest: Option<SqlTimestamp>,
-    oldest: Option<SqlTimestamp>,
-    /// About how many documents there are, as PostgreSQL counted them last.
-    documents: i64,
+    /// The index's spans of time, the newest first: number, beginning and documents of each.
+    spans: Vec<i64>,
+    starts: Vec<SqlTimestamp>,
+    documents: Vec<i64>,
 }
 solmu_db::from_row!(Opening {
     words,
     queued,
-    newest,
-    oldest,
+    spans,
+    starts,
     documents
 });
 
@@ -111,9 +118,10 @@ impl Opening {
         query.push(
             "::text AS words,
             (SELECT queued_at FROM tickets.search_queue ORDER BY id LIMIT 1) AS queued,
-            (SELECT max(created_at) FROM tickets.search_document) AS newest,
-            (SELECT min(created_at) FROM tickets.search_document) AS oldest,
-            (SELECT reltuples::bigint FROM pg_class WHERE oid = 'tickets.search_document'::regclass) AS documents",
+            spans.* FROM (SELECT coalesce(array_agg(id ORDER BY starts DESC), '{}') AS spans,
+                coalesce(array_agg(starts ORDER BY starts DESC), '{}') AS starts,
+                coalesce(array_agg(documents ORDER BY starts DESC), '{}') AS documents
+                FROM tickets.search_span) AS spans",
         );
         query
             .build_query_as()
@@ -127,17 +135,16 @@ impl Opening {
         self.queued.map_or(now, |at| at.to_jiff().min(now))
     }
 
-    /// The days of the newest and the oldest document.
-    fn days(&self) -> Option<(Date, Date)> {
-        Some((
-            day_of(self.newest?.to_jiff()),
-            day_of(self.oldest?.to_jiff()),
-        ))
+    /// The spans that have documents before a time, the newest first.
+    fn spans_before(&self, before: Timestamp) -> Vec<Span> {
+        let spans = self.spans.iter().zip(&self.starts).zip(&self.documents);
+        let spans = spans.map(|((id, starts), documents)| Span {
+            id: *id,
+            starts: starts.to_jiff(),
+            documents: *documents,
+        });
+        spans.filter(|span| span.starts <= before).collect()
     }
-}
-
-fn day_of(at: Timestamp) -> Date {
-    at.to_zoned(TimeZone::UTC).date()
 }
 
 /// Why a search stopped.
@@ -171,21 +178,24 @@ struct Search<'a> {
 
 impl Search<'_> {
     async fn run(&mut self, opening: &Opening, after: Option<Position>) -> Result<End, ApiError> {
-        let Some((newest, oldest)) = opening.days() else {
-            return Ok(End::Done);
-        };
         let mut before = after.unwrap_or((i64::MAX, Uuid::max()));
         let mut wanted = self.size * 2 + FIRST;
         loop {
-            let from = Timestamp::from_microsecond(before.0).map_or(newest, day_of);
-            let windows: Vec<String> =
-                windows::windows(newest.min(from), oldest, opening.documents)
-                    .iter()
-                    .map(|window| either(window))
-                    .collect();
-            let found = self
-                .matches(&opening.words, &windows, before, wanted)
-                .await?;
+            let at = Timestamp::from_microsecond(before.0).unwrap_or(FAR);
+            let at = at.min(FAR);
+            let (windows, since) = windows::windows(&opening.words, &opening.spans_before(at));
+            let Some(since) = since else {
+                return Ok(End::Done);
+            };
+            let found: Vec<Match> = sqlx::query_as(MATCHING)
+                .bind(&windows)
+                .bind(since.to_sqlx())
+                .bind(at.to_sqlx())
+                .bind(before.1)
+                .bind(i64::try_from(wanted).unwrap_or(i64::MAX))
+                .fetch_all(self.pool)
+                .await
+                .map_err(DbError::from)?;
             let whole = found.len() < wanted;
             if let Some(end) = self.take(found).await? {
                 return Ok(end);
@@ -194,29 +204,8 @@ impl Search<'_> {
                 return Ok(End::Done);
             }
             before = self.last.unwrap_or(before);
-            wanted = CHUNK;
+            wanted = (wanted * GROWTH).min(MATCHES);
         }
-    }
-
-    /// The newest matches before a position, newest first.
-    async fn matches(
-        &self,
-        words: &str,
-        windows: &[String],
-        before: Position,
-        wanted: usize,
-    ) -> Result<Vec<Match>, ApiError> {
-        let at = Timestamp::from_microsecond(before.0).unwrap_or(Timestamp::MAX);
-        let at = at.min(FAR);
-        sqlx::query_as(MATCHING)
-            .bind(words)
-            .bind(windows)
-            .bind(at.to_sqlx())
-            .bind(before.1)
-            .bind(i64::try_from(wanted).unwrap_or(i64::MAX))
-            .fetch_all(self.pool)
-            .await
-            .map_err(|error| DbError::from(error).into())
     }
 
     /// Takes matches over into the page, as far as their tickets are selected.
@@ -243,6 +232,20 @@ impl Search<'_> {
             self.last = Some((at.to_jiff().as_microsecond(), document));
         }
         Ok(None)
+    }
+
+    /// Where the page ends. Not where the search ended: that may be a document that the caller does not see.
+    fn last_hit(&self) -> Option<Position> {
+        let hit = self.hits.last()?;
+        let document = hit.message.unwrap_or(hit.ticket);
+        Some((hit.at.to_jiff().as_microsecond(), document))
+    }
+
+    /// How far back was looked. Its time alone, for the same reason, unless all that was looked at has that time.
+    fn bound(&self, after: Option<Position>) -> Option<Position> {
+        let (at, document) = self.last?;
+        let is_stuck = after.is_some_and(|(before, _)| before == at);
+        Some((at, if is_stuck { document } else { Uuid::max() }))
     }
 
     /// The page, with the text around the words. A ticket that became part of another one meanwhile is left out.
@@ -273,16 +276,10 @@ impl Search<'_> {
 /// Later than any document, and still a time of PostgreSQL's.
 const FAR: Timestamp = Timestamp::constant(253_000_000_000, 0);
 
-/// See [`Search::matches`], and the function for how it stays on its index.
+/// The newest matches before a position, newest first; see the function for how it stays on its index.
 pub(crate) const MATCHING: &str = "SELECT created_at, id, ticket_id, is_message
-    FROM tickets.search_matches($1::tsquery, $2, $3, $4, $5) ORDER BY created_at DESC, id DESC";
+    FROM tickets.search_matches($1, $2, $3, $4, $5) ORDER BY created_at DESC, id DESC";
 
 /// What the hits of a page say.
 pub(crate) const TEXTS: &str = "SELECT id, concat_ws(' ', subject, left(body_text, 20000))
     FROM tickets.message WHERE id = ANY($1)";
-
-/// Any of some lexemes.
-fn either(lexemes: &[String]) -> String {
-    let quoted: Vec<String> = lexemes.iter().map(|it| format!("'{it}'")).collect();
-    quoted.join(" | ")
-}

@@ -208,6 +208,12 @@ impl Selection {
         self.checked.is_none() && !self.visibility.is_bound()
     }
 
+    /// Whether its statement is kept prepared: filters are many, and for most of them the best index is seen by their
+    /// values; queues of a team or an agent are what everybody asks for all day, with one index for all.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.checked.as_ref().is_none_or(Checked::is_of_exact_ids)
+    }
+
     /// The condition, for a `WHERE` over `tickets.ticket`.
     pub fn push(&self, query: &mut QueryBuilder<Postgres>) -> Result<(), ApiError> {
         query.push("ticket.merged_into IS NULL");
@@ -260,5 +266,33 @@ mod tests {
             refused.to_string().contains("at character 1")
                 && refused.to_string().contains("status")
         );
+    }
+
+    #[test]
+    fn queues_of_teams_and_agents_keep_their_statements_and_other_filters_do_not() {
+        let me = "0198c5d2-7a10-7bb2-8e4f-0242ac120002";
+        let schema = schema()
+            .naming("me", me)
+            .read_at("2026-05-02T09:00:00Z".parse().unwrap(), TimeZone::UTC);
+        let kept = |filter: &str| {
+            let checked = solmu_conditions::parse(filter, &schema).unwrap();
+            Selection {
+                checked: Some(checked),
+                visibility: Visibility::Everything,
+            }
+            .is_kept()
+        };
+        assert!(kept("open = true AND assignee = me") && kept(&format!("team = {me}")));
+        for filter in [
+            "open = true AND priority = urgent",
+            "open = true AND (assignee = me OR parent = me)",
+            "NOT assignee = me",
+            "assignee != me",
+            "follower = me",
+            "organization = me",
+            "created >= -60d",
+        ] {
+            assert!(!kept(filter), "{filter}");
+        }
     }
 }

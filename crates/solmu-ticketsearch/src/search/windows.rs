@@ -1,126 +1,129 @@
-//! The order in which a search looks through time: the newest days, then four times as many, and so on.
+//! The order in which a search looks through time: the newest spans, then four times as much, and so on.
 //!
-//! A search wants the newest matches only, and a common word has a hundred thousand. Each document therefore has its day
-//! and its month among its words, and the index is asked for `word AND one of these days`. The first window is as long
-//! as some thousand documents took to come, so that a small desk is asked once or twice; windows grow fourfold, so a
-//! common word is answered by the first one, and a rare one costs about five looks into the index of a large desk. Each
-//! look also reads what is not in the index's tree yet. Rejected: sorting all matches (a second for a common word),
-//! reading documents by time (a second for a rare one), and to decide between both by the planner's estimate, which is
-//! a guess for words beyond its sample.
+//! A search wants the newest matches only, and a common word has a hundred thousand. The index has a list of each word
+//! for each span of time (migration 0052), so it is asked for the words of some spans at once, the newest first. The
+//! first window has some ten thousand documents, so that a small desk is asked once; windows grow, so that a rare word
+//! costs a few looks. Rejected: sorting all matches (a second for a common word), reading documents by time (a second
+//! for a rare one), to decide between both by the planner's estimate (a guess for words beyond its sample), and to ask
+//! for `word AND one of these days` (the index compares all matches of the word with the lists of the days).
 
-use jiff::{Span, civil::Date};
+use std::fmt::Write as _;
 
-/// Documents of the first window, about.
-const FIRST: i64 = 2_000;
-/// How much longer the next window is. Only the second one is less: the newest day has just begun.
+use jiff::Timestamp;
+
+/// Documents of the first window, at least, if there are so many.
+const FIRST: i64 = 20_000;
+/// How much longer the next window is.
 const GROWTH: i64 = 4;
-/// From this many days on a window ends with a month, which is one lexeme.
-const MONTH: i64 = 28;
+/// Lexemes that one look asks the index for: beyond, comparing them costs more than another look.
+const LEXEMES: usize = 1_500;
 
-/// The lexeme of a day, as the index has it.
-pub(crate) fn day(date: Date) -> String {
-    format!("@d{:04}{:02}{:02}", date.year(), date.month(), date.day())
+/// A span of time in the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) id: i64,
+    pub(crate) starts: Timestamp,
+    /// How many it has, about.
+    pub(crate) documents: i64,
 }
 
-/// The lexeme of a month.
-pub(crate) fn month(date: Date) -> String {
-    format!("@m{:04}{:02}", date.year(), date.month())
-}
-
-/// Windows from `newest` back to `oldest`, each as the lexemes that it covers; no day is in two of them. `documents` is
-/// how many there are, about.
-pub(crate) fn windows(newest: Date, oldest: Date, documents: i64) -> Vec<Vec<String>> {
-    let whole = newest
-        .since(oldest)
-        .map_or(0, |span| i64::from(span.get_days()));
-    let mut days = (FIRST * (whole + 1) / documents.max(1)).clamp(1, whole + 1);
+/// What to ask for, in this order, to find documents of `spans` (the newest first) whose words `asked` fits: a `tsquery`
+/// for each window, and where the first window begins.
+pub(crate) fn windows(asked: &str, spans: &[Span]) -> (Vec<String>, Option<Timestamp>) {
+    let most = (LEXEMES / lexemes(asked).max(1)).max(1);
     let mut windows = Vec::new();
-    let mut next = newest;
-    while next >= oldest {
-        let mut end = next.saturating_sub(Span::new().days(days - 1)).max(oldest);
-        if days >= MONTH {
-            end = end.first_of_month();
-        }
-        let mut window = Vec::new();
-        while next >= end {
-            // What comes after the newest day is not looked for, so its month may be taken whole.
-            let is_whole = windows.is_empty() && window.is_empty() || next == next.last_of_month();
-            if is_whole && next.first_of_month() >= end {
-                window.push(month(next));
-                next = next.first_of_month();
-            } else {
-                window.push(day(next));
-            }
-            next = next.saturating_sub(Span::new().days(1));
-        }
-        windows.push(window);
-        days *= if windows.len() == 1 { 2 } else { GROWTH };
+    let mut since = None;
+    let mut rest = spans;
+    let mut wanted = FIRST;
+    while !rest.is_empty() {
+        let mut documents = 0;
+        let enough = rest.iter().position(|span| {
+            documents += span.documents;
+            documents >= wanted
+        });
+        let count = enough.map_or(rest.len(), |last| last + 1).min(most);
+        let (window, older) = rest.split_at(count);
+        since = since.or_else(|| window.last().map(|span| span.starts));
+        windows.push(of_spans(asked, window));
+        rest = older;
+        wanted *= GROWTH;
     }
-    windows
+    (windows, since)
+}
+
+/// `asked` in any of `spans`.
+fn of_spans(asked: &str, spans: &[Span]) -> String {
+    let mut all = String::with_capacity(spans.len() * (asked.len() + 32));
+    for span in spans {
+        if !all.is_empty() {
+            all.push_str(" | ");
+        }
+        let _ = write!(all, "({})", labelled(asked, span.id));
+    }
+    all
+}
+
+/// A `tsquery`, as PostgreSQL writes it, with the number of a span before each lexeme.
+fn labelled(asked: &str, span: i64) -> String {
+    let mut text = String::with_capacity(asked.len() * 2);
+    let mut within = false;
+    for letter in asked.chars() {
+        text.push(letter);
+        if letter == '\'' {
+            within = !within;
+            if within {
+                let _ = write!(text, "{span}:");
+            }
+        }
+    }
+    text
+}
+
+fn lexemes(asked: &str) -> usize {
+    asked.matches('\'').count() / 2
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
-    use jiff::civil::date;
-
     use super::*;
 
-    #[test]
-    fn every_day_is_in_one_window_and_there_are_few() {
-        for newest in [
-            date(2026, 5, 2),
-            date(2026, 3, 31),
-            date(2026, 1, 16),
-            date(2024, 2, 29),
-        ] {
-            for (back, documents) in [
-                (0_i64, 0_i64),
-                (1, 10),
-                (3, 100_000),
-                (14, 3_000),
-                (16, 1_000_000),
-                (40, 1_000),
-                (400, 50_000),
-                (400, 5_000_000),
-                (3_650, 100_000),
-                (3_650, 50_000_000),
-            ] {
-                let oldest = newest.saturating_sub(Span::new().days(back));
-                let windows = windows(newest, oldest, documents);
-                let looks = windows.len();
-                assert!((1..=8).contains(&looks), "{newest} {back}: {looks}");
-                let widest = windows.iter().map(Vec::len).max();
-                assert!(widest < Some(170), "{newest} {back}: {widest:?}");
-                let all: Vec<&String> = windows.iter().flatten().collect();
-                let unique: BTreeSet<_> = all.iter().collect();
-                assert_eq!(unique.len(), all.len());
-                let mut at = oldest;
-                while at <= newest {
-                    let (as_day, as_month) = (day(at), month(at));
-                    let found = |name: &String| all.contains(&name);
-                    assert!(
-                        found(&as_day) != found(&as_month),
-                        "{at} of {newest} back {back}"
-                    );
-                    at = at.tomorrow().unwrap();
-                }
-            }
-        }
+    fn spans(documents: &[i64]) -> Vec<Span> {
+        let count = i64::try_from(documents.len()).unwrap();
+        let spans = documents.iter().zip(0..).map(|(documents, place)| Span {
+            id: count - place,
+            starts: Timestamp::from_second(1_000_000 - place * 1_000).unwrap(),
+            documents: *documents,
+        });
+        spans.collect()
     }
 
     #[test]
-    fn a_small_desk_is_asked_once_and_a_large_one_by_days() {
-        let (newest, oldest) = (date(2026, 5, 20), date(2025, 5, 20));
-        let small = windows(newest, oldest, 1_500);
-        assert_eq!(small.len(), 1);
-        assert_eq!(small[0].len(), 13, "{small:?}");
-        let large = windows(newest, oldest, 5_000_000);
-        assert_eq!(large[0], ["@d20260520"]);
-        assert_eq!(large[1], ["@d20260519", "@d20260518"]);
-        assert_eq!(large[2].first().map(String::as_str), Some("@d20260517"));
-        assert_eq!(large[2].len(), 8);
-        assert_eq!(large.len(), 6);
+    fn a_small_desk_is_asked_once_and_a_large_one_by_spans() {
+        let (windows_of_small, since) = windows("'w'", &spans(&[10, 900, 1_200]));
+        assert_eq!(windows_of_small, ["('3:w') | ('2:w') | ('1:w')"]);
+        assert_eq!(since, Timestamp::from_second(998_000).ok());
+        let (large, since) = windows("'w'", &spans(&[50_000; 110]));
+        let large: Vec<usize> = large.iter().map(|it| it.matches(":w'").count()).collect();
+        assert_eq!(large, [1, 2, 7, 26, 74]);
+        assert_eq!(since, Timestamp::from_second(1_000_000).ok());
+        assert_eq!(windows("'w'", &[]), (Vec::new(), None));
+    }
+
+    #[test]
+    fn many_words_are_asked_for_in_more_looks() {
+        let asked = vec!["'w'"; 600].join(" & ");
+        let (windows, _) = windows(&asked, &spans(&[1_000; 7]));
+        let looks: Vec<usize> = windows.iter().map(|it| it.matches('(').count()).collect();
+        assert_eq!(looks, [2, 2, 2, 1]);
+    }
+
+    #[test]
+    fn each_lexeme_has_the_number_of_its_span() {
+        let asked = "( 'lasku' | 'laskun' ) & !'kuitti':* & 'a' <-> 'b'";
+        assert_eq!(
+            labelled(asked, 17),
+            "( '17:lasku' | '17:laskun' ) & !'17:kuitti':* & '17:a' <-> '17:b'"
+        );
+        assert_eq!(labelled("''", 1), "'1:'");
     }
 }

@@ -1,13 +1,15 @@
 //! Saved views: filters under a name, of one person or of a team, with counts.
 //!
 //! Which teams there are and who is in them only the router knows; a view of a team is shown to whoever asks for that
-//! team, and changed by who made it or by an admin.
+//! team, and changed by who made it or by an admin. Agents who are bound to their teams make views for these alone.
 
 mod count;
+#[cfg(test)]
+mod tests;
 
 use solmu_bus::envelope::to_proto_time;
 use solmu_db::{DbError, SqlTimestamp, ToSqlx as _};
-use solmu_domain::ids::{AgentId, EventId as ViewId};
+use solmu_domain::ids::{AgentId, EventId as ViewId, TeamId};
 use solmu_proto::ticket::v1 as proto;
 use solmu_runtime::{
     ApiError,
@@ -15,7 +17,7 @@ use solmu_runtime::{
     page,
     request::{optional_uuid, uuid},
 };
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::{
@@ -29,6 +31,8 @@ use crate::{
 const MAX_NAME: usize = 100;
 /// Views of one page, because each may be counted.
 const PAGE: u32 = 100;
+/// Views of one person, and of one team, at most: a list of more is read by nobody, and each may be counted.
+const MAX_VIEWS: i64 = 500;
 /// Teams of one list.
 const MAX_TEAMS: usize = 100;
 
@@ -113,6 +117,55 @@ async fn check(
     Selection::read(context, written).await.map(drop)
 }
 
+/// The team whom a view is for; not one that a bound caller is not in, whose members would find it among theirs.
+fn team_of(view: &proto::SavedView, caller: &Caller) -> Result<Option<Uuid>, ApiError> {
+    let team = optional_uuid("team_id", &view.team_id)?;
+    let foreign = team.is_some_and(|team| {
+        let team = TeamId::from_uuid(team);
+        caller.visibility().excludes_team(Some(team))
+    });
+    if foreign {
+        return Err(ApiError::PermissionDenied {
+            reason: "NOT_YOUR_TEAM",
+            message: "you may make views for yourself and for your teams".to_owned(),
+        });
+    }
+    Ok(team)
+}
+
+/// Lets one transaction at a time add to the views of a team, or of a person.
+async fn lock(tx: &mut PgConnection, team: Option<Uuid>, owner: &str) -> Result<(), DbError> {
+    let whose = team.map_or_else(|| owner.to_owned(), |team| team.to_string());
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('tickets.saved_view ' || $1, 0))")
+        .bind(whose)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Refuses the view that was just added if it is one too many.
+async fn bounded(tx: &mut PgConnection, team: Option<Uuid>, owner: &str) -> Result<(), ApiError> {
+    let count: i64 = sqlx::query_scalar(match team {
+        Some(_) => "SELECT count(*) FROM tickets.saved_view WHERE team_id = $1 AND $2 <> ''",
+        None => {
+            "SELECT count(*) FROM tickets.saved_view
+             WHERE team_id IS NULL AND $1::uuid IS NULL AND created_by = $2"
+        }
+    })
+    .bind(team)
+    .bind(owner)
+    .fetch_one(tx)
+    .await
+    .map_err(DbError::from)?;
+    if count > MAX_VIEWS {
+        return Err(ApiError::FailedPrecondition {
+            reason: "TOO_MANY_VIEWS",
+            message: format!("there are {MAX_VIEWS} views already: delete some first"),
+        });
+    }
+    Ok(())
+}
+
 /// Makes a view; with a request id that the caller used before, the one that was made then.
 pub(crate) async fn create(
     context: &Context,
@@ -129,19 +182,34 @@ pub(crate) async fn create(
          ON CONFLICT (created_by, request_id) WHERE request_id IS NOT NULL DO UPDATE SET request_id = excluded.request_id
          RETURNING {COLUMNS}"
     );
-    let row: Row = sqlx::query_as(sqlx::AssertSqlSafe(sql))
-        .bind(ViewId::generate(context.clock.as_ref(), context.rng.as_ref()).as_uuid())
-        .bind(view.display_name.trim())
-        .bind(&view.filter)
-        .bind(&view.order_by)
-        .bind(&view.time_zone)
-        .bind(optional_uuid("team_id", &view.team_id)?)
-        .bind(owner(caller))
-        .bind(context.clock.now().to_sqlx())
-        .bind(request_id)
-        .fetch_one(context.db.pool())
-        .await
-        .map_err(DbError::from)?;
+    let team = team_of(&view, caller)?;
+    let row: Row = context
+        .db
+        .tx("search.create_view", |tx| {
+            let (view, owner, sql) = (view.clone(), owner(caller), sql.clone());
+            let request_id = request_id.clone();
+            let id = ViewId::generate(context.clock.as_ref(), context.rng.as_ref());
+            let now = context.clock.now();
+            Box::pin(async move {
+                lock(tx, team, &owner).await?;
+                let row: Row = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+                    .bind(id.as_uuid())
+                    .bind(view.display_name.trim())
+                    .bind(&view.filter)
+                    .bind(&view.order_by)
+                    .bind(&view.time_zone)
+                    .bind(team)
+                    .bind(&owner)
+                    .bind(now.to_sqlx())
+                    .bind(request_id)
+                    .fetch_one(&mut *tx)
+                    .await
+                    .map_err(DbError::from)?;
+                bounded(tx, team, &owner).await?;
+                Ok::<_, ApiError>(row)
+            })
+        })
+        .await?;
     Ok(row.into())
 }
 
@@ -201,7 +269,8 @@ pub(crate) async fn update(
 ) -> Result<proto::SavedView, ApiError> {
     let asked = request.view.clone().unwrap_or_default();
     let found = changeable(context, &asked.id, &asked.etag, caller).await?;
-    let (id, version) = (found.id, found.version);
+    let (id, version, before) = (found.id, found.version, found.team_id);
+    let maker = found.created_by.clone();
     let mut view = proto::SavedView::from(found);
     let all = ["display_name", "filter", "order_by", "time_zone", "team_id"].map(str::to_owned);
     let paths = request
@@ -226,18 +295,38 @@ pub(crate) async fn update(
         "UPDATE tickets.saved_view SET display_name = $3, filter = $4, order_by = $5, time_zone = $6, team_id = $7,
             updated_at = $8, version = version + 1 WHERE id = $1 AND version = $2 RETURNING {COLUMNS}"
     );
-    let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
-        .bind(id)
-        .bind(version)
-        .bind(view.display_name.trim())
-        .bind(&view.filter)
-        .bind(&view.order_by)
-        .bind(&view.time_zone)
-        .bind(optional_uuid("team_id", &view.team_id)?)
-        .bind(context.clock.now().to_sqlx())
-        .fetch_optional(context.db.pool())
-        .await
-        .map_err(DbError::from)?;
+    let mut team = optional_uuid("team_id", &view.team_id)?;
+    if team != before {
+        team = team_of(&view, caller)?;
+    }
+    let row: Option<Row> = context
+        .db
+        .tx("search.update_view", |tx| {
+            let (view, maker, sql) = (view.clone(), maker.clone(), sql.clone());
+            let now = context.clock.now();
+            Box::pin(async move {
+                if team != before {
+                    lock(tx, team, &maker).await?;
+                }
+                let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+                    .bind(id)
+                    .bind(version)
+                    .bind(view.display_name.trim())
+                    .bind(&view.filter)
+                    .bind(&view.order_by)
+                    .bind(&view.time_zone)
+                    .bind(team)
+                    .bind(now.to_sqlx())
+                    .fetch_optional(&mut *tx)
+                    .await
+                    .map_err(DbError::from)?;
+                if team != before {
+                    bounded(tx, team, &maker).await?;
+                }
+                Ok::<_, ApiError>(row)
+            })
+        })
+        .await?;
     row.map(Into::into).ok_or_else(stale)
 }
 

@@ -4,7 +4,8 @@
 //! enter the outbox, in [`commit`]: no change can forget it, and a batch costs one statement. Entries of a ticket are
 //! chained by SHA-256 in the order that its row lock gives them. They hold ids, states and names of fields, never
 //! anybody's words or data; the reason, which people write, stands beside its entry and can be erased, since the entry
-//! holds only a salted digest of it. Made from the stream of events later, it would miss what was changed by hand in
+//! holds only a salted digest of it. The place and hash of the last entry stand beside the log, too, where they only go on:
+//! a tail that was cut off is missed, whatever is written after it. Made from the stream of events later, it would miss what was changed by hand in
 //! between; made by a trigger, it would know neither who nor why.
 
 mod chain;
@@ -63,7 +64,7 @@ pub async fn commit(
     Ok(())
 }
 
-/// The last entry of each of the tickets that have one.
+/// The last entry of each of the tickets that have one: as it was noted, where that is further than the log goes.
 async fn heads(
     tx: &mut PgConnection,
     tickets: &[Uuid],
@@ -72,9 +73,14 @@ async fn heads(
         return Ok(BTreeMap::new());
     }
     let rows: Vec<(Uuid, i64, Vec<u8>)> = sqlx::query_as(
-        "SELECT head.ticket_id, head.sequence, head.hash FROM unnest($1::uuid[]) AS wanted (id)
-         CROSS JOIN LATERAL (SELECT ticket_id, sequence, hash FROM tickets.activity WHERE ticket_id = wanted.id
-            ORDER BY sequence DESC LIMIT 1) AS head",
+        "SELECT wanted.id, head.sequence, head.hash FROM unnest($1::uuid[]) AS wanted (id)
+         CROSS JOIN LATERAL (
+            SELECT sequence, hash FROM (
+                (SELECT sequence, hash FROM tickets.activity WHERE ticket_id = wanted.id
+                    ORDER BY sequence DESC LIMIT 1)
+                UNION ALL SELECT sequence, hash FROM tickets.activity_head WHERE ticket_id = wanted.id
+            ) AS known ORDER BY sequence DESC LIMIT 1
+         ) AS head",
     )
     .bind(tickets)
     .fetch_all(tx)
@@ -98,8 +104,16 @@ async fn write(tx: &mut PgConnection, links: &[Link]) -> Result<(), TicketError>
         };
     }
     let done = sqlx::query(
-        "INSERT INTO tickets.activity (ticket_id, sequence, entry, reason, salt, hash)
-         SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::text[], $5::bytea[], $6::bytea[])
+        "WITH new AS (
+            SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::text[], $5::bytea[], $6::bytea[])
+                AS new (ticket_id, sequence, entry, reason, salt, hash)
+         ), head AS (
+            INSERT INTO tickets.activity_head AS head (ticket_id, sequence, hash)
+            SELECT DISTINCT ON (ticket_id) ticket_id, sequence, hash FROM new ORDER BY ticket_id, sequence DESC
+            ON CONFLICT (ticket_id) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash
+            WHERE head.sequence < excluded.sequence
+         )
+         INSERT INTO tickets.activity (ticket_id, sequence, entry, reason, salt, hash) SELECT * FROM new
          ON CONFLICT (ticket_id, sequence) DO NOTHING",
     )
     .bind(column!(|it| it.ticket))

@@ -14,7 +14,7 @@ use crate::model::status_from_proto;
 
 /// Fields whose values are ids, states or words of the desk's own lists. Of all others, only the name is kept: a subject
 /// or a field of the desk's own making may hold a person's data.
-const KEPT: [&str; 18] = [
+const KEPT: [&str; 23] = [
     "status",
     "state",
     "substatus",
@@ -29,7 +29,12 @@ const KEPT: [&str; 18] = [
     "parent_id",
     "restricted",
     "followers",
+    "snooze",
     "snooze_until",
+    "next_due_time",
+    "organization_ids",
+    "links",
+    "tasks",
     "delivery_state",
     "language",
     "time_entries",

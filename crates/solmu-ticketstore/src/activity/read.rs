@@ -53,12 +53,15 @@ pub async fn list(
     Ok(shown.collect())
 }
 
-/// Computes the chain of a ticket anew. `noted` is the sequence and hash of an entry that it must hold.
+/// Computes the chain of a ticket anew, as far as it was noted to go, or further. `noted` is the sequence and hash of an
+/// entry that it must hold.
 pub async fn verify(
     pool: &PgPool,
     ticket: Uuid,
     noted: Option<(i64, Vec<u8>)>,
 ) -> Result<Verdict, TicketError> {
+    // Before the entries: what is added in between is no fault.
+    let head = head_of(pool, ticket).await?;
     let mut rows = sqlx::query_as::<_, Row>(
         "SELECT sequence, entry, reason, salt, hash FROM tickets.activity WHERE ticket_id = $1 ORDER BY sequence",
     )
@@ -87,12 +90,28 @@ pub async fn verify(
         if let Some(fault) = fault {
             return Ok(bad(verdict, row.sequence, fault));
         }
+        if head
+            .as_ref()
+            .is_some_and(|(at, hash)| *at == row.sequence && *hash != row.hash)
+        {
+            return Ok(bad(verdict, row.sequence, Fault::Hash));
+        }
         before = hash_of(&before, &row.entry);
         verdict.last_sequence = row.sequence;
         verdict.last_hash = row.hash;
         let given =
             Activity::decode(row.entry.as_slice()).is_ok_and(|it| !it.reason_digest.is_empty());
         verdict.erased_reasons += i64::from(given && row.salt.is_empty());
+    }
+    // A ticket that nothing was noted of has been opened, at least.
+    let reaches = head.map_or(1, |(at, _)| at);
+    if verdict.last_sequence < reaches {
+        let missing = verdict.last_sequence + 1;
+        let forgotten = noted.filter(|(at, _)| *at > verdict.last_sequence);
+        return Ok(match forgotten {
+            Some((at, _)) => bad(verdict, at, Fault::Noted),
+            None => bad(verdict, missing, Fault::Gap),
+        });
     }
     Ok(match noted {
         Some((at, _)) if at > verdict.last_sequence => bad(verdict, at, Fault::Noted),
@@ -101,6 +120,19 @@ pub async fn verify(
             ..verdict
         },
     })
+}
+
+/// Place and hash of the last entry as they were noted beside the log; none: not noted.
+async fn head_of(pool: &PgPool, ticket: Uuid) -> Result<Option<(i64, Vec<u8>)>, TicketError> {
+    let found: Option<(Option<i64>, Option<Vec<u8>>)> = sqlx::query_as(
+        "SELECT head.sequence, head.hash FROM tickets.ticket
+         LEFT JOIN tickets.activity_head AS head ON head.ticket_id = ticket.id WHERE ticket.id = $1",
+    )
+    .bind(ticket)
+    .fetch_optional(pool)
+    .await?;
+    let (sequence, hash) = found.ok_or_else(|| TicketError::UnknownTicket(ticket.to_string()))?;
+    Ok(sequence.zip(hash))
 }
 
 /// What is wrong with an entry that should be the `place`th.

@@ -1,7 +1,7 @@
 //! Rules that restrict a ticket as it is opened (`solmu-restrict`).
 //!
 //! They are asked in the transaction that opens it: nobody else ever sees it, whether or not the router is there. Asked
-//! are the ticket and its first message, once: what is written later is read by people, who can restrict it.
+//! are the ticket and its first message; what is written and changed later is asked about by [`super::later`].
 
 use solmu_proto::ticket::v1 as proto;
 use solmu_restrict::{Question, Restricting, Text};
@@ -53,21 +53,7 @@ pub fn ask(rules: &[Restricting], ticket: &mut Ticket, text: &Text) -> Option<By
         return None;
     }
     let organizations = ticket.organization_texts();
-    let question = Question {
-        channel: channel_name(ticket.channel),
-        account: &ticket.account,
-        recipient: &ticket.recipient,
-        language: &ticket.language,
-        tags: &ticket.tags,
-        category: &ticket.category,
-        organizations: &organizations,
-        fields: &ticket.fields,
-        priority: ticket.priority,
-        contact: ticket.contact_id,
-        created: ticket.created_at,
-        text,
-    };
-    let rule = solmu_restrict::first(rules, &question)?;
+    let rule = solmu_restrict::first(rules, &question(ticket, &organizations, text))?;
     let restriction = Restriction::new(rule.agents.clone(), rule.teams.clone());
     let names = restriction.names();
     ticket.team_id = Some(rule.team);
@@ -94,4 +80,26 @@ pub fn ask(rules: &[Restricting], ticket: &mut Ticket, text: &Text) -> Option<By
             names: names.iter().map(Uuid::to_string).collect(),
         },
     })
+}
+
+/// A ticket as rules see it. `organizations` are its own.
+pub(super) fn question<'a>(
+    ticket: &'a Ticket,
+    organizations: &'a [String],
+    text: &'a Text,
+) -> Question<'a> {
+    Question {
+        channel: channel_name(ticket.channel),
+        account: &ticket.account,
+        recipient: &ticket.recipient,
+        language: &ticket.language,
+        tags: &ticket.tags,
+        category: &ticket.category,
+        organizations,
+        fields: &ticket.fields,
+        priority: ticket.priority,
+        contact: ticket.contact_id,
+        created: ticket.created_at,
+        text,
+    }
 }

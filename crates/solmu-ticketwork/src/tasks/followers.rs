@@ -9,27 +9,36 @@ use uuid::Uuid;
 
 use super::tell;
 use crate::{
+    calls::Asked,
+    change::made_before,
     context::Context,
     error::TicketError,
     events::change,
     followers::{MAX_FOLLOWERS, of},
-    model::lock_one,
+    model::{Ticket, lock_one},
 };
 
 /// Lets `agent` follow the ticket, or ends that. What is so already stays so and is not told.
 pub async fn set(
     context: &Arc<Context>,
-    ticket: Uuid,
-    agent: Uuid,
+    (ticket, agent): (Uuid, Uuid),
     follows: bool,
+    asked: Option<Asked>,
     by: Actor,
 ) -> Result<(), TicketError> {
-    let by = Arc::new(by);
+    let input = Arc::new((asked, by));
     context
         .db
         .tx("ticket.follow", |tx| {
-            let (context, by) = (context.clone(), by.clone());
-            Box::pin(async move { set_in(tx, &context, ticket, agent, follows, &by).await })
+            let (context, input) = (context.clone(), input.clone());
+            Box::pin(async move {
+                let (asked, by) = input.as_ref();
+                let (mut ticket, now) = (lock_one(tx, ticket).await?, context.clock.now());
+                if made_before(tx, ticket.id, asked.as_ref(), now).await? {
+                    return Ok(());
+                }
+                set_in(tx, &context, &mut ticket, agent, follows, by).await
+            })
         })
         .await
 }
@@ -37,13 +46,12 @@ pub async fn set(
 async fn set_in(
     tx: &mut PgConnection,
     context: &Context,
-    ticket: Uuid,
+    ticket: &mut Ticket,
     agent: Uuid,
     follows: bool,
     by: &Actor,
 ) -> Result<(), TicketError> {
     let now = context.clock.now();
-    let mut ticket = lock_one(tx, ticket).await?;
     let following = of(tx, ticket.id).await?;
     if following.contains(&agent) == follows {
         return Ok(());
@@ -70,5 +78,5 @@ async fn set_in(
     } else {
         change("followers", &agent, &"")
     };
-    tell(tx, context, &mut ticket, told, by).await
+    tell(tx, context, ticket, told, by).await
 }

@@ -19,6 +19,8 @@ use uuid::Uuid;
 
 use crate::{
     activity,
+    calls::Asked,
+    change::made_before,
     context::Context,
     error::TicketError,
     events::{EventSink, change},
@@ -72,22 +74,22 @@ pub fn stored_time(at: &prost_types::Timestamp) -> Timestamp {
     Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
 }
 
-/// Adds a task; the same request id adds one.
+/// Adds a task; the same call under a request id adds one.
 pub async fn create(
     context: &Arc<Context>,
     ticket: Uuid,
     wanted: Wanted,
-    request_id: Option<String>,
+    asked: Option<Asked>,
     by: Actor,
 ) -> Result<proto::Task, TicketError> {
-    let input = Arc::new((wanted, request_id, by));
+    let input = Arc::new((wanted, asked, by));
     context
         .db
         .tx("task.create", |tx| {
             let (context, input) = (context.clone(), input.clone());
             Box::pin(async move {
-                let (wanted, request_id, by) = input.as_ref();
-                create_in(tx, &context, ticket, wanted, request_id.as_deref(), by).await
+                let (wanted, asked, by) = input.as_ref();
+                create_in(tx, &context, ticket, wanted, asked.as_ref(), by).await
             })
         })
         .await
@@ -99,11 +101,13 @@ pub async fn create_in(
     context: &Context,
     ticket: Uuid,
     wanted: &Wanted,
-    request_id: Option<&str>,
+    asked: Option<&Asked>,
     by: &Actor,
 ) -> Result<proto::Task, TicketError> {
     let now = context.clock.now();
     let mut ticket = lock_one(tx, ticket).await?;
+    let request_id = asked.map(|(id, _)| id.as_str());
+    let repeated = made_before(tx, ticket.id, asked, now).await?;
     let (count, known): (i64, Option<Uuid>) = sqlx::query_as(
         "SELECT count(*), (array_agg(id) FILTER (WHERE request_id = $2))[1] FROM tickets.task WHERE ticket_id = $1",
     )
@@ -111,8 +115,14 @@ pub async fn create_in(
     .bind(request_id)
     .fetch_one(&mut *tx)
     .await?;
-    if let Some(known) = known {
-        return Ok(list::read(tx, known, false).await?.into());
+    match (known, request_id) {
+        (Some(known), _) => return Ok(list::read(tx, known, false).await?.into()),
+        (None, Some(id)) if repeated => {
+            // It was made under this id, and removed since.
+            let id = id.to_owned();
+            return Err(TicketError::Unknown { what: "task", id });
+        }
+        _ => {}
     }
     if count >= MAX_TASKS {
         let why = format!("the ticket has {MAX_TASKS} tasks already");
@@ -145,6 +155,7 @@ pub async fn update(
     context: &Arc<Context>,
     task: proto::Task,
     mask: Vec<String>,
+    asked: Option<Asked>,
     by: Actor,
 ) -> Result<proto::Task, TicketError> {
     let id = Uuid::parse_str(&task.id)
@@ -155,14 +166,20 @@ pub async fn update(
         return Err(TicketError::invalid("update_mask", why));
     }
     let wanted = Wanted::of(&task, mask.iter().any(|it| it == "title"))?;
-    let input = Arc::new((task.etag, mask, wanted, by));
+    let input = Arc::new((task.etag, mask, wanted, asked, by));
     context
         .db
         .tx("task.update", |tx| {
             let (context, input) = (context.clone(), input.clone());
             Box::pin(async move {
-                let (etag, mask, wanted, by) = input.as_ref();
-                update_in(tx, &context, id, etag, mask, wanted, by).await
+                let (etag, mask, wanted, asked, by) = input.as_ref();
+                let task = list::read(tx, id, true).await?;
+                let now = context.clock.now();
+                if made_before(tx, task.ticket_id, asked.as_ref(), now).await? {
+                    return Ok(task.into());
+                }
+                let how = (etag.as_str(), mask.as_slice());
+                update_in(tx, &context, task, how, wanted, by).await
             })
         })
         .await
@@ -171,14 +188,12 @@ pub async fn update(
 async fn update_in(
     tx: &mut PgConnection,
     context: &Context,
-    id: Uuid,
-    etag: &str,
-    mask: &[String],
+    task: Row,
+    (etag, mask): (&str, &[String]),
     wanted: &Wanted,
     by: &Actor,
 ) -> Result<proto::Task, TicketError> {
-    let now = context.clock.now();
-    let task = list::read(tx, id, true).await?;
+    let (now, id) = (context.clock.now(), task.id);
     if !etag.is_empty() && etag != task.etag() {
         return Err(TicketError::Stale {
             current: task.version,
@@ -209,7 +224,6 @@ async fn update_in(
     if takes("done", wanted.done) {
         next.done = wanted.done;
     }
-    let changed_done = next.done != task.done_at.is_some();
     sqlx::query(
         "UPDATE tickets.task SET title = $2, assignee_id = $3, due_at = $4, remind_at = $5,
             reminded_at = CASE WHEN $6 THEN reminded_at END,
@@ -228,19 +242,50 @@ async fn update_in(
     .bind(&by.id)
     .execute(&mut *tx)
     .await?;
-    if changed_done {
-        let word = |done: bool| {
-            if done {
-                format!("{id} done")
-            } else {
-                id.to_string()
-            }
-        };
-        let told = change("tasks", &word(!next.done), &word(next.done));
+    let changes = differences(&task, &next);
+    if !changes.is_empty() {
         let mut ticket = of_task(tx, &task).await?;
-        tell(tx, context, &mut ticket, told, by).await?;
+        tell_all(tx, context, &mut ticket, changes, by).await?;
     }
     Ok(list::read(tx, id, false).await?.into())
+}
+
+/// What changed of a task, as the log has it: the id, what of it, and the value. Of a title only that it did: the log keeps
+/// nobody's words.
+fn differences(task: &Row, next: &Wanted) -> Vec<proto::FieldChange> {
+    let id = task.id;
+    let mut changes = Vec::new();
+    let mut add = |what: &str, from: String, to: String| {
+        if from != to {
+            let word = |value: String| match value.as_str() {
+                "" => String::new(),
+                value => format!("{id} {what} {value}"),
+            };
+            changes.push(change("tasks", &word(from), &word(to)));
+        }
+    };
+    let time = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
+    let stored = |at: Option<solmu_db::SqlTimestamp>| time(at.map(solmu_db::SqlTimestamp::to_jiff));
+    let agent = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
+    add("assignee_id", agent(task.assignee_id), agent(next.assignee));
+    add("due_time", stored(task.due_at), time(next.due));
+    add("remind_time", stored(task.remind_at), time(next.remind));
+    if task.title != next.title {
+        let to = format!("{id} title");
+        changes.push(change("tasks", &id, &to));
+    }
+    let word = |done: bool| {
+        if done {
+            format!("{id} done")
+        } else {
+            id.to_string()
+        }
+    };
+    if task.done_at.is_some() != next.done {
+        let (from, to) = (word(!next.done), word(next.done));
+        changes.push(change("tasks", &from, &to));
+    }
+    changes
 }
 
 /// Removes a task.
@@ -277,12 +322,22 @@ pub async fn tell(
     told: proto::FieldChange,
     by: &Actor,
 ) -> Result<(), TicketError> {
+    tell_all(tx, context, ticket, vec![told], by).await
+}
+
+async fn tell_all(
+    tx: &mut PgConnection,
+    context: &Context,
+    ticket: &mut Ticket,
+    changes: Vec<proto::FieldChange>,
+    by: &Actor,
+) -> Result<(), TicketError> {
     let now = context.clock.now();
     ticket.touched = true;
     ticket.touch(now, false);
     let body = proto::TicketChanged {
         ticket: Some(ticket.state()),
-        changes: vec![told],
+        changes,
         actor: Some(by.clone()),
         change_time: Some(to_proto_time(now)),
         reason: "by hand".to_owned(),

@@ -14,7 +14,8 @@ use uuid::Uuid;
 
 use crate::{
     activity,
-    change::tell,
+    calls::Asked,
+    change::{made_before, tell},
     context::Context,
     error::TicketError,
     events::EventSink,
@@ -38,16 +39,21 @@ pub async fn set(
     context: &Arc<Context>,
     ticket: Uuid,
     wish: Wish,
+    asked: Option<Asked>,
     by: Actor,
 ) -> Result<(), TicketError> {
-    let input = Arc::new((wish, by));
+    let input = Arc::new((wish, asked, by));
     context
         .db
         .tx("ticket.snooze", |tx| {
             let (context, input) = (context.clone(), input.clone());
             Box::pin(async move {
-                let mut ticket = lock_one(tx, ticket).await?;
-                set_in(tx, &context, &mut ticket, &input.0, &input.1).await
+                let (wish, asked, by) = input.as_ref();
+                let (mut ticket, now) = (lock_one(tx, ticket).await?, context.clock.now());
+                if made_before(tx, ticket.id, asked.as_ref(), now).await? {
+                    return Ok(());
+                }
+                set_in(tx, &context, &mut ticket, wish, by).await
             })
         })
         .await

@@ -48,6 +48,7 @@ tickets:
   scaling: keda
   paths: []
   grpc:
+    - solmu.requester.v1.RequesterService
     - solmu.ticket.v1.TicketService
     - solmu.ticket.v1.ActivityService
     - solmu.ticket.v1.CatalogueService
@@ -147,6 +148,15 @@ app.kubernetes.io/component: {{ .component }}
 {{- printf "%s-nats.%s.svc:8222" (include "solmu.fullname" .) .Release.Namespace }}
 {{- else }}
 {{- required "nats.monitoringEndpoint: KEDA asks it for the lag, e.g. nats.nats.svc:8222" .Values.nats.monitoringEndpoint }}
+{{- end }}
+{{- end }}
+
+{{/* The same for who has to ask every server: a name with the addresses of all of our own. */}}
+{{- define "solmu.natsMonitoringOfAll" -}}
+{{- if .Values.nats.install }}
+{{- printf "%s-nats-headless.%s.svc:8222" (include "solmu.fullname" .) .Release.Namespace }}
+{{- else }}
+{{- include "solmu.natsMonitoring" . }}
 {{- end }}
 {{- end }}
 

@@ -27,31 +27,68 @@ a pod would say it only to who reads its log.
 {{- fail (printf "roles.%s.autoscaling: minReplicas (%d) is more than maxReplicas (%d)" $role (int $values.autoscaling.minReplicas) (int $values.autoscaling.maxReplicas)) }}
 {{- end }}
 {{- end }}
-{{- range list "http_address" "grpc_address" "admin_address" "api_address" }}
-{{- if hasKey (dig "server" dict $.Values.config) . }}
-{{- fail (printf "config.server.%s: ports of pods are the chart's; listenAddress says which address" .) }}
+{{- $config := .Values.config }}
+{{- range $path, $why := include "solmu.reserved" . | fromYaml }}
+{{- $parts := splitList "." $path }}
+{{- if hasKey (dig (first $parts) dict $config) (last $parts) }}
+{{- fail (printf "config.%s: %s" $path $why) }}
 {{- end }}
 {{- end }}
-{{- if hasKey (dig "email" dict .Values.config) "listen" }}
-{{- fail "config.email.listen: ports of pods are the chart's; smtp.port is the port of the Service" }}
+{{- range $role, $values := .Values.roles }}
+{{- range $values.env }}
+{{- $key := .name | lower | replace "__" "." | trimPrefix "solmu." }}
+{{- with get (include "solmu.reserved" $ | fromYaml) $key }}
+{{- fail (printf "roles.%s.env: %s: %s" $role $key .) }}
 {{- end }}
-{{- include "solmu.refuseSecrets" (dict "at" "config" "it" .Values.config) }}
+{{- if and .value (hasPrefix "SOLMU__" .name) (or (has $key (list "postgres.url" "nats.url")) (regexMatch (include "solmu.secretNames" $) (regexReplaceAll "^.*[.]" $key ""))) }}
+{{- fail (printf "roles.%s.env: %s: a secret does not belong into the values: give it by valueFrom.secretKeyRef" $role .name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range list "postgres" "nats" }}
+{{- if dig . "url" "" $config }}
+{{- fail (printf "config.%s.url: it holds a password, and does not belong into the values: %s.existingSecret names the Secret with it (others are mounted by secretMounts)" . .) }}
+{{- end }}
+{{- end }}
+{{- include "solmu.refuseSecrets" (dict "root" . "at" "config" "it" $config) }}
 {{- end }}
 
-{{/* A secret in `config` would stand in a ConfigMap. Those of the program's keys, by their last word. */}}
+{{/* Keys of the configuration that belong to the chart, and where their values are. */}}
+{{- define "solmu.reserved" -}}
+server.http_address: &port "ports of pods are the chart's; listenAddress says which address"
+server.grpc_address: *port
+server.admin_address: *port
+server.api_address: *port
+email.listen: "ports of pods are the chart's; smtp.port is the port of the Service"
+nats.namespace: "the jobs have to know it: set nats.namespace of the values"
+nats.partitions: "the jobs have to know it: set nats.partitions of the values"
+nats.replicas: "the jobs have to know it: set nats.streamReplicas of the values"
+nats.max_stream_bytes: "the jobs have to know it: set nats.maxStreamBytes of the values"
+lifecycle.drain_delay_ms: "the grace period of pods follows it: set shutdown.delaySeconds of the values"
+lifecycle.drain_timeout_ms: "the grace period of pods follows it: set shutdown.drainSeconds of the values"
+objects.folder: "the chart mounts it: see objects of the values"
+{{- end }}
+
+{{/* The last words of keys that hold secrets. `charts.py schema --check` holds it to the program's schema. */}}
+{{- define "solmu.secretNames" -}}
+(^|_)(password|secret|secrets|token|signing_keys|signing_key|access_key)$
+{{- end }}
+
+{{/* A secret in `config` would stand in a ConfigMap. */}}
 {{- define "solmu.refuseSecrets" -}}
+{{- $root := .root }}
 {{- $at := .at }}
 {{- if kindIs "map" .it }}
 {{- range $key, $value := .it }}
 {{- $here := printf "%s.%s" $at $key }}
-{{- if and (kindIs "string" $value) $value (regexMatch "(^|_)(password|secret|token|signing_keys|signing_key|access_key|secret_key|api_key)$" $key) }}
+{{- if and $value (or (kindIs "string" $value) (kindIs "slice" $value)) (regexMatch (include "solmu.secretNames" $root) $key) }}
 {{- fail (printf "%s: a secret does not belong into the values, which end in a ConfigMap: mount it by secretMounts and give %s_file" $here $key) }}
 {{- end }}
-{{- include "solmu.refuseSecrets" (dict "at" $here "it" $value) }}
+{{- include "solmu.refuseSecrets" (dict "root" $root "at" $here "it" $value) }}
 {{- end }}
 {{- else if kindIs "slice" .it }}
 {{- range $index, $value := .it }}
-{{- include "solmu.refuseSecrets" (dict "at" (printf "%s[%d]" $at $index) "it" $value) }}
+{{- include "solmu.refuseSecrets" (dict "root" $root "at" (printf "%s[%d]" $at $index) "it" $value) }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -1,14 +1,14 @@
 //! `solmu token`.
 
 use clap::{Subcommand, ValueEnum};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use solmu_cli::parts::{Roster, Session, table, words};
 use solmu_client::Client;
 use solmu_domain::clock::Clock;
 use solmu_proto::access::v1::{
     CreateTokenRequest, ListTokensRequest, RevokeTokenRequest, Role, Token,
 };
-
-use crate::{connect::Session, output::table, roster::Roster, views::TokenView, words};
 
 /// Bearer tokens. Role admin only.
 #[derive(Debug, Subcommand)]
@@ -59,6 +59,39 @@ impl From<RoleArg> for Role {
             RoleArg::Admin => Self::Admin,
             RoleArg::Agent => Self::Agent,
             RoleArg::Service => Self::Service,
+        }
+    }
+}
+
+/// What `--json` prints of a token; `secret` only right after it was made.
+#[derive(Debug, Serialize)]
+struct TokenView {
+    id: String,
+    display_name: String,
+    role: String,
+    agent_id: String,
+    create_time: Option<Timestamp>,
+    revoke_time: Option<Timestamp>,
+    expire_time: Option<Timestamp>,
+    scopes: Vec<String>,
+    all_teams: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+impl From<&Token> for TokenView {
+    fn from(token: &Token) -> Self {
+        Self {
+            id: token.id.clone(),
+            display_name: token.display_name.clone(),
+            role: words::role(token.role),
+            agent_id: token.agent_id.clone(),
+            create_time: words::time(token.create_time.as_ref()),
+            revoke_time: words::time(token.revoke_time.as_ref()),
+            expire_time: words::time(token.expire_time.as_ref()),
+            scopes: token.scopes.clone(),
+            all_teams: token.all_teams,
+            secret: None,
         }
     }
 }
@@ -162,5 +195,25 @@ pub(crate) async fn run(
                 "The token no longer works.",
             )
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_shows_its_secret_only_when_it_has_one() {
+        let mut view = TokenView::from(&Token {
+            role: 2,
+            ..Token::default()
+        });
+        assert!(!serde_json::to_string(&view).unwrap().contains("secret"));
+        view.secret = Some("s".to_owned());
+        assert!(
+            serde_json::to_string(&view)
+                .unwrap()
+                .contains("\"secret\":\"s\"")
+        );
     }
 }
