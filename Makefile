@@ -13,6 +13,7 @@ ARGS ?=
 # The binary that the checks start. The gate has built it with the tests, whose features differ: to build it again would
 # compile half of all crates anew.
 BUILD_DEBUG := $(if $(SOLMU_BUILT),:,$(CARGO) build --quiet -p solmu)
+BUILD_EXAMPLES := $(if $(SOLMU_BUILT),:,$(CARGO) build --quiet -p solmu-client --examples)
 
 .PHONY: help
 help: ## Lists the targets
@@ -73,9 +74,10 @@ fuzz: ## Feeds hostile bytes to all readers of mail: make fuzz SECONDS=3600 SEED
 	@$(TARGET)/quick/solmu-fuzz --seconds $(SECONDS_OF_FUZZ) --seed $(or $(SEED),1) $(ARGS)
 
 .PHONY: check-examples
-check-examples: tools ## Runs the Python and TypeScript examples from the published protos; needs pip and npm
+check-examples: tools ## Runs the Rust, Python and TypeScript examples against a fresh system; needs pip and npm
 	@$(BUILD_DEBUG)
-	@python3 docs/examples/check.py $(TARGET)/debug/solmu
+	@$(BUILD_EXAMPLES)
+	@python3 docs/examples/check.py $(TARGET)/debug/solmu $(TARGET)/debug/examples
 
 .PHONY: check-deploy
 check-deploy: tools ## Checks chart, manifests, alerts and settings without a cluster, and dashboards on a real Prometheus

@@ -191,6 +191,7 @@ async fn revoked_tokens_stop_at_once(home: &Home, solmu: &Solmu) {
         .access()
         .create_token(CreateTokenRequest {
             token: Some(wanted),
+            ..CreateTokenRequest::default()
         })
         .await
         .unwrap()

@@ -204,7 +204,10 @@ async fn hire(system: &System) -> i64 {
             capacity: CAPACITY,
             ..Agent::default()
         };
-        let agent = CreateAgentRequest { agent: Some(agent) };
+        let agent = CreateAgentRequest {
+            agent: Some(agent),
+            ..CreateAgentRequest::default()
+        };
         let agent_id = routing
             .clone()
             .create_agent(agent)

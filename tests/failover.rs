@@ -173,7 +173,10 @@ async fn hire(system: &System) -> i64 {
             capacity: CAPACITY,
             ..Agent::default()
         };
-        let request = CreateAgentRequest { agent: Some(agent) };
+        let request = CreateAgentRequest {
+            agent: Some(agent),
+            ..CreateAgentRequest::default()
+        };
         let made = routing.create_agent(request).await.unwrap();
         let online = SetPresenceRequest {
             agent_id: made.into_inner().id,

@@ -41,6 +41,8 @@ mod sla_timers;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod ticket_timers;
+#[cfg(test)]
 mod trace;
 #[cfg(test)]
 mod truth;

@@ -1,6 +1,7 @@
 //! Who may call what, on a whole system: the program's own table against what its services do, and the same API as JSON.
 
 use serde_json::{Value, json};
+use solmu_client::ClientError;
 use tonic::{
     Code, Request, Status,
     client::Grpc,
@@ -16,6 +17,36 @@ use crate::support::{Home, Letter, Ports, Settings, Smtp, Solmu, wait};
 struct Row {
     path: String,
     roles: Vec<String>,
+    scope: String,
+}
+
+/// A token, and what it should be good for.
+struct Caller {
+    name: String,
+    role: &'static str,
+    /// Empty: all that the role may.
+    scopes: Vec<&'static str>,
+    secret: String,
+}
+
+impl Caller {
+    fn may(&self, row: &Row) -> bool {
+        let covered = |scope: &&str| covers(scope, &row.scope);
+        row.roles.iter().any(|role| role == self.role)
+            && (self.scopes.is_empty() || self.scopes.iter().any(covered))
+    }
+}
+
+/// Written down once more: `write` covers `read` of the same area, `admin` covers both.
+fn covers(scope: &str, needed: &str) -> bool {
+    let levels = ["read", "write", "admin"];
+    let parts = |text: &str| {
+        let (area, level) = text.split_once('.').unwrap();
+        let level = levels.iter().position(|it| *it == level).unwrap();
+        (area.to_owned(), level)
+    };
+    let ((area, level), (of, least)) = (parts(scope), parts(needed));
+    area == of && level >= least
 }
 
 fn table(home: &Home) -> Vec<Row> {
@@ -26,10 +57,12 @@ fn table(home: &Home) -> Vec<Row> {
             service = name;
         } else if let Some(line) = line.strip_prefix("| `") {
             let (method, rest) = line.split_once("` | ").unwrap();
-            let (roles, _) = rest.split_once(" |").unwrap();
+            let (roles, rest) = rest.split_once(" | ").unwrap();
+            let (scope, _) = rest.split_once(" |").unwrap();
             rows.push(Row {
                 path: format!("/{service}/{method}"),
                 roles: roles.split(", ").map(str::to_owned).collect(),
+                scope: scope.trim_matches('`').to_owned(),
             });
         }
     }
@@ -57,37 +90,58 @@ async fn every_service_agrees_with_the_table() {
     let (solmu, _) = Solmu::start(&home, "solmu", ports, &[]).await;
     let endpoint = Endpoint::from_shared(ports.grpc_url()).unwrap();
     let channel = endpoint.connect().await.unwrap();
-    let made = home.run(&[
-        "--json",
-        "--endpoint",
-        &ports.grpc_url(),
-        "token",
-        "create",
-        "test",
-        "--role",
-        "service",
-    ]);
-    let made: Value = serde_json::from_str(made.lines().next().unwrap()).unwrap();
+    let agent = first_agent(&home, ports);
+    let with = |role: &'static str, scopes: &[&'static str]| {
+        let endpoint = ports.grpc_url();
+        let mut words = vec!["--json", "--endpoint", &endpoint, "token", "create", "test"];
+        words.extend(["--role", role]);
+        if role == "agent" {
+            words.extend(["--agent", &agent]);
+        }
+        words.extend(scopes.iter().flat_map(|scope| ["--scope", *scope]));
+        let made = home.run(&words);
+        let made: Value = serde_json::from_str(made.lines().next().unwrap()).unwrap();
+        Caller {
+            name: format!("{role} with {scopes:?}"),
+            role,
+            scopes: scopes.to_vec(),
+            secret: made["secret"].as_str().unwrap().to_owned(),
+        }
+    };
+    let admin = Caller {
+        name: "admin".to_owned(),
+        role: "admin",
+        scopes: Vec::new(),
+        secret: home.read("token"),
+    };
     let callers = [
-        ("admin", home.read("token")),
-        ("agent", home.read("agent-token")),
-        ("service", made["secret"].as_str().unwrap().to_owned()),
+        admin,
+        with("agent", &[]),
+        with("service", &[]),
+        // A handful of what platforms have, each with what it does not cover.
+        with("service", &["requesters.write"]),
+        with("service", &["tickets.read", "contacts.write"]),
+        with("service", &["routing.admin"]),
+        with("service", &["restricted.admin"]),
+        with("agent", &["tickets.write"]),
+        with("agent", &["sla.read", "contacts.admin"]),
     ];
     let mut wrong = Vec::new();
     for row in table(&home) {
-        for (role, token) in &callers {
-            let allowed = row.roles.iter().any(|allowed| allowed == role);
-            let said = call(&channel, &row.path, token).await;
+        for caller in &callers {
+            let allowed = caller.may(&row);
+            let said = call(&channel, &row.path, &caller.secret).await;
             let fine = match &said {
                 Ok(()) => allowed,
                 // Of the handler, which names other roles than the table, or a fault of another kind.
                 Err(status) if status.code() == Code::Internal => false,
                 Err(status) if status.code() == Code::Unauthenticated => false,
-                Err(status) => allowed || status.code() == Code::PermissionDenied,
+                Err(status) => allowed != refused_by_the_gate(status),
             };
             if !fine {
+                let name = &caller.name;
                 wrong.push(format!(
-                    "{} by {role} (allowed: {allowed}): {said:?}",
+                    "{} by {name} (allowed: {allowed}): {said:?}",
                     row.path
                 ));
             }
@@ -95,6 +149,19 @@ async fn every_service_agrees_with_the_table() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}\n{}", solmu.output());
     solmu.stop().await;
+}
+
+/// The agent whom a first start makes.
+fn first_agent(home: &Home, ports: Ports) -> String {
+    let listed = home.run(&["--json", "--endpoint", &ports.grpc_url(), "agent", "list"]);
+    let first: Value = serde_json::from_str(listed.lines().next().unwrap()).unwrap();
+    first["id"].as_str().unwrap().to_owned()
+}
+
+/// Whether a role or a scope is what is missing.
+fn refused_by_the_gate(status: &Status) -> bool {
+    let error = ClientError::from(status.clone());
+    matches!(error.reason(), Some("ROLE_REQUIRED" | "SCOPE_REQUIRED"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -28,7 +28,8 @@ async fn engines(home: &Home) -> Engines {
 async fn roles_in_two_processes_do_the_job_together() {
     let home = Home::new();
     Settings {
-        connections: Some(8),
+        // Two of them read.
+        connections: Some(10),
         ..Settings::default()
     }
     .write(&home);
@@ -86,6 +87,65 @@ async fn roles_in_two_processes_do_the_job_together() {
     .await;
     front.stop().await;
     back.stop().await;
+    tokio::task::spawn_blocking(|| engines.stop())
+        .await
+        .unwrap()
+        .unwrap();
+}
+
+/// A pod of a connector that is moved while PostgreSQL is away takes what comes, like one that ran before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connector_starts_without_postgres_and_a_role_with_the_api_says_why_it_waits() {
+    let home = Home::new();
+    Settings::default().write(&home);
+    let engines = engines(&home).await;
+    let nats = engines.nats_url();
+    let target = [
+        "--postgres",
+        "postgres://solmu@127.0.0.1:1/solmu",
+        "--nats",
+        &nats,
+    ];
+    home.run(&command(&["streams", "apply"], &target));
+    let flags = |role: &str| -> Vec<String> {
+        let all = target.iter().copied().chain(["--service", role]);
+        all.map(str::to_owned).collect()
+    };
+    let mut forms = Solmu::spawn(&home, "forms", Ports::free(), &flags("forms"));
+    let tickets = Solmu::spawn(&home, "tickets", Ports::free(), &flags("tickets"));
+    forms.ready().await;
+    let form = reqwest::get(forms.ports.http_url("/forms/contact"))
+        .await
+        .unwrap();
+    assert!(form.status().is_success(), "{form:?}");
+    let start = wait("it says what it waits for", async || {
+        let ready = reqwest::get(tickets.ports.admin_url("/readyz"))
+            .await
+            .ok()?;
+        assert_eq!(ready.status(), 503);
+        let report: serde_json::Value = ready.json().await.ok()?;
+        let checks = report["checks"].as_array()?;
+        let start = checks.iter().find(|it| it["name"] == "start")?;
+        let reason = start["reason"].as_str()?.to_owned();
+        reason.contains("waiting for postgres").then_some(reason)
+    })
+    .await;
+    assert!(start.contains("does not answer"), "{start}");
+    wait("its log says what to do", async || {
+        tickets
+            .output()
+            .contains("nothing listens there")
+            .then_some(())
+    })
+    .await;
+    forms.stop().await;
+    tickets.stop().await;
+    let migrated = home.try_run(&command(&["migrate"], &target));
+    let said = String::from_utf8_lossy(&migrated.stderr).into_owned();
+    assert!(
+        !migrated.status.success() && said.contains("nothing listens there"),
+        "{said}"
+    );
     tokio::task::spawn_blocking(|| engines.stop())
         .await
         .unwrap()
@@ -173,7 +233,10 @@ async fn work(tickets: &Api, back: &Api, front: &Solmu) {
     };
     let agent = routing
         .clone()
-        .create_agent(CreateAgentRequest { agent: Some(agent) })
+        .create_agent(CreateAgentRequest {
+            agent: Some(agent),
+            ..CreateAgentRequest::default()
+        })
         .await
         .unwrap()
         .into_inner();

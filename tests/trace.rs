@@ -100,7 +100,7 @@ fn is_step(span: &Span, (name, consumer): (&str, &str)) -> bool {
     span.name == name && group.starts_with(consumer)
 }
 
-fn attribute(span: &Span, key: &str) -> Option<String> {
+pub(crate) fn attribute(span: &Span, key: &str) -> Option<String> {
     let found = span.attributes.iter().find(|pair| pair.key == key)?;
     match found.value.as_ref()?.value.as_ref()? {
         Value::StringValue(text) => Some(text.clone()),

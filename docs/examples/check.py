@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
-"""Runs every example against a fresh system: check.py <solmu binary>. What cannot run here is named."""
+"""Runs every example against a fresh system: check.py <solmu binary> <folder of the Rust examples>. What cannot run here is
+named."""
 
+import json
 import os
 import random
 import shutil
 import smtplib
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from email.message import EmailMessage
@@ -92,7 +96,9 @@ class System:
             return opener.open(f"http://127.0.0.1:{self.admin}/readyz", timeout=5).status == 200
 
         until("the system to be ready", ready)
+        self.client = [binary, "--data", str(self.data), "--endpoint", f"http://127.0.0.1:{self.grpc}"]
         token = (self.data / "agent-token").read_text().strip()
+        self.admin_token = self.data / "token"
         self.environment = {
             **os.environ, "SOLMU_TOKEN": token, "SOLMU_ENDPOINT": f"127.0.0.1:{self.grpc}",
             "SOLMU_API": f"http://127.0.0.1:{self.api}", "SOLMU_PROTOS": str(PROTO),
@@ -107,6 +113,12 @@ class System:
         letter.set_content("It does not work.")
         with smtplib.SMTP("127.0.0.1", self.smtp, timeout=PATIENCE) as smtp:
             smtp.send_message(letter)
+
+    def service_token(self, *scopes):
+        """A token of a service, as an administrator makes it."""
+        words = [word for scope in scopes for word in ("--scope", scope)]
+        made = run("token create", [*self.client, "token", "create", "example", "--role", "service", *words, "--json"])
+        return json.loads(made)["secret"]
 
     def stop(self):
         self.process.terminate()
@@ -166,6 +178,112 @@ def typescript_examples(system, folder):
     expect("typescript/watch.ts", out.read_text(), "watching", "#")
 
 
+class TlsProxy:
+    """What stands before a Solmu that is called from other machines: it speaks TLS and HTTP/2, and passes bytes on."""
+
+    def __init__(self, folder, target):
+        self.certificate, certificate, key = folder / "ca.pem", folder / "server.pem", folder / "key.pem"
+        new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        authority = ["-keyout", str(folder / "ca.key"), "-out", str(self.certificate), "-days", "2", "-subj", "/CN=Example authority"]
+        run("an authority", ["openssl", "req", "-x509", *new_key, *authority])
+        request, extensions = folder / "server.csr", folder / "server.ext"
+        extensions.write_text("basicConstraints=CA:FALSE\nsubjectAltName=DNS:localhost\n")
+        run("a request", ["openssl", "req", *new_key, "-keyout", str(key), "-out", str(request), "-subj", "/CN=localhost"])
+        run("a certificate", [
+            "openssl", "x509", "-req", "-in", str(request), "-CA", str(self.certificate), "-CAkey", str(folder / "ca.key"),
+            "-CAcreateserial", "-days", "2", "-extfile", str(extensions), "-out", str(certificate),
+        ])
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        context.set_alpn_protocols(["h2"])
+        self.target = target
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.serve, args=(context,), daemon=True).start()
+
+    def serve(self, context):
+        while True:
+            try:
+                plain, _ = self.listener.accept()
+                # One example, one connection at a time: bytes are passed on in turn, so no two threads share the TLS state.
+                with context.wrap_socket(plain, server_side=True) as inner:
+                    self.pass_on(inner)
+            except (OSError, ValueError):
+                if self.listener.fileno() < 0:
+                    return
+
+    def pass_on(self, inner):
+        with socket.create_connection(("127.0.0.1", self.target)) as outer:
+            for side in (inner, outer):
+                side.settimeout(0.005)
+            while True:
+                for source, sink in ((inner, outer), (outer, inner)):
+                    try:
+                        part = source.recv(65536)
+                    except TimeoutError:
+                        continue
+                    if not part:
+                        return
+                    sink.settimeout(PATIENCE)
+                    sink.sendall(part)
+                    sink.settimeout(0.005)
+
+    def stop(self):
+        self.listener.close()
+
+
+def rust_examples(system, examples, folder):
+    if not (examples / "answer").exists():
+        raise SystemExit(f"failed: there are no examples in {examples}: cargo build -p solmu-client --examples")
+    endpoint = f"http://127.0.0.1:{system.grpc}"
+    service = system.service_token("requesters.write", "tickets.write")
+    environment = {**system.environment, "SOLMU_ENDPOINT": endpoint}
+
+    def example(name, *words, **more):
+        return run(name, [str(examples / name), *words], env={**environment, **more})
+
+    text = example("answer", SOLMU_TOKEN=service)
+    expect("rust/answer.rs", text, "once", "not sent: 1 newer message", "answered once", "tagged: answered-by-example")
+    text = example("list", "subject:scanner OR subject:Printer")
+    expect("rust/list.rs", text, "The scanner scans nothing", "Printer", "2 tickets on 2 pages")
+    wrong = subprocess.run([str(examples / "list"), "colour = red"], env=environment, capture_output=True, text=True)
+    expect("rust/list.rs with a wrong filter", wrong.stdout, "filter:")
+    without = {"SOLMU_TOKEN": "", "SOLMU_TOKEN_FILE": str(system.admin_token)}
+    text = example("export", 'identity = "aino@customer.example"', **without)
+    kinds = {json.loads(line)["type"] for line in text.splitlines()}
+    if not {"contact", "identity", "ticket", "message"} <= kinds:
+        raise SystemExit(f"failed: the export has only {kinds}")
+    expect("rust/export.rs", text, "The scanner scans nothing")
+
+    out = folder / "rust-watch.log"
+    with open(out, "w", encoding="utf-8") as log:
+        watching = subprocess.Popen([str(examples / "watch"), "1"], env=environment, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            until("the watcher to watch", lambda: "watching" in out.read_text() or watching.poll() is not None)
+            system.mail("Plotter")
+            watching.wait(PATIENCE)
+        finally:
+            watching.kill()
+            watching.wait()
+    expect("rust/watch.rs", out.read_text(), "solmu.ticket.")
+
+    if shutil.which("openssl") is None:
+        print("not run: the Rust examples over TLS: there is no openssl")
+        return
+    proxy = TlsProxy(folder, system.grpc)
+    try:
+        over_tls = {"SOLMU_ENDPOINT": f"https://localhost:{proxy.port}"}
+        text = example("list", "subject:Printer", SOLMU_CA=str(proxy.certificate), **over_tls)
+        expect("rust/list.rs over TLS", text, "Printer", "1 tickets on 1 pages")
+        stranger = {**environment, **over_tls, "SOLMU_CA": str(HERE.parent.parent / "Makefile")}
+        refused = subprocess.run([str(examples / "list")], env=stranger, capture_output=True, text=True, timeout=PATIENCE)
+        if refused.returncode == 0:
+            raise SystemExit("failed: a certificate of an authority that nobody named was taken")
+        print("ok: rust/list.rs refuses another authority")
+    finally:
+        proxy.stop()
+
+
 def main():
     binary = str(Path(sys.argv[1]).resolve())
     with tempfile.TemporaryDirectory(prefix="solmu-examples-") as folder:
@@ -174,8 +292,9 @@ def main():
         system = System(binary, folder)
         try:
             system.mail("Printer")
-            opened = [binary, "--data", str(system.data), "--endpoint", f"http://127.0.0.1:{system.grpc}", "ticket", "list"]
+            opened = [*system.client, "ticket", "list"]
             until("the mail to be a ticket", lambda: "Printer" in run("ticket list", opened))
+            rust_examples(system, Path(sys.argv[2]).resolve(), folder)
             python_example(system, folder)
             typescript_examples(system, folder)
         finally:

@@ -22,6 +22,8 @@ mod logs;
 mod metrics;
 pub(crate) mod migrations;
 
+pub(crate) use crates::of_service;
+
 /// What the checks look at.
 #[derive(Debug)]
 struct Project<'a> {

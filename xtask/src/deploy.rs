@@ -48,7 +48,7 @@ struct Step {
     run: fn(&Path) -> Result<Outcome>,
 }
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     Step {
         name: "charts and overlays",
         run: charts,
@@ -96,6 +96,10 @@ const STEPS: [Step; 12] = [
     Step {
         name: "NATS users",
         run: tools::nats_users,
+    },
+    Step {
+        name: "NATS cluster",
+        run: tools::nats_cluster,
     },
 ];
 

@@ -54,10 +54,13 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<ExitCode> {
     })
 }
 
-/// Builds every test and the binaries, with the features that the tests are built with.
+/// Builds every test, the binaries and the examples, with the features that the tests are built with.
 pub(crate) fn build(root: &Path) -> Command {
     let mut command = process::cargo(root);
-    command.args(["build", "--workspace", "--bins", "--tests", "--quiet"]);
+    let kinds = ["--bins", "--tests", "--examples"];
+    command
+        .args(["build", "--workspace", "--quiet"])
+        .args(kinds);
     command
 }
 

@@ -147,6 +147,22 @@ pub(crate) fn credentials_of(servers: &[ServerAddr]) -> ConnectOptions {
     }
 }
 
+/// Keeps what the server refuses, and says it when it is another thing than the last time.
+fn note(refused: &watch::Sender<Option<String>>, error: &async_nats::ServerError) {
+    let text = error.to_string();
+    if !text.to_lowercase().contains("violation") {
+        return;
+    }
+    let is_new = refused.send_if_modified(|last| {
+        let is_new = last.as_deref() != Some(text.as_str());
+        *last = Some(text.clone());
+        is_new
+    });
+    if is_new {
+        tracing::warn!(refusal = text, "nats does not let this user do something");
+    }
+}
+
 /// A handle to the bus.
 #[derive(Debug, Clone)]
 pub struct Bus {
@@ -154,6 +170,7 @@ pub struct Bus {
     jetstream: jetstream::Context,
     config: BusConfig,
     connections: watch::Receiver<u64>,
+    refusals: watch::Receiver<Option<String>>,
 }
 
 impl Bus {
@@ -170,12 +187,15 @@ impl Bus {
         let servers = parse_servers(url)?;
         let inbox = inbox_prefix_of(config.inbox_prefix.as_deref(), &servers)?;
         let (counter, connections) = watch::channel(0);
+        let (refused, refusals) = watch::channel(None);
         let client = credentials_of(&servers)
             .name("solmu")
             .custom_inbox_prefix(inbox)
             .event_callback(move |event| {
-                if matches!(event, async_nats::Event::Connected) {
-                    counter.send_modify(|made| *made += 1);
+                match event {
+                    async_nats::Event::Connected => counter.send_modify(|made| *made += 1),
+                    async_nats::Event::ServerError(error) => note(&refused, &error),
+                    _ => {}
                 }
                 std::future::ready(())
             })
@@ -195,12 +215,20 @@ impl Bus {
             jetstream,
             config,
             connections,
+            refusals,
         })
     }
 
     /// Counts the connections made so far, the first included.
     pub(crate) fn connections(&self) -> watch::Receiver<u64> {
         self.connections.clone()
+    }
+
+    /// What the server had last against something that this user wanted to do. It says so beside the answer, which then
+    /// never comes: all that a caller sees is that nothing came in time.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        self.refusals.borrow().clone()
     }
 
     /// Whether the connection stands now.

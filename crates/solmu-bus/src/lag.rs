@@ -4,7 +4,10 @@
 //! are wanted. Here the server is asked instead: how much waits for each durable, and how old the oldest of it is. The
 //! time is that of the message, not of a change in some number: one poison message behind an idle flow shows as well.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use async_nats::jetstream::{consumer, stream::Stream};
 use futures::TryStreamExt as _;
@@ -18,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     bus::{Bus, BusError},
+    family::Family,
+    partitions::{self, Unfiled},
     streams::STREAMS,
 };
 
@@ -38,6 +43,10 @@ pub struct Survey {
     pub streams: BTreeMap<&'static str, StreamLag>,
     /// Durables without their shard: `tickets-inbound` for `tickets-inbound-3`.
     pub consumers: BTreeMap<String, ConsumerLag>,
+    /// Partitions of INBOUND that have a consumer which files them.
+    pub filing: BTreeSet<u16>,
+    /// Messages in partitions that have none. They also count as waiting for those that file.
+    pub unfiled: u64,
 }
 
 /// How full a stream is.
@@ -73,6 +82,25 @@ impl ConsumerLag {
     }
 }
 
+impl Survey {
+    /// What no consumer takes waits for those that file.
+    fn add_unfiled(&mut self, unfiled: &[Unfiled]) {
+        for it in unfiled {
+            self.unfiled += it.messages;
+            let lag = ConsumerLag {
+                pending: it.messages,
+                unacknowledged: 0,
+                oldest: it.first.and_then(|(_, published)| published),
+            };
+            let filing = self
+                .consumers
+                .entry(partitions::FILING.to_owned())
+                .or_default();
+            filing.add(lag);
+        }
+    }
+}
+
 impl Bus {
     /// Asks the server what every stream holds, and what waits for every durable consumer.
     pub async fn survey(&self) -> Result<Survey, BusError> {
@@ -98,6 +126,14 @@ impl Bus {
                 .try_collect()
                 .await
                 .map_err(BusError::apply(&name))?;
+            if spec.families.contains(&Family::Inbound) {
+                let unfiled = partitions::unfiled(self, &stream, &consumers).await?;
+                survey.add_unfiled(&unfiled);
+                let durables = consumers
+                    .iter()
+                    .filter_map(|info| info.config.durable_name.as_deref());
+                survey.filing = partitions::shards(durables);
+            }
             for info in consumers {
                 let Some(durable) = info.config.durable_name.clone() else {
                     continue;

@@ -16,6 +16,7 @@ pub mod lag;
 mod lanes;
 pub mod metrics;
 mod order;
+mod partitions;
 pub mod publish;
 pub mod reach;
 mod reap;

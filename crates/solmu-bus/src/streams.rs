@@ -13,6 +13,7 @@ use solmu_proto::types::v1::Channel;
 use crate::{
     bus::{Bus, BusError},
     family::Family,
+    partitions::FILING,
 };
 
 /// A stream.
@@ -209,9 +210,6 @@ fn same_limits(have: &Config, want: &Config) -> bool {
         && have.description == want.description
 }
 
-/// Durables that file INBOUND, without their shard.
-const FILING: &str = "tickets-inbound-";
-
 /// Forgets how far INBOUND has been filed: new consumers read the whole stream, and who files it drops what it knows. For a
 /// database that was restored to an earlier time. Names what was forgotten.
 pub async fn rewind_inbound(bus: &Bus) -> Result<Vec<String>, BusError> {
@@ -228,7 +226,7 @@ pub async fn rewind_inbound(bus: &Bus) -> Result<Vec<String>, BusError> {
         .map_err(BusError::apply(&name))?;
     let mut forgotten: Vec<String> = all
         .into_iter()
-        .filter(|durable| durable.starts_with(FILING))
+        .filter(|durable| durable.starts_with(FILING) && durable.len() > FILING.len())
         .collect();
     forgotten.sort();
     for durable in &forgotten {

@@ -29,6 +29,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 #[path = "bus/operate.rs"]
 mod operate;
+#[path = "bus/room.rs"]
+mod room;
 
 /// Notes the subjects that it has done; fails those that it is told to.
 #[derive(Default)]

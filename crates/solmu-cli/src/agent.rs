@@ -282,6 +282,7 @@ async fn create(
             presence: presence.into(),
             ..agent
         }),
+        ..CreateAgentRequest::default()
     };
     let mut agent = client
         .routing()

@@ -91,7 +91,7 @@ impl Session {
             Ok(_) => Err(anyhow!("the token file '{shown}' is empty: set SOLMU_TOKEN or pass --token")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(anyhow!(
                 "there is no token: '{shown}' does not exist. Start `solmu serve` here, name its data directory with \
-                 --data, or set SOLMU_TOKEN"
+                 --data, or set SOLMU_TOKEN; one that is lost is made anew by `solmu first-token --again`"
             )),
             Err(error) => Err(error).with_context(|| {
                 format!("cannot read the token file '{shown}': it belongs to the user who runs `solmu serve`")

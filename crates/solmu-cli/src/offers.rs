@@ -130,6 +130,7 @@ pub(crate) async fn next(
     let request = NextTicketRequest {
         agent_id: agent_id.to_owned(),
         team_id,
+        ..NextTicketRequest::default()
     };
     let answer = client.routing().next_ticket(request).await;
     let next = answer

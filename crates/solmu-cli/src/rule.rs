@@ -111,6 +111,7 @@ pub(crate) async fn run(session: &Session, command: RuleCommand) -> anyhow::Resu
             let roster = Roster::fetch(session, &client).await?;
             let request = CreateRuleRequest {
                 rule: Some(new_rule(arguments, &roster)?),
+                ..CreateRuleRequest::default()
             };
             let rule = routing
                 .create_rule(request)

@@ -154,7 +154,10 @@ pub(crate) async fn run(session: &Session, command: TeamCommand) -> anyhow::Resu
                 default,
                 ..Team::default()
             };
-            let request = CreateTeamRequest { team: Some(team) };
+            let request = CreateTeamRequest {
+                team: Some(team),
+                ..CreateTeamRequest::default()
+            };
             let team = routing
                 .create_team(request)
                 .await

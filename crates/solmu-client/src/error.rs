@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
+use prost::Message as _;
+use solmu_proto::ticket::v1::MissedMessages;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -42,7 +44,7 @@ pub enum ClientError {
 }
 
 /// A refusal, with the google.rpc details (AIP-193) that came along.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Refusal {
     /// The gRPC code.
     pub code: Code,
@@ -60,6 +62,8 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
     /// For the operator's logs (`RequestInfo`).
     pub request_id: Option<String>,
+    /// What an answer has missed that was refused with `NEWER_MESSAGES`: read it, and answer with its `last_sequence`.
+    pub missed: Option<MissedMessages>,
 }
 
 /// One thing that is wrong with a request.
@@ -169,8 +173,18 @@ impl From<&Status> for Refusal {
             violations: fields.chain(conditions).collect(),
             retry_after: details.retry_info().and_then(|info| info.retry_delay),
             request_id: details.request_info().map(|info| info.request_id.clone()),
+            missed: missed(status),
         }
     }
+}
+
+/// A detail of ours, which the others do not know.
+fn missed(status: &Status) -> Option<MissedMessages> {
+    const NAME: &str = "solmu.ticket.v1.MissedMessages";
+    let wire = tonic_types::pb::Status::decode(status.details()).ok()?;
+    let is_it = |url: &str| url.rsplit('/').next() == Some(NAME);
+    let detail = wire.details.iter().find(|any| is_it(&any.type_url))?;
+    MissedMessages::decode(detail.value.as_slice()).ok()
 }
 
 #[cfg(test)]
@@ -207,6 +221,27 @@ mod tests {
         assert_eq!(refusal.metadata["at"], "7");
         assert_eq!(refusal.retry_after, Some(Duration::from_secs(2)));
         assert_eq!(refusal.request_id.as_deref(), Some("r-1"));
+    }
+
+    #[test]
+    fn what_an_answer_missed_is_decoded() {
+        let missed = MissedMessages {
+            total: 2,
+            last_sequence: 7,
+            ..MissedMessages::default()
+        };
+        let details = ErrorDetails::with_error_info("NEWER_MESSAGES", "solmu", []);
+        let status = Status::with_error_details(Code::Aborted, "read first", details);
+        assert_eq!(Refusal::from(&status).missed, None);
+        let mut wire = tonic_types::pb::Status::decode(status.details()).unwrap();
+        wire.details.push(prost_types::Any {
+            type_url: "type.googleapis.com/solmu.ticket.v1.MissedMessages".to_owned(),
+            value: missed.encode_to_vec(),
+        });
+        let status = Status::with_details(Code::Aborted, "read", wire.encode_to_vec().into());
+        let refusal = Refusal::from(&status);
+        assert_eq!(refusal.reason.as_deref(), Some("NEWER_MESSAGES"));
+        assert_eq!(refusal.missed, Some(missed));
     }
 
     #[test]

@@ -31,12 +31,15 @@ use std::time::Duration;
 use solmu_proto::{
     access::v1::access_service_client::AccessServiceClient,
     contact::v1::contact_service_client::ContactServiceClient,
+    requester::v1::requester_service_client::RequesterServiceClient,
     routing::v1::routing_service_client::RoutingServiceClient,
     sla::v1::sla_service_client::SlaServiceClient,
     ticket::v1::{
         activity_service_client::ActivityServiceClient,
         catalogue_service_client::CatalogueServiceClient, desk_service_client::DeskServiceClient,
-        field_service_client::FieldServiceClient, search_service_client::SearchServiceClient,
+        field_service_client::FieldServiceClient, link_service_client::LinkServiceClient,
+        matter_service_client::MatterServiceClient, search_service_client::SearchServiceClient,
+        substatus_service_client::SubstatusServiceClient,
         ticket_service_client::TicketServiceClient, time_service_client::TimeServiceClient,
         work_service_client::WorkServiceClient,
     },
@@ -182,6 +185,30 @@ impl Client {
         WorkServiceClient::new(self.service.clone())
     }
 
+    /// Sub-statuses: finer words for where a ticket stands.
+    #[must_use]
+    pub fn substatuses(&self) -> SubstatusServiceClient<Service> {
+        SubstatusServiceClient::new(self.service.clone())
+    }
+
+    /// What may be one matter over several channels.
+    #[must_use]
+    pub fn matters(&self) -> MatterServiceClient<Service> {
+        MatterServiceClient::new(self.service.clone())
+    }
+
+    /// Links by which requesters read their tickets.
+    #[must_use]
+    pub fn links(&self) -> LinkServiceClient<Service> {
+        LinkServiceClient::new(self.service.clone())
+    }
+
+    /// What requesters see and do, for the backend of a portal that has signed them in.
+    #[must_use]
+    pub fn requesters(&self) -> RequesterServiceClient<Service> {
+        RequesterServiceClient::new(self.service.clone())
+    }
+
     /// Contacts.
     #[must_use]
     pub fn contacts(&self) -> ContactServiceClient<Service> {
@@ -228,6 +255,20 @@ mod tests {
             Client::connect("http://127.0.0.1:1", "a\nb"),
             Err(ClientError::Token)
         ));
+    }
+
+    #[test]
+    fn every_service_can_be_reached() {
+        use prost::Message as _;
+
+        let set = prost_types::FileDescriptorSet::decode(proto::DESCRIPTOR_SET).unwrap();
+        let services = set.file.iter().flat_map(|file| &file.service);
+        let ours = include_str!("lib.rs");
+        let missing: Vec<&str> = services
+            .map(prost_types::ServiceDescriptorProto::name)
+            .filter(|name| !ours.contains(&format!("-> {name}Client<Service>")))
+            .collect();
+        assert!(missing.is_empty(), "no method gives {missing:?}");
     }
 
     #[tokio::test]

@@ -88,6 +88,7 @@ impl Schema {
             schema: self,
             positions,
             leaves: 0,
+            parts: 0,
             too_deep: false,
             path: String::new(),
             violations: Vec::new(),
@@ -116,6 +117,7 @@ struct Checker<'a> {
     schema: &'a Schema,
     positions: &'a [usize],
     leaves: usize,
+    parts: usize,
     too_deep: bool,
     path: String,
     violations: Vec<Violation>,
@@ -207,7 +209,17 @@ impl Checker<'_> {
         })
         .compile()
         {
-            Ok(compiled) => Some(Node::Leaf(Box::new(compiled))),
+            Ok(compiled) => {
+                self.parts += usize::from(compiled.asks_for_part());
+                if self.parts > limits.parts {
+                    if self.parts == limits.parts + 1 {
+                        let limit = limits.parts;
+                        self.report(Some(leaf), Problem::TooManyParts { limit });
+                    }
+                    return None;
+                }
+                Some(Node::Leaf(Box::new(compiled)))
+            }
             Err(problem) => {
                 self.report(Some(leaf), problem);
                 None

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::condition::{Leaf, Operator, Value};
+use crate::decimal::Decimal;
 use crate::fold::{fold, word_needles};
 use crate::limits::Limits;
 use crate::measure::{Measure, measured};
@@ -37,6 +38,44 @@ pub(crate) struct CompiledLeaf {
     pub(crate) test: Test,
 }
 
+impl CompiledLeaf {
+    /// Whether it looks for a beginning, an end or a part of texts, which every text has to be read for.
+    pub(crate) const fn asks_for_part(&self) -> bool {
+        match &self.test {
+            Test::Text(_, test) => {
+                !matches!(test, TextTest::Eq(_) | TextTest::Ne(_) | TextTest::In(_))
+            }
+            Test::SetStartsWith(_) | Test::Words(_) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Test {
+    /// Of a test by `!=`: the one by `=`.
+    pub(crate) fn equal(&self) -> Self {
+        match self {
+            Self::Bool(_, asked) => Self::Bool(Compare::Eq, *asked),
+            Self::Integer(_, asked) => Self::Integer(Compare::Eq, *asked),
+            Self::Decimal(_, asked) => Self::Decimal(Compare::Eq, *asked),
+            Self::Timestamp(_, asked) => Self::Timestamp(Compare::Eq, *asked),
+            Self::Period(_, from, to) => Self::Period(true, *from, *to),
+            Self::Duration(_, asked) => Self::Duration(Compare::Eq, *asked),
+            Self::Id(_, asked) => Self::Id(Compare::Eq, *asked),
+            Self::Text(form, TextTest::Ne(asked)) => Self::Text(*form, TextTest::Eq(asked.clone())),
+            other => other.clone(),
+        }
+    }
+
+    /// What makes a value count as present, for a field that `!=` can be asked of.
+    pub(crate) const fn presence(&self) -> Presence {
+        match self {
+            Self::Text(form, _) => Presence::Text(*form),
+            _ => Presence::Value,
+        }
+    }
+}
+
 /// What is asked of the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Test {
@@ -44,6 +83,8 @@ pub(crate) enum Test {
     Bool(Compare, bool),
     Integer(Compare, i64),
     IntegerIn(Vec<i64>),
+    Decimal(Compare, Decimal),
+    DecimalIn(Vec<Decimal>),
     Timestamp(Compare, Timestamp),
     /// Not before the first and before the second; or the opposite.
     Period(bool, Timestamp, Timestamp),
@@ -64,6 +105,7 @@ pub(crate) enum Test {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Presence {
     Value,
+    Decimal,
     Text(Form),
     Set,
     Words,
@@ -150,7 +192,7 @@ impl LeafCompiler<'_> {
     pub(crate) fn compile(self) -> Result<CompiledLeaf, Problem> {
         let kind = self.resolved.field.kind();
         let operator = self.leaf.operator;
-        let allowed = self.resolved.field.operators();
+        let allowed = kind.operators();
         if !allowed.contains(&operator) {
             let field = self.leaf.field.clone();
             return Err(Problem::OperatorNotAllowed {
@@ -217,7 +259,11 @@ impl LeafCompiler<'_> {
         let scalar = match (kind, value) {
             (FieldType::Bool, Value::Bool(truth)) => Some(Scalar::Bool(*truth)),
             (FieldType::Integer, Value::Integer(number)) => Some(Scalar::Integer(*number)),
-            (FieldType::Bool | FieldType::Integer, _) => None,
+            (FieldType::Decimal, Value::Integer(number)) => {
+                Some(Scalar::Decimal(Decimal::from(*number)))
+            }
+            (FieldType::Decimal, Value::Text(text)) => Decimal::read(text).map(Scalar::Decimal),
+            (FieldType::Bool | FieldType::Integer | FieldType::Decimal, _) => None,
             (FieldType::Timestamp, Value::Text(text)) => moment(text, self.schema.clock()),
             (FieldType::Duration, Value::Text(text)) => duration(text).map(Scalar::Duration),
             (FieldType::Id, Value::Text(text)) => {
@@ -330,6 +376,7 @@ fn presence(kind: &FieldType) -> Presence {
         }
         FieldType::TextSet => Presence::Set,
         FieldType::Words => Presence::Words,
+        FieldType::Decimal => Presence::Decimal,
         FieldType::Bool
         | FieldType::Integer
         | FieldType::Timestamp
@@ -383,6 +430,18 @@ fn typed_test(operator: Operator, values: &[Scalar]) -> Test {
                 })
                 .collect(),
         ),
+        (Operator::In, [Scalar::Decimal(_), ..]) => Test::DecimalIn(
+            values
+                .iter()
+                .filter_map(|value| {
+                    if let Scalar::Decimal(number) = value {
+                        Some(*number)
+                    } else {
+                        None
+                    }
+                })
+                .collect(),
+        ),
         (Operator::In, _) => Test::IdIn(
             values
                 .iter()
@@ -397,6 +456,7 @@ fn typed_test(operator: Operator, values: &[Scalar]) -> Test {
         ),
         (_, [Scalar::Bool(truth)]) => Test::Bool(compare, *truth),
         (_, [Scalar::Integer(number)]) => Test::Integer(compare, *number),
+        (_, [Scalar::Decimal(number)]) => Test::Decimal(compare, *number),
         (_, [Scalar::Timestamp(at, _)]) => Test::Timestamp(compare, *at),
         (_, [Scalar::Period(from, to, _)]) => match compare {
             Compare::Eq => Test::Period(true, *from, *to),

@@ -2,6 +2,7 @@
 
 use crate::check::Checked;
 use crate::compiled::{CompiledLeaf, Form, Node, Presence, Test, TextTest};
+use crate::decimal::Decimal;
 use crate::facts::{Fact, Facts};
 use crate::fold::{fold, words};
 
@@ -41,6 +42,12 @@ impl Test {
                 compare.holds(found.cmp(asked))
             }
             (Self::IntegerIn(asked), Fact::Integer(found)) => asked.contains(found),
+            (Self::Decimal(compare, asked), _) => {
+                decimal(fact).is_some_and(|found| compare.holds(found.cmp(asked)))
+            }
+            (Self::DecimalIn(asked), _) => {
+                decimal(fact).is_some_and(|found| asked.contains(&found))
+            }
             (Self::Timestamp(compare, asked), Fact::Timestamp(found)) => {
                 compare.holds(found.as_microsecond().cmp(&asked.as_microsecond()))
             }
@@ -73,6 +80,14 @@ impl Test {
     }
 }
 
+fn decimal(fact: &Fact<'_>) -> Option<Decimal> {
+    match fact {
+        Fact::Integer(found) => Some(Decimal::from(*found)),
+        Fact::Text(found) => Decimal::read(found),
+        _ => None,
+    }
+}
+
 fn has_any(words: &str, needles: &[String]) -> bool {
     needles.iter().any(|needle| words.contains(needle.as_str()))
 }
@@ -88,6 +103,7 @@ impl Presence {
                 | Fact::Duration(_)
                 | Fact::Id(_),
             ) => true,
+            (Self::Decimal, _) => decimal(fact).is_some(),
             (Self::Text(Form::Exact), Fact::Text(found)) => !found.is_empty(),
             (Self::Text(Form::Folded), Fact::Text(found)) => !fold(found).is_empty(),
             (Self::Text(Form::Folded), Fact::Search(found)) => !found.folded.is_empty(),

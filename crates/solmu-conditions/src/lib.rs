@@ -34,6 +34,7 @@
 mod check;
 mod compiled;
 mod condition;
+mod decimal;
 mod evaluate;
 mod explain;
 mod facts;
@@ -50,6 +51,7 @@ mod violation;
 
 pub use check::Checked;
 pub use condition::{Condition, Leaf, Operator, Value};
+pub use decimal::Decimal;
 pub use explain::{Explanation, Found, LeafExplanation, Part};
 pub use facts::{Fact, Facts};
 pub use filter::{FilterError, SyntaxProblem, parse};

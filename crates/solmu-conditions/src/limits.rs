@@ -13,6 +13,8 @@ pub struct Limits {
     pub depth: usize,
     /// Comparisons in one condition.
     pub leaves: usize,
+    /// Comparisons that look for a beginning, an end or a part of texts. No index serves most of them in a list.
+    pub parts: usize,
     /// Characters of one text value.
     pub text_chars: usize,
     /// Values of one list.
@@ -26,6 +28,7 @@ impl Limits {
     pub const DEFAULT: Self = Self {
         depth: 16,
         leaves: 256,
+        parts: 256,
         text_chars: 1_000,
         list_items: 500,
         filter_bytes: 64 * 1024,

@@ -4,6 +4,11 @@ use jiff::{SignedDuration, Span, Timestamp, civil::Date, tz::TimeZone};
 use uuid::Uuid;
 
 use crate::condition::Value;
+use crate::decimal::Decimal;
+
+/// The first and the last instant that values can name: PostgreSQL writes those before otherwise, and there is none later.
+const FIRST: Timestamp = Timestamp::constant(-62_135_596_800, 0);
+const LAST: Timestamp = Timestamp::constant(253_402_207_200, 999_999_000);
 
 /// Longest duration in values, 100 years: what `interval` compares without overflow.
 const MAX_DURATION: SignedDuration = SignedDuration::from_hours(100 * 366 * 24);
@@ -12,6 +17,7 @@ const MAX_DURATION: SignedDuration = SignedDuration::from_hours(100 * 366 * 24);
 pub(crate) enum Scalar {
     Bool(bool),
     Integer(i64),
+    Decimal(Decimal),
     /// An instant, and how it was written if that has to be kept: by its distance from now.
     Timestamp(Timestamp, Option<String>),
     /// From the first instant until before the second: a day, a month or a year as it was written.
@@ -35,6 +41,10 @@ impl Scalar {
         match self {
             Self::Bool(truth) => Value::Bool(*truth),
             Self::Integer(number) => Value::Integer(*number),
+            Self::Decimal(number) => match number.whole() {
+                Some(whole) => Value::Integer(whole),
+                None => Value::Text(number.to_string()),
+            },
             Self::Timestamp(_, Some(written)) | Self::Period(_, _, written) => {
                 Value::Text(written.clone())
             }
@@ -64,8 +74,13 @@ pub(crate) fn moment(text: &str, clock: Option<&(Timestamp, TimeZone)>) -> Optio
     let text = text.trim();
     let zone = clock.map_or(TimeZone::UTC, |(_, zone)| zone.clone());
     if let Some((first, next)) = days(text) {
-        let start = |day: Date| Some(day.to_zoned(zone.clone()).ok()?.timestamp());
-        return Some(Scalar::Period(start(first)?, start(next)?, text.to_owned()));
+        // The first and the last day can reach beyond what there is.
+        let start = |day: Option<Date>| {
+            let zoned = day.and_then(|day| day.to_zoned(zone.clone()).ok());
+            zoned.map_or(LAST, |at| at.timestamp().clamp(FIRST, LAST))
+        };
+        let (from, to) = (start(Some(first)), start(next));
+        return Some(Scalar::Period(from, to, text.to_owned()));
     }
     let (now, _) = clock?;
     if !text.starts_with(['-', '+']) {
@@ -77,12 +92,12 @@ pub(crate) fn moment(text: &str, clock: Option<&(Timestamp, TimeZone)>) -> Optio
     Some(Scalar::Timestamp(at, Some(text.to_owned())))
 }
 
-/// The first day of what `2026`, `2026-04` or `2026-04-30` names, and the first one after it.
-fn days(text: &str) -> Option<(Date, Date)> {
+/// The first day of what `2026`, `2026-04` or `2026-04-30` names, and the first one after it: none after the year 9999.
+fn days(text: &str) -> Option<(Date, Option<Date>)> {
     let numeric = text
         .bytes()
         .all(|byte| byte.is_ascii_digit() || byte == b'-');
-    if !numeric || text.starts_with("0000") || text.starts_with("9999") {
+    if !numeric || text.starts_with("0000") {
         return None;
     }
     let (first, span) = match text.len() {
@@ -92,7 +107,7 @@ fn days(text: &str) -> Option<(Date, Date)> {
         _ => return None,
     };
     let first: Date = first.parse().ok()?;
-    Some((first, first.checked_add(span).ok()?))
+    Some((first, first.checked_add(span).ok()))
 }
 
 /// A length of time in microseconds.
@@ -169,6 +184,31 @@ mod tests {
             assert_eq!(read(wrong), "", "{wrong}");
         }
         assert!(moment("-7d", None).is_none());
+    }
+
+    #[test]
+    fn the_first_and_the_last_days_are_cut_to_what_there_is() {
+        let read = |text: &str, zone: &str| {
+            let clock = (Timestamp::UNIX_EPOCH, TimeZone::get(zone).unwrap());
+            match moment(text, Some(&clock)) {
+                Some(Scalar::Period(from, to, _)) => format!("{from} {to}"),
+                _ => String::new(),
+            }
+        };
+        let last = "9999-12-30T22:00:00.999999Z";
+        let year = format!("9999-01-01T00:00:00Z {last}");
+        assert_eq!(read("9999", "UTC"), year);
+        assert_eq!(read("9999-12-31", "UTC"), format!("{last} {last}"));
+        assert_eq!(
+            read("9999-12", "America/New_York"),
+            format!("9999-12-01T05:00:00Z {last}")
+        );
+        assert_eq!(
+            read("0001-01-01", "Europe/Helsinki"),
+            "0001-01-01T00:00:00Z 0001-01-01T22:20:11Z"
+        );
+        assert_eq!(read("0000", "UTC"), "");
+        assert_eq!(timestamp("9999-12-31T00:00:00Z"), None);
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub enum FieldType {
     Bool,
     /// SQL `bigint` (or narrower).
     Integer,
+    /// A decimal number, exactly, see [`crate::Decimal`]. SQL `numeric`. In memory a text in that form, or a whole number.
+    Decimal,
     /// An instant to the microsecond; a text by RFC 3339 in values. SQL `timestamptz`.
     Timestamp,
     /// A span of time to the microsecond; `90s`, `2h 30m` in values. SQL `interval`.
@@ -60,7 +62,9 @@ impl FieldType {
                 Eq, Ne, Lt, Le, Gt, Ge, Has, In, StartsWith, EndsWith, Present,
             ],
             Self::OneOf(_) | Self::Id => &[Eq, Ne, In, Present],
-            Self::Ordered(_) | Self::Integer => &[Eq, Ne, Lt, Le, Gt, Ge, In, Present],
+            Self::Ordered(_) | Self::Integer | Self::Decimal => {
+                &[Eq, Ne, Lt, Le, Gt, Ge, In, Present]
+            }
             Self::Timestamp | Self::Duration => &[Eq, Ne, Lt, Le, Gt, Ge, Present],
             Self::Bool => &[Eq, Ne, Present],
             Self::TextSet | Self::Words => &[Has, In, StartsWith, Present],
@@ -98,8 +102,11 @@ impl FieldType {
             Self::Words => "a text with at least one word, such as \"invoice\"",
             Self::Bool => "true or false",
             Self::Integer => "a whole number, such as 42",
+            Self::Decimal => {
+                "a number, such as 99.5, of at most 20 digits before the point and 10 behind it"
+            }
             Self::Timestamp => {
-                "a time of the years 1 to 9999 with its offset, such as \"2026-01-31T08:00:00Z\" or \
+                "a time from the year 1 until 9999-12-30T22:00:00Z with its offset, such as \"2026-01-31T08:00:00Z\" or \
                  \"2026-01-31T10:00:00+02:00\", a day (2026-01-31), a month (2026-01) or a year (2026)"
             }
             Self::Duration => "a length of time up to 100 years, such as \"90s\" or \"2h 30m\"",
@@ -118,20 +125,34 @@ pub(crate) struct Column {
     pub(crate) key: Option<(String, &'static str)>,
     /// SQL around the comparison, for values that stand in other rows.
     pub(crate) within: Option<(&'static str, &'static str)>,
-    /// A `jsonb` of arrays by key, whose index serves equality.
-    pub(crate) arrays: Option<&'static str>,
+    /// A `jsonb` with the value under the key, whose index serves equality.
+    pub(crate) indexed: Option<Indexed>,
     /// An array of ids, of which one has to fit.
     pub(crate) id_set: bool,
 }
 
+/// How a `jsonb` holds what stands under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Indexed {
+    /// As an array of texts.
+    Arrays(&'static str),
+    /// As a text.
+    Texts(&'static str),
+}
+
 impl Column {
+    /// Whether it has any number of values, of which one has to fit.
+    pub(crate) const fn is_of_many(&self) -> bool {
+        self.within.is_some() || self.id_set
+    }
+
     const fn new(sql: &'static str) -> Self {
         Self {
             sql,
             prepared: false,
             key: None,
             within: None,
-            arrays: None,
+            indexed: None,
             id_set: false,
         }
     }
@@ -206,19 +227,28 @@ impl Field {
         self
     }
 
-    /// For a [`FieldType::Keyword`] with a [`Field::keyed_column`]: `jsonb` holds an array of texts under the key, and
-    /// equality asks for that (`@>`), which an index on it can serve.
+    /// For a [`FieldType::Keyword`], or a [`FieldType::Decimal`] in its shortest form, with a [`Field::keyed_column`]:
+    /// `jsonb` holds an array of texts under the key, and equality asks for that (`@>`), which an index on it can serve.
     #[must_use]
-    pub fn in_arrays(mut self, jsonb: &'static str) -> Self {
+    pub fn in_arrays(self, jsonb: &'static str) -> Self {
+        self.indexed(Indexed::Arrays(jsonb))
+    }
+
+    /// Like [`Field::in_arrays`], of a `jsonb` that holds one text under the key.
+    #[must_use]
+    pub fn in_texts(self, jsonb: &'static str) -> Self {
+        self.indexed(Indexed::Texts(jsonb))
+    }
+
+    fn indexed(mut self, by: Indexed) -> Self {
         if let Some(column) = &mut self.column {
-            column.arrays = Some(jsonb);
+            column.indexed = Some(by);
         }
         self
     }
 
     /// The column belongs to other rows: the comparison is put between `before` and `after`, which select whether one of
-    /// them fits (`id IN (SELECT ... WHERE` and `)`). `!=` would ask for another one that differs, so such a field has no
-    /// `!=`; write `NOT`.
+    /// them fits (`id IN (SELECT ... WHERE` and `)`). `!=` asks that there is one and that none is equal.
     #[must_use]
     pub fn within(mut self, before: &'static str, after: &'static str) -> Self {
         if let Some(column) = &mut self.column {
@@ -227,24 +257,13 @@ impl Field {
         self
     }
 
-    /// For a [`FieldType::Id`] whose column is a `uuid[]`: one of them has to fit. Like [`Field::within`] without `!=`.
+    /// For a [`FieldType::Id`] whose column is a `uuid[]`: one of them has to fit, as with [`Field::within`].
     #[must_use]
     pub fn in_set(mut self) -> Self {
         if let Some(column) = &mut self.column {
             column.id_set = true;
         }
         self
-    }
-
-    /// The operators that conditions on this field may use.
-    pub(crate) fn operators(&self) -> &'static [Operator] {
-        let of_many = |column: &Column| column.within.is_some() || column.id_set;
-        match &self.kind {
-            kind if !self.column.as_ref().is_some_and(of_many) => kind.operators(),
-            FieldType::Text | FieldType::Keyword => &[Eq, Has, In, StartsWith, EndsWith, Present],
-            FieldType::Id | FieldType::OneOf(_) => &[Eq, In, Present],
-            kind => kind.operators(),
-        }
     }
 
     /// Like [`Field::column`], for a [`FieldType::Text`] or [`FieldType::Words`] whose column holds what

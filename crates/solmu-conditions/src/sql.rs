@@ -11,8 +11,9 @@ use uuid::Uuid;
 
 use crate::check::Checked;
 use crate::compiled::{Compare, CompiledLeaf, Form, Node, Presence, Test, TextTest};
+use crate::condition::Operator;
 use crate::fold::{Around, FOLD_SQL, WORDS_SQL};
-use crate::schema::Column;
+use crate::schema::{Column, Indexed};
 
 /// A field is declared for memory only.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -62,6 +63,26 @@ impl Checked {
         }
         is_exact(&self.root)
     }
+
+    /// Whether it selects only what has one exact value in one of these fields.
+    pub fn needs_one_of(&self, fields: &[&str]) -> bool {
+        fn needs(node: &Node, fields: &[&str]) -> bool {
+            match node {
+                Node::All(parts) => parts.iter().any(|part| needs(part, fields)),
+                Node::Leaf(leaf) => {
+                    fields.contains(&leaf.field.as_str())
+                        && matches!(
+                            leaf.test,
+                            Test::Id(Compare::Eq, _)
+                                | Test::Integer(Compare::Eq, _)
+                                | Test::Text(_, TextTest::Eq(_))
+                        )
+                }
+                Node::Any(_) | Node::Not(_) => false,
+            }
+        }
+        needs(&self.root, fields)
+    }
 }
 
 fn push_node(node: &Node, query: &mut QueryBuilder<Postgres>) {
@@ -104,19 +125,32 @@ struct LeafSql<'a> {
 
 impl LeafSql<'_> {
     fn push(&self, query: &mut QueryBuilder<Postgres>) {
+        let test = &self.leaf.test;
+        if self.leaf.leaf.operator != Operator::Ne || !self.column.is_of_many() {
+            return self.push_within(test, query);
+        }
+        // There is one, and none is equal: another one that differs would say nothing.
+        query.push("(");
+        self.push_within(&Test::Present(test.presence()), query);
+        query.push(" AND NOT ");
+        self.push_within(&test.equal(), query);
+        query.push(")");
+    }
+
+    fn push_within(&self, test: &Test, query: &mut QueryBuilder<Postgres>) {
         query.push("(");
         if let Some((before, _)) = self.column.within {
             query.push(before).push(" ");
         }
-        self.push_test(query);
+        self.push_test(test, query);
         if let Some((_, after)) = self.column.within {
             query.push(after);
         }
         query.push(")");
     }
 
-    fn push_test(&self, query: &mut QueryBuilder<Postgres>) {
-        match &self.leaf.test {
+    fn push_test(&self, test: &Test, query: &mut QueryBuilder<Postgres>) {
+        match test {
             Test::Present(presence) => self.push_presence(*presence, query),
             // The column itself and no bind: the planner sees whether a partial index fits.
             Test::Bool(Compare::Eq, true) | Test::Bool(Compare::Ne, false) => {
@@ -130,14 +164,8 @@ impl LeafSql<'_> {
                 self.operand(query).push(compare.sql()).push_bind(*truth);
             }
             Test::Period(inside, from, to) => self.push_period(*inside, [*from, *to], query),
-            Test::Integer(compare, number) => {
-                self.operand(query).push(compare.sql()).push_bind(*number);
-            }
-            Test::IntegerIn(numbers) => {
-                self.operand(query)
-                    .push(" = ANY(")
-                    .push_bind(numbers.clone())
-                    .push(")");
+            Test::Integer(..) | Test::IntegerIn(_) | Test::Decimal(..) | Test::DecimalIn(_) => {
+                self.push_number(test, query);
             }
             Test::Timestamp(compare, at) => {
                 self.operand(query)
@@ -191,6 +219,37 @@ impl LeafSql<'_> {
         }
     }
 
+    fn push_number(&self, test: &Test, query: &mut QueryBuilder<Postgres>) {
+        match test {
+            Test::Integer(compare, number) => {
+                self.operand(query).push(compare.sql()).push_bind(*number);
+            }
+            Test::IntegerIn(numbers) => {
+                self.operand(query)
+                    .push(" = ANY(")
+                    .push_bind(numbers.clone())
+                    .push(")");
+            }
+            Test::Decimal(compare, number) => {
+                let number = number.to_string();
+                if *compare != Compare::Eq || !self.push_indexed(&number, query) {
+                    self.operand(query)
+                        .push(compare.sql())
+                        .push_bind(number)
+                        .push("::numeric");
+                }
+            }
+            Test::DecimalIn(numbers) => {
+                let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+                self.operand(query)
+                    .push(" = ANY(")
+                    .push_bind(numbers)
+                    .push("::numeric[])");
+            }
+            _ => {}
+        }
+    }
+
     fn push_period(
         &self,
         inside: bool,
@@ -222,7 +281,7 @@ impl LeafSql<'_> {
             Presence::Value if self.column.id_set => {
                 self.operand(query).push(" <> '{}'");
             }
-            Presence::Value => {
+            Presence::Value | Presence::Decimal => {
                 self.operand(query).push(" IS NOT NULL");
             }
             Presence::Text(form) => {
@@ -242,18 +301,9 @@ impl LeafSql<'_> {
     }
 
     fn push_text(&self, form: Form, test: &TextTest, query: &mut QueryBuilder<Postgres>) {
-        if let (Some(jsonb), Some((key, _)), TextTest::Eq(asked)) =
-            (self.column.arrays, &self.column.key, test)
+        if let TextTest::Eq(asked) = test
+            && self.push_indexed(asked, query)
         {
-            query.push(jsonb).push(" @> jsonb_build_object(");
-            query
-                .push_bind(key.clone())
-                .push("::text, jsonb_build_array(");
-            query
-                .push_bind(asked.clone())
-                .push("::text)) AND ")
-                .push(jsonb);
-            query.push(" <> '{}'");
             return;
         }
         self.text_operand(form, query);
@@ -265,6 +315,22 @@ impl LeafSql<'_> {
             TextTest::StartsWith(start) => query.push(" LIKE ").push_bind(prefix_pattern(start)),
             TextTest::EndsWith(end) => query.push(" LIKE ").push_bind(format!("%{}", escaped(end))),
         };
+    }
+
+    /// Equality as an index on `jsonb` serves it; false if there is none.
+    fn push_indexed(&self, asked: &str, query: &mut QueryBuilder<Postgres>) -> bool {
+        let (Some(indexed), Some((key, _))) = (self.column.indexed, &self.column.key) else {
+            return false;
+        };
+        let (jsonb, value) = match indexed {
+            Indexed::Arrays(jsonb) => (jsonb, ["jsonb_build_array(", "::text)"]),
+            Indexed::Texts(jsonb) => (jsonb, ["", "::text"]),
+        };
+        query.push(jsonb).push(" @> jsonb_build_object(");
+        query.push_bind(key.clone()).push("::text, ").push(value[0]);
+        query.push_bind(asked.to_owned()).push(value[1]);
+        query.push(") AND ").push(jsonb).push(" <> '{}'");
+        true
     }
 
     fn text_operand(&self, form: Form, query: &mut QueryBuilder<Postgres>) {

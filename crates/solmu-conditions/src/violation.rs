@@ -108,6 +108,15 @@ pub enum Problem {
         /// The bound.
         limit: usize,
     },
+    /// Beyond [`crate::Limits::parts`].
+    #[error(
+        "there are more than {limit} comparisons with a beginning, an end or a part of a text (\"a*\", \"*a\", \"*a*\", \
+         :), use whole values or fewer of them"
+    )]
+    TooManyParts {
+        /// The bound.
+        limit: usize,
+    },
     /// Beyond [`crate::Limits::text_chars`].
     #[error("a text has more than {limit} characters, shorten it")]
     TextTooLong {

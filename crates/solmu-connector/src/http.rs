@@ -13,8 +13,9 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{
-    Client, Url,
+    Client, StatusCode, Url,
     dns::{Addrs, Name, Resolve, Resolving},
+    header::{DATE, HeaderMap, RETRY_AFTER},
     redirect::Policy,
 };
 
@@ -56,6 +57,14 @@ pub enum HttpError {
     /// An answer other than 2xx.
     #[error("answered with status {0}")]
     Status(u16),
+    /// The other side wants fewer requests: 429, or 503 with a time to wait.
+    #[error("answered with status {status}: fewer requests are wanted")]
+    Throttled {
+        /// The status.
+        status: u16,
+        /// How long it told us to wait, if it did.
+        after: Option<Duration>,
+    },
     /// More bytes than allowed.
     #[error("the answer is larger than {limit} bytes")]
     TooLarge {
@@ -80,6 +89,37 @@ pub fn reached(error: &reqwest::Error) -> Reached {
         Reached::No
     } else {
         Reached::Maybe
+    }
+}
+
+/// The longest wait that a `Retry-After` is taken for: what asks for more is a mistake of a clock or of a programmer.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
+
+/// How long an answer asks us to wait (RFC 9110 section 10.2.3): seconds, or a date. A date counts from the `Date` of the
+/// same answer, so that our clock and theirs may differ. At most a day.
+#[must_use]
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let said = text(RETRY_AFTER)?;
+    let wait = if let Ok(seconds) = said.parse::<u64>() {
+        Duration::from_secs(seconds)
+    } else {
+        let date = |text: &str| jiff::fmt::rfc2822::parse(text).ok();
+        let (until, now) = (date(said)?, date(text(DATE)?)?);
+        Duration::try_from(until.timestamp().duration_since(now.timestamp())).ok()?
+    };
+    Some(wait.min(LONGEST_WAIT))
+}
+
+/// The error of an answer other than 2xx.
+fn refused(status: StatusCode, headers: &HeaderMap) -> HttpError {
+    let after = retry_after(headers);
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => HttpError::Throttled { status: 429, after },
+        StatusCode::SERVICE_UNAVAILABLE if after.is_some() => {
+            HttpError::Throttled { status: 503, after }
+        }
+        _ => HttpError::Status(status.as_u16()),
     }
 }
 
@@ -145,7 +185,7 @@ impl Fetcher {
         }
         let mut response = request.send().await.map_err(failed)?;
         if !response.status().is_success() {
-            return Err(HttpError::Status(response.status().as_u16()));
+            return Err(refused(response.status(), response.headers()));
         }
         let too_large = HttpError::TooLarge { limit: max_bytes };
         if response
@@ -182,7 +222,7 @@ impl Fetcher {
         let request = request.header("content-type", "application/json");
         let response = request.body(body).send().await.map_err(failed)?;
         if !response.status().is_success() {
-            return Err(HttpError::Status(response.status().as_u16()));
+            return Err(refused(response.status(), response.headers()));
         }
         Ok(())
     }
@@ -395,6 +435,53 @@ mod tests {
             fetcher.get(&origin, None, 5).await,
             Err(HttpError::TooLarge { limit: 5 })
         ));
+    }
+
+    #[test]
+    fn the_wait_that_is_asked_for_is_read_in_both_forms() {
+        let of = |said: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, said.parse().unwrap());
+            headers.insert(DATE, "Mon, 23 Nov 2026 06:00:00 GMT".parse().unwrap());
+            retry_after(&headers).map(|wait| wait.as_secs())
+        };
+        assert_eq!(of("120"), Some(120));
+        assert_eq!(of(" 0 "), Some(0));
+        assert_eq!(of("Mon, 23 Nov 2026 06:02:00 GMT"), Some(120));
+        assert_eq!(of("Mon, 23 Nov 2026 05:00:00 GMT"), None, "it is over");
+        assert_eq!(of("99999999"), Some(86_400), "no clock is that wrong");
+        for nothing in ["", "soon", "-1", "1.5", "Mon, 31 Feb 2026"] {
+            assert_eq!(of(nothing), None, "{nothing}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+
+    #[tokio::test]
+    async fn who_wants_fewer_requests_is_told_apart() {
+        for (head, wanted) in [
+            (
+                "HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n",
+                Some(Some(7)),
+            ),
+            (
+                "HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n",
+                Some(None),
+            ),
+            (
+                "HTTP/1.1 503 Busy\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n",
+                Some(Some(7)),
+            ),
+            ("HTTP/1.1 503 Down\r\ncontent-length: 0\r\n\r\n", None),
+        ] {
+            let origin = one_answer(head, "").await;
+            let fetcher = Fetcher::new(HttpLimits::default(), &[&origin]).unwrap();
+            let told = match fetcher.get(&origin, None, 5).await {
+                Err(HttpError::Throttled { after, .. }) => Some(after.map(|wait| wait.as_secs())),
+                Err(HttpError::Status(503)) => None,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(told, wanted, "{head}");
+        }
     }
 
     #[tokio::test]

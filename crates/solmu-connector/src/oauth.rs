@@ -19,7 +19,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use solmu_domain::clock::SharedClock;
 use solmu_runtime::config::Secret;
+use solmu_telemetry::{
+    Metrics,
+    vendor::{Call, VendorMetrics},
+};
 use tokio::sync::Mutex;
+
+use crate::http::retry_after;
 
 /// A token is renewed this long before it expires, so that a login that begins now still ends in time.
 const RENEW_BEFORE: SignedDuration = SignedDuration::from_mins(5);
@@ -115,6 +121,8 @@ pub enum OauthError {
     TryAgain {
         /// What went wrong.
         code: String,
+        /// How long it told us to wait, if it did.
+        after: Option<Duration>,
         /// The failed request, where there was no answer.
         #[source]
         source: Option<Arc<reqwest::Error>>,
@@ -135,6 +143,8 @@ pub struct TokenSource {
     http: Client,
     clock: SharedClock,
     state: Mutex<State>,
+    /// Where it is counted that the provider wants fewer requests, and for which channel.
+    vendors: Option<(VendorMetrics, &'static str)>,
 }
 
 #[derive(Default)]
@@ -167,7 +177,15 @@ impl TokenSource {
             http,
             clock,
             state: Mutex::default(),
+            vendors: None,
         }
+    }
+
+    /// Counts what the provider asks of us, as of `channel`.
+    #[must_use]
+    pub fn counted(mut self, metrics: &Metrics, channel: &'static str) -> Self {
+        self.vendors = Some((VendorMetrics::new(metrics), channel));
+        self
     }
 
     /// A token that is good for some minutes at least. Callers that come while one asks wait for that answer.
@@ -190,10 +208,11 @@ impl TokenSource {
                 Ok(secret)
             }
             Err(error) => {
-                let rest = if error.needs_person() {
-                    REST_AFTER_REFUSAL
-                } else {
-                    REST_AFTER_FAILURE
+                let rest = match &error {
+                    OauthError::NeedsPerson { .. } => REST_AFTER_REFUSAL,
+                    OauthError::TryAgain { after, .. } => after
+                        .and_then(|after| SignedDuration::try_from(after).ok())
+                        .map_or(REST_AFTER_FAILURE, |after| after.max(REST_AFTER_FAILURE)),
                 };
                 let until = now.saturating_add(rest).unwrap_or(now);
                 state.failed = Some((error.clone(), until));
@@ -231,10 +250,14 @@ impl TokenSource {
         let asked = self.clock.now();
         let response = self.http.post(url).form(&form).send().await;
         let mut response = response.map_err(no_answer)?;
-        let status = response.status();
+        let (status, wait) = (response.status(), retry_after(response.headers()));
         let body = read(&mut response).await?;
         if !status.is_success() {
-            return Err(refusal(status.as_u16(), &body));
+            let (error, throttled) = refusal(status.as_u16(), wait, &body);
+            if throttled && let Some((vendors, channel)) = &self.vendors {
+                vendors.throttled(channel, Call::Token, wait);
+            }
+            return Err(error);
         }
         let answer: Answer =
             serde_json::from_slice(&body).map_err(|_| unusable("the answer has no token"))?;
@@ -275,6 +298,7 @@ async fn read(response: &mut reqwest::Response) -> Result<Vec<u8>, OauthError> {
 fn no_answer(error: reqwest::Error) -> OauthError {
     OauthError::TryAgain {
         code: "no answer".to_owned(),
+        after: None,
         source: Some(Arc::new(error.without_url())),
     }
 }
@@ -282,6 +306,7 @@ fn no_answer(error: reqwest::Error) -> OauthError {
 fn unusable(why: &str) -> OauthError {
     OauthError::TryAgain {
         code: why.to_owned(),
+        after: None,
         source: None,
     }
 }
@@ -328,7 +353,8 @@ struct Refused {
     error_codes: Vec<u64>,
 }
 
-fn refusal(status: u16, body: &[u8]) -> OauthError {
+/// The error, and whether the provider wants fewer requests.
+fn refusal(status: u16, after: Option<Duration>, body: &[u8]) -> (OauthError, bool) {
     let refused: Refused = serde_json::from_slice(body).unwrap_or_default();
     let mut code: String = refused
         .error
@@ -344,15 +370,21 @@ fn refusal(status: u16, body: &[u8]) -> OauthError {
     } else {
         code
     };
+    let throttled = status == 429 || refused.error == "slow_down";
     let passing = matches!(
         refused.error.as_str(),
-        "temporarily_unavailable" | "server_error" | "slow_down"
+        "temporarily_unavailable" | "server_error"
     );
-    if passing || status >= 500 || matches!(status, 408 | 429) {
-        OauthError::TryAgain { code, source: None }
+    let error = if throttled || passing || status >= 500 || status == 408 {
+        OauthError::TryAgain {
+            code,
+            after,
+            source: None,
+        }
     } else {
         OauthError::NeedsPerson { code }
-    }
+    };
+    (error, throttled)
 }
 
 #[cfg(test)]

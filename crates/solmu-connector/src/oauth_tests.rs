@@ -120,6 +120,30 @@ async fn a_refused_token_is_forgotten_but_not_its_successor() {
 }
 
 #[tokio::test]
+async fn a_provider_that_wants_fewer_requests_gets_fewer() {
+    let bench = bench(|_| ()).await;
+    let metrics = Metrics::new();
+    let source = bench.source.counted(&metrics, "email");
+    let busy = ResponseTemplate::new(429).insert_header("retry-after", "120");
+    answers(&bench.server, busy, 1).await;
+    let refused = source.access_token().await.unwrap_err();
+    assert!(!refused.needs_person(), "{refused}");
+    // Five seconds are the usual rest; it wants two minutes.
+    bench.clock.advance(SignedDuration::from_secs(119));
+    assert!(source.access_token().await.is_err());
+    bench.clock.advance(SignedDuration::from_secs(1));
+    let slow = serde_json::json!({ "error": "slow_down" });
+    let slow = ResponseTemplate::new(400).set_body_json(slow);
+    answers(&bench.server, slow, 1).await;
+    assert!(!source.access_token().await.unwrap_err().needs_person());
+    bench.clock.advance(SignedDuration::from_secs(5));
+    answers(&bench.server, token("one", 3600), 1).await;
+    assert_eq!(source.access_token().await.unwrap().expose(), "one");
+    let vendors = VendorMetrics::new(&metrics);
+    assert_eq!(vendors.count("email", Call::Token), 2);
+}
+
+#[tokio::test]
 async fn errors_say_who_has_to_act_and_never_what_is_secret() {
     let bench = bench(|_| ()).await;
     let body = serde_json::json!({

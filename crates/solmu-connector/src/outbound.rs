@@ -26,7 +26,10 @@ use solmu_bus::{consumer as bus_consumer, metrics::ConsumerMetrics};
 use solmu_db::lease::{self, LeaseGroup};
 use solmu_proto::{outbound::v1::MessageQueued, types::v1::Channel};
 use solmu_runtime::Runtime;
-use solmu_telemetry::metrics::{Counter, Gauge, Metrics, Unit};
+use solmu_telemetry::{
+    metrics::{Counter, Gauge, Metrics, Unit},
+    vendor::VendorMetrics,
+};
 use tokio::sync::Notify;
 
 use crate::{intake::Intake, names::channel_name};
@@ -98,8 +101,12 @@ pub enum SendOutcome {
         /// For people; no personal data.
         text: String,
     },
-    /// It certainly did not take it, because it wants fewer messages of this lane: the whole lane rests.
+    /// It certainly did not take it, because it wants fewer messages.
     Throttled {
+        /// What waits.
+        rests: Rests,
+        /// How long it told us to wait, if it did.
+        after: Option<Duration>,
         /// Stable code.
         code: String,
         /// For people; no personal data.
@@ -119,6 +126,15 @@ pub enum SendOutcome {
         /// For people; no personal data.
         text: String,
     },
+}
+
+/// What waits after the other side asked for fewer messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rests {
+    /// Everything of the lane: the limit is of a domain, a number or an account.
+    Lane,
+    /// This conversation alone: others may be well within their limits.
+    Conversation,
 }
 
 impl SendOutcome {
@@ -169,7 +185,8 @@ pub trait Sender: Send + Sync + 'static {
         String::new()
     }
 
-    /// What the message shares limits with, e.g. the domain of its recipient. Stored with the message.
+    /// What the message shares limits with, e.g. the domain of its recipient or the number that it is sent from. Stored with
+    /// the message.
     fn lane(&self, _message: &MessageQueued) -> String {
         String::new()
     }
@@ -185,6 +202,7 @@ pub trait Sender: Send + Sync + 'static {
 pub(crate) struct OutboundMetrics {
     pub(crate) attempts: Counter<2>,
     pub(crate) resting: Gauge<1>,
+    pub(crate) vendors: VendorMetrics,
 }
 
 impl OutboundMetrics {
@@ -198,10 +216,11 @@ impl OutboundMetrics {
             ),
             resting: metrics.gauge(
                 "solmu_outbound_resting_lanes",
-                "recipient domains that asked for fewer messages and get none now",
+                "recipient domains and numbers of ours for which fewer messages were asked for, so that none are sent now",
                 Unit::Count,
                 ["channel"],
             ),
+            vendors: VendorMetrics::new(metrics),
         }
     }
 }

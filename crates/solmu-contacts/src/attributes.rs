@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
+use solmu_conditions::Decimal;
 use solmu_db::{Db, ToSqlx as _};
 use solmu_proto::contact::v1::{
     ContactAttribute,
@@ -196,6 +197,10 @@ fn one(definition: &ContactAttribute, value: &str) -> Result<String, &'static st
     match definition.r#type() {
         Type::Text | Type::Unspecified => Ok(value.to_owned()),
         Type::Number => {
+            if let Some(exact) = Decimal::read(value) {
+                return Ok(exact.to_string());
+            }
+            // Larger or finer than those, and with an exponent.
             let number: f64 = value.parse().map_err(|_| "expected a number")?;
             let finite = number.is_finite().then(|| number.to_string());
             finite.ok_or("expected a number")
@@ -269,6 +274,12 @@ mod tests {
         for (of, good, stored) in [
             (Type::Text, " any ", "any"),
             (Type::Number, "1.50", "1.5"),
+            (
+                Type::Number,
+                "12345678901234567890.1",
+                "12345678901234567890.1",
+            ),
+            (Type::Number, "1e3", "1000"),
             (Type::Boolean, "true", "true"),
             (Type::Date, "2026-02-28", "2026-02-28"),
             (Type::Choice, "gold", "gold"),

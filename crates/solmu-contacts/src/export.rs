@@ -64,7 +64,7 @@ pub(crate) async fn next(
     db: &Db,
     mut export: Export,
 ) -> Result<Option<(Vec<String>, Export)>, ContactError> {
-    let mut connection = db.pool().acquire().await?;
+    let mut connection = db.reads().acquire().await?;
     let lines = match export.at.clone() {
         At::Table(place) => {
             if let Some(table) = EXPORTED.get(place) {

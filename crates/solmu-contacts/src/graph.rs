@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use solmu_bus::envelope::to_proto_time;
-use solmu_db::{DbError, SqlTimestamp, ToSqlx as _};
+use solmu_db::{DbError, ToSqlx as _};
 use solmu_proto::{contact::v1 as proto, types::v1::Actor};
 use solmu_runtime::events::EventSink;
 use solmu_telemetry::TraceContext;
@@ -47,7 +47,8 @@ pub(crate) struct Edge {
     pub(crate) winner_id: Uuid,
     pub(crate) loser_id: Uuid,
     pub(crate) rule: String,
-    created_at: Timestamp,
+    /// In the order in which they were made: given out under the lock, where no clock is asked.
+    place: i64,
 }
 
 #[cfg(test)]
@@ -59,7 +60,7 @@ impl Edge {
             winner_id,
             loser_id,
             rule: rule.to_owned(),
-            created_at: Timestamp::UNIX_EPOCH,
+            place: 0,
         }
     }
 }
@@ -112,21 +113,21 @@ pub(crate) async fn members(
 
 /// The merges among `contacts` that hold, in the order in which they were made.
 pub(crate) async fn edges(tx: &mut PgConnection, contacts: &[Uuid]) -> Result<Vec<Edge>, DbError> {
-    let rows: Vec<(Uuid, Uuid, Uuid, String, SqlTimestamp)> = sqlx::query_as(
-        "SELECT id, winner_id, loser_id, rule, created_at FROM tickets.contact_merge
-         WHERE loser_id = ANY($1) AND winner_id = ANY($1) AND undone_at IS NULL ORDER BY created_at, id",
+    let rows: Vec<(Uuid, Uuid, Uuid, String, i64)> = sqlx::query_as(
+        "SELECT id, winner_id, loser_id, rule, place FROM tickets.contact_merge
+         WHERE loser_id = ANY($1) AND winner_id = ANY($1) AND undone_at IS NULL ORDER BY place",
     )
     .bind(contacts)
     .fetch_all(tx)
     .await?;
     let edges = rows
         .into_iter()
-        .map(|(id, winner_id, loser_id, rule, created_at)| Edge {
+        .map(|(id, winner_id, loser_id, rule, place)| Edge {
             id,
             winner_id,
             loser_id,
             rule,
-            created_at: created_at.to_jiff(),
+            place,
         });
     Ok(edges.collect())
 }

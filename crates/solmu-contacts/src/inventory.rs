@@ -43,7 +43,7 @@ pub(crate) const EXPORTED: [Exported; 19] = [
     Exported {
         kind: "merge",
         table: "tickets.contact_merge",
-        statement: "SELECT to_jsonb(it) - 'request_id' FROM tickets.contact_merge AS it
+        statement: "SELECT to_jsonb(it) - 'request_id' - 'place' FROM tickets.contact_merge AS it
             WHERE (winner_id = ANY($1) OR loser_id = ANY($1)) AND $2 IS NOT NULL ORDER BY created_at, id",
     },
     Exported {
@@ -251,6 +251,7 @@ pub(crate) const NOT_EXPORTED: [(&str, &[&str]); 9] = [
             "tickets.requester_request",
             "tickets.contact_call",
             "tickets.erased_object",
+            "routing.call",
             "routing.erased_contact",
             "sla.erased_contact",
         ],

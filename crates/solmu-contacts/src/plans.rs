@@ -1,12 +1,13 @@
 //! Statements that run with each message or each click read what they need by an index, and nothing else.
 
+use solmu_runtime::access::Visibility;
 use solmu_testkit::Harness;
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::{encounters, neighbours, read};
 
-/// So many contacts, each with an address, a sighting and a message, that reading all of them is dearer than an index.
-const FILL: [&str; 8] = [
+/// So many contacts, each with an address, a sighting, a message and an organisation, that reading all of them is dearer than an index.
+const FILL: [&str; 10] = [
     "INSERT INTO tickets.contact (id, display_name, created_at, root_id)
         SELECT lpad(to_hex(n), 32, '0')::uuid, 'p', now() - n * interval '1 second',
             CASE WHEN n % 10 = 9 THEN lpad(to_hex(n - 1), 32, '0')::uuid END FROM generate_series(1, 20000) AS n",
@@ -23,6 +24,9 @@ const FILL: [&str; 8] = [
     "INSERT INTO tickets.sighting_value SELECT 1, 'p' || created_at, id FROM tickets.contact",
     "INSERT INTO tickets.contact_merge (id, winner_id, loser_id, rule, actor_kind, actor_id, created_at)
         SELECT id, root_id, id, 'x', 3, '', created_at FROM tickets.contact WHERE root_id IS NOT NULL",
+    "INSERT INTO tickets.organization (id, display_name, created_at, updated_at)
+        SELECT id, 'o', created_at, created_at FROM tickets.contact",
+    "INSERT INTO tickets.organization_domain SELECT id || '.example', id FROM tickets.contact",
     "ANALYZE",
 ];
 
@@ -54,7 +58,10 @@ async fn nothing_is_read_from_end_to_end() {
         "{} WHERE contact.root_id IS NULL ORDER BY contact.created_at DESC, contact.id DESC LIMIT 51",
         read::select().sql().as_str()
     );
+    let person = read::of_person(uuid::Uuid::nil(), &Visibility::Everything);
+    let person = person.sql();
     for (what, statement, arguments) in [
+        ("contact", person.as_str(), vec![ONE]),
         (
             "timeline",
             encounters::STATEMENT,

@@ -5,12 +5,9 @@ use std::collections::HashMap;
 use solmu_bus::envelope::to_proto_time;
 use solmu_db::SqlTimestamp;
 use solmu_domain::contact::Assurance;
-use solmu_proto::{
-    contact::v1 as proto,
-    types::v1::{Identity, IdentityKind},
-};
+use solmu_proto::{contact::v1 as proto, types::v1::Identity};
 use solmu_runtime::access::Visibility;
-use sqlx::{PgConnection, Postgres, QueryBuilder};
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
 use crate::{ContactError, resolve};
@@ -93,17 +90,80 @@ pub(crate) fn select() -> QueryBuilder<Postgres> {
     query
 }
 
+/// A contact of a person, with how many tickets of its own there are of those that are seen.
+struct Member {
+    row: Row,
+    tickets: i64,
+}
+
+impl FromRow<'_, PgRow> for Member {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            row: Row::from_row(row)?,
+            tickets: row.try_get("tickets")?,
+        })
+    }
+}
+
+/// A statement that reads [`Member`]s; what stands behind `FROM` follows, with `contact` in it.
+fn select_members(visibility: &Visibility) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::new("SELECT ");
+    query
+        .push(COLUMNS)
+        .push(", (SELECT count(*) FROM tickets.ticket WHERE ticket.contact_id = contact.id");
+    visibility.push(&mut query);
+    query.push(") AS tickets FROM ");
+    query
+}
+
+/// Reads all contacts of the person that `id` is part of.
+pub(crate) fn of_person(id: Uuid, visibility: &Visibility) -> QueryBuilder<Postgres> {
+    let mut query = select_members(visibility);
+    query
+        .push(
+            "tickets.contact AS named CROSS JOIN LATERAL (SELECT coalesce(named.root_id, named.id) AS id) AS root
+             JOIN tickets.contact ON contact.id = root.id OR contact.root_id = root.id WHERE named.id = ",
+        )
+        .push_bind(id);
+    query
+}
+
 /// The contact that stands for `id`, in full, for somebody who sees these tickets.
 pub(crate) async fn contact(
     connection: &mut PgConnection,
     id: Uuid,
     visibility: &Visibility,
 ) -> Result<proto::Contact, ContactError> {
-    let row = root(connection, id).await?;
-    let mut contacts = complete(connection, vec![row], visibility).await?;
+    let mut query = of_person(id, visibility);
+    let members = query.build_query_as().fetch_all(&mut *connection).await?;
+    let mut contacts = complete(connection, members).await?;
     contacts
         .pop()
         .ok_or_else(|| ContactError::unknown("contact", &id))
+}
+
+/// The contacts that stand for `ids`, which stand for themselves, in this order.
+pub(crate) async fn contacts(
+    connection: &mut PgConnection,
+    ids: &[Uuid],
+    visibility: &Visibility,
+) -> Result<Vec<proto::Contact>, ContactError> {
+    let mut query = select_members(visibility);
+    query
+        .push("tickets.contact WHERE contact.id = ANY(")
+        .push_bind(ids)
+        .push(") OR contact.root_id = ANY(")
+        .push_bind(ids)
+        .push(")");
+    let members = query.build_query_as().fetch_all(&mut *connection).await?;
+    let places: HashMap<String, usize> = ids
+        .iter()
+        .enumerate()
+        .map(|(place, id)| (id.to_string(), place))
+        .collect();
+    let mut contacts = complete(connection, members).await?;
+    contacts.sort_by_key(|contact| places.get(&contact.id).copied());
+    Ok(contacts)
 }
 
 /// The row of the contact that stands for `id`.
@@ -130,6 +190,8 @@ struct IdentityRow {
     attested_by: String,
     undeliverable_at: Option<SqlTimestamp>,
     undeliverable_cause: String,
+    /// That the domain of an address belongs to, whoever wrote from it.
+    organization_id: Option<Uuid>,
 }
 solmu_db::from_row!(IdentityRow {
     contact_id,
@@ -140,8 +202,17 @@ solmu_db::from_row!(IdentityRow {
     assurance,
     attested_by,
     undeliverable_at,
-    undeliverable_cause
+    undeliverable_cause,
+    organization_id
 });
+
+impl IdentityRow {
+    /// The organisation that this identity makes its contact a member of: proven addresses of our own accounts do.
+    fn organization(&self) -> Option<Uuid> {
+        self.organization_id
+            .filter(|_| resolve::is_own(&self.scope) && self.assurance == Assurance::Proven.code())
+    }
+}
 
 impl From<IdentityRow> for Identity {
     fn from(row: IdentityRow) -> Self {
@@ -158,53 +229,42 @@ impl From<IdentityRow> for Identity {
     }
 }
 
-/// What roots are besides their rows: those that they stand for, identities, organisation, and how many tickets there are
-/// of those that are seen. In the same order.
-pub(crate) async fn complete(
+/// The contacts that stand for persons, of all contacts of these persons.
+async fn complete(
     connection: &mut PgConnection,
-    roots: Vec<Row>,
-    visibility: &Visibility,
+    mut members: Vec<Member>,
 ) -> Result<Vec<proto::Contact>, ContactError> {
-    let ids: Vec<Uuid> = roots.iter().map(|row| row.id).collect();
-    let mut query = select();
-    query
-        .push(" WHERE contact.root_id = ANY(")
-        .push_bind(&ids)
-        .push(") ORDER BY contact.created_at, contact.id");
-    let others: Vec<Row> = query.build_query_as().fetch_all(&mut *connection).await?;
-    let mut root_of: HashMap<Uuid, Uuid> = ids.iter().map(|id| (*id, *id)).collect();
-    let mut merged: HashMap<Uuid, Vec<Row>> = HashMap::new();
-    for row in others {
-        let Some(root) = row.root_id else { continue };
-        root_of.insert(row.id, root);
-        merged.entry(root).or_default().push(row);
-    }
+    members.sort_by_key(|member| (member.row.created_at.to_jiff(), member.row.id));
+    let root_of: HashMap<Uuid, Uuid> = members
+        .iter()
+        .map(|it| (it.row.id, it.row.root_id.unwrap_or(it.row.id)))
+        .collect();
     let everybody: Vec<Uuid> = root_of.keys().copied().collect();
     let mut identities = identities(connection, &everybody, &root_of).await?;
-    let mut count = QueryBuilder::new(
-        "SELECT contact_id, count(*) FROM tickets.ticket WHERE contact_id = ANY(",
-    );
-    count.push_bind(&everybody).push(")");
-    visibility.push(&mut count);
-    count.push(" GROUP BY contact_id");
-    let counts: Vec<(Uuid, i64)> = count.build_query_as().fetch_all(&mut *connection).await?;
-    let counts: HashMap<Uuid, i64> = counts.into_iter().collect();
-    let organizations = by_domain(connection, identities.values().flatten()).await?;
-    let contacts = roots.into_iter().map(|mut row| {
+    let (roots, others): (Vec<Member>, Vec<Member>) = members
+        .into_iter()
+        .partition(|member| member.row.root_id.is_none());
+    let mut merged: HashMap<Uuid, Vec<Member>> = HashMap::new();
+    for member in others {
+        let Some(root) = member.row.root_id else {
+            continue;
+        };
+        merged.entry(root).or_default().push(member);
+    }
+    let contacts = roots.into_iter().map(|Member { mut row, tickets }| {
         let merged = merged.remove(&row.id).unwrap_or_default();
         for other in &merged {
-            row.fill(other);
+            row.fill(&other.row);
         }
         let identities = identities.remove(&row.id).unwrap_or_default();
         let organization = row
             .organization_id
-            .or_else(|| domains_of(&identities).find_map(|it| organizations.get(it).copied()));
-        let count = |id: &Uuid| counts.get(id).copied().unwrap_or(0);
+            .or_else(|| identities.iter().find_map(IdentityRow::organization));
         proto::Contact {
-            ticket_count: count(&row.id) + merged.iter().map(|it| count(&it.id)).sum::<i64>(),
-            merged_contact_ids: merged.iter().map(|it| it.id.to_string()).collect(),
+            ticket_count: tickets + merged.iter().map(|it| it.tickets).sum::<i64>(),
+            merged_contact_ids: merged.iter().map(|it| it.row.id.to_string()).collect(),
             organization_id: organization.map(|id| id.to_string()).unwrap_or_default(),
-            identities,
+            identities: identities.into_iter().map(Into::into).collect(),
             ..to_proto(row)
         }
     });
@@ -233,56 +293,31 @@ fn to_proto(row: Row) -> proto::Contact {
     }
 }
 
-/// Identities of the contacts `$1`.
-pub(crate) const IDENTITIES: &str = "SELECT contact_id, kind, scope, value, raw, assurance, attested_by, undeliverable_at, undeliverable_cause
-         FROM tickets.identity WHERE contact_id = ANY($1) ORDER BY first_seen, kind, value";
+/// Identities of the contacts `$1`, with the organisations of their domains.
+pub(crate) const IDENTITIES: &str = "SELECT identity.contact_id, identity.kind, identity.scope, identity.value, identity.raw,
+        identity.assurance, identity.attested_by, identity.undeliverable_at, identity.undeliverable_cause,
+        own.organization_id
+    FROM tickets.identity LEFT JOIN tickets.organization_domain AS own
+        ON identity.kind = 1 AND own.domain = substring(identity.value FROM '@([^@]*)$')
+    WHERE identity.contact_id = ANY($1) ORDER BY identity.first_seen, identity.kind, identity.value";
 
+/// By the contacts that stand for persons.
 async fn identities(
     connection: &mut PgConnection,
     contacts: &[Uuid],
     root_of: &HashMap<Uuid, Uuid>,
-) -> Result<HashMap<Uuid, Vec<Identity>>, ContactError> {
+) -> Result<HashMap<Uuid, Vec<IdentityRow>>, ContactError> {
     let found: Vec<IdentityRow> = sqlx::query_as(IDENTITIES)
         .bind(contacts)
         .fetch_all(connection)
         .await?;
-    let mut identities: HashMap<Uuid, Vec<Identity>> = HashMap::new();
+    let mut identities: HashMap<Uuid, Vec<IdentityRow>> = HashMap::new();
     for row in found {
         if let Some(root) = root_of.get(&row.contact_id) {
-            identities.entry(*root).or_default().push(row.into());
+            identities.entry(*root).or_default().push(row);
         }
     }
     Ok(identities)
-}
-
-/// Organisations of the domains of proven addresses.
-async fn by_domain(
-    connection: &mut PgConnection,
-    identities: impl Iterator<Item = &Identity>,
-) -> Result<HashMap<String, Uuid>, ContactError> {
-    let domains: Vec<&str> = identities.filter_map(domain_of).collect();
-    if domains.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let rows: Vec<(String, Uuid)> = sqlx::query_as(
-        "SELECT domain, organization_id FROM tickets.organization_domain WHERE domain = ANY($1)",
-    )
-    .bind(domains)
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().collect())
-}
-
-fn domains_of(identities: &[Identity]) -> impl Iterator<Item = &str> {
-    identities.iter().filter_map(domain_of)
-}
-
-fn domain_of(identity: &Identity) -> Option<&str> {
-    let counts = identity.kind() == IdentityKind::Email
-        && resolve::is_own(&identity.scope)
-        && identity.assurance == i32::from(Assurance::Proven.code());
-    let (_, domain) = identity.value.rsplit_once('@').filter(|_| counts)?;
-    Some(domain)
 }
 
 /// A merge as it is listed.

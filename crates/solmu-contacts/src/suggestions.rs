@@ -140,7 +140,7 @@ pub(crate) async fn list(
         .bind(second)
         .bind(limit)
         .bind(people)
-        .fetch_all(db.pool())
+        .fetch_all(db.reads())
         .await?;
     let listed = rows.into_iter().map(
         |(stored_first, stored_second, first, second, reason, kind, value, created_at)| Suggested {

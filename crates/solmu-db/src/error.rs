@@ -55,6 +55,27 @@ impl DbError {
         }
     }
 
+    /// Whether the user of the database may not do this (SQLSTATE 42501).
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        let migrating = match self {
+            Self::Migrate(
+                sqlx::migrate::MigrateError::Execute(error)
+                | sqlx::migrate::MigrateError::ExecuteMigration(error, _),
+            ) => error
+                .as_database_error()
+                .and_then(sqlx::error::DatabaseError::code),
+            _ => None,
+        };
+        migrating.as_deref() == Some("42501") || self.sqlstate().as_deref() == Some("42501")
+    }
+
+    /// Whether a statement took longer than it may (SQLSTATE 57014), see [`crate::Db::reads`].
+    #[must_use]
+    pub fn is_timed_out(&self) -> bool {
+        self.sqlstate().as_deref() == Some("57014")
+    }
+
     fn sqlstate(&self) -> Option<String> {
         match self {
             Self::Sqlx(sqlx::Error::Database(error)) => {

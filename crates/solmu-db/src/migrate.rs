@@ -80,6 +80,13 @@ pub const HISTORY: &[MigrationFile] = &files![
     50 "0050_requests_and_lifted",
     52 "0052_search_spans",
     53 "0053_given_back",
+    54 "0054_merge_order",
+    55 "0055_filters",
+    57 "0057_asked_once",
+    59 "0059_first_trace",
+    60 "0060_search_lexemes",
+    61 "0061_open_by_priority",
+    63 "0063_search_candidates",
 ];
 
 /// Brings the schema up to this build's version. A second call changes nothing.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use solmu_db::{
-    DbError, HasDbError as _, inbox,
+    Db, DbConfig, DbError, HasDbError as _, inbox,
     lease::{self, LeaseGroup},
     migrate,
     outbox::{self, Owner},
@@ -168,4 +168,58 @@ fn owners_have_their_own_channel() {
     let channels: std::collections::HashSet<_> =
         Owner::ALL.iter().map(|owner| owner.channel()).collect();
     assert_eq!(channels.len(), Owner::ALL.len());
+}
+
+/// Whether a statement goes on in PostgreSQL.
+async fn is_running(harness: &Harness, statement: &str) -> bool {
+    let found: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query = $1",
+    )
+    .bind(statement)
+    .fetch_one(harness.db.pool())
+    .await
+    .expect("the database tells what runs");
+    found > 0
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_end_when_they_take_too_long_also_if_nobody_waits_for_them() {
+    let harness = Harness::new().await;
+    let config = DbConfig {
+        max_connections: 2,
+        read_timeout: Duration::from_millis(500),
+        ..DbConfig::default()
+    };
+    let db = Db::new(&harness.db_url, &config).unwrap();
+    let slow = "SELECT pg_sleep(86400)";
+    let ended = sqlx::query(slow).execute(db.reads()).await.unwrap_err();
+    assert!(DbError::from(ended).is_timed_out());
+    // The connection is as good as before, and whoever files is not bounded.
+    let shown = |setting: &'static str| format!("SHOW {setting}");
+    for (pool, setting, value) in [
+        (db.reads(), "statement_timeout", "500ms"),
+        (db.pool(), "statement_timeout", "0"),
+        (db.reads(), "client_min_messages", "warning"),
+        (db.pool(), "client_min_messages", "warning"),
+    ] {
+        let query = sqlx::AssertSqlSafe(shown(setting));
+        let found: String = sqlx::query_scalar(query).fetch_one(pool).await.unwrap();
+        assert_eq!(found, value, "{setting}");
+    }
+    let reads = db.reads().clone();
+    let given_up = TaskTracker::new().spawn(async move { sqlx::query(slow).execute(&reads).await });
+    wait_for("the statement begins, or is over", || async {
+        given_up.is_finished() || is_running(&harness, slow).await
+    })
+    .await;
+    given_up.abort();
+    wait_for("the statement ends", || async {
+        !is_running(&harness, slow).await
+    })
+    .await;
+    let one: i32 = sqlx::query_scalar("SELECT 1")
+        .fetch_one(db.reads())
+        .await
+        .unwrap();
+    assert_eq!(one, 1);
 }

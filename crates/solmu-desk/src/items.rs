@@ -14,7 +14,7 @@ use solmu_runtime::{
     page,
     request::{optional_uuid, uuid},
 };
-use solmu_tickets::TicketError;
+use solmu_tickets::{TicketError, desk::Named};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -49,6 +49,44 @@ pub(crate) trait Item: Message + Default + Clone {
     fn head(&mut self) -> Head<'_>;
     /// What is wrong with the rest.
     fn faults(&self) -> Vec<Violation>;
+    /// The agents and teams that the rest names.
+    fn named(&self) -> Vec<Named> {
+        Vec::new()
+    }
+}
+
+/// An agent and a team in fields of `place`, where they are set and can be read.
+pub(crate) fn named(place: &str, (field, agent): (&str, &str), team: &str) -> Vec<Named> {
+    let (agent, team) = (Uuid::parse_str(agent).ok(), Uuid::parse_str(team).ok());
+    let (agent_field, team_field) = (format!("{place}.{field}"), format!("{place}.team_id"));
+    Named::owner((agent, &agent_field), (team, &team_field))
+}
+
+/// All agents and teams that an item names: whose it is, and the rest.
+fn all_named<I: Item>(item: &I) -> Vec<Named> {
+    let mut all = item.named();
+    let mut item = item.clone();
+    let head = item.head();
+    all.extend(named(I::FIELD, ("agent_id", head.agent_id), head.team_id));
+    all
+}
+
+/// Refuses an item that names who is not there, but for those of `before`.
+async fn check_named<I: Item>(
+    context: &Context,
+    item: &I,
+    before: Option<&I>,
+) -> Result<(), ApiError> {
+    let known = before.map(all_named).unwrap_or_default();
+    let mut new = all_named(item);
+    new.retain(|it| !known.contains(it));
+    let strangers = context.hands.strangers(&new).await;
+    if strangers.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::InvalidArgument {
+        violations: strangers.violations(),
+    })
 }
 
 /// The fields that every item has, as [`Item::head`].
@@ -182,7 +220,11 @@ pub(crate) async fn create<I: Item>(
     item: Option<I>,
     request_id: Option<String>,
 ) -> Result<I, ApiError> {
+    let wanted = item.clone();
     let parts = parts(item, caller)?;
+    if let Some(wanted) = &wanted {
+        check_named(context, wanted, None).await?;
+    }
     let id = context.new_id();
     let asked = (
         parts.name.clone(),
@@ -262,8 +304,12 @@ pub(crate) async fn update<I: Item>(
     caller: &Caller,
     item: Option<I>,
 ) -> Result<I, ApiError> {
+    let wanted = item.clone();
     let parts = parts(item, caller)?;
     let known: I = own(context, caller, &parts.id).await?;
+    if let Some(wanted) = &wanted {
+        check_named(context, wanted, Some(&known)).await?;
+    }
     let sql = format!(
         "UPDATE tickets.desk_item SET name = $3, team_id = $4, agent_id = $5, content = $6, updated_at = $7,
             version = version + 1 WHERE id = $1 AND kind = $2 AND ($8 = '' OR $8 = '\"' || version || '\"')

@@ -9,8 +9,14 @@ use solmu_proto::ticket::v1::{
 };
 
 use crate::{
-    items::{Whose, named, text},
+    items::{self, Kind, PAGE, Whose, is_new, named, text},
     key, request_id,
+};
+
+/// What they are called.
+pub(crate) const KIND: Kind = Kind {
+    word: "canned answer",
+    list: "solmu canned list",
 };
 
 /// Canned answers.
@@ -75,6 +81,8 @@ pub(crate) async fn run(session: &Session, command: CannedCommand) -> anyhow::Re
         } => {
             let nobodys = (String::new(), String::new());
             let (team_id, agent_id) = whose.ids(session, nobodys).await?;
+            let known = all(session).await?;
+            is_new(KIND, &known, owned, (&name, &team_id, &agent_id))?;
             let answer = CannedAnswer {
                 name,
                 text: text(&typed)?,
@@ -98,6 +106,11 @@ pub(crate) async fn run(session: &Session, command: CannedCommand) -> anyhow::Re
             language,
             whose,
         } => {
+            let says = rename.is_some() || typed.is_some() || language.is_some();
+            anyhow::ensure!(
+                says || whose.is_said(),
+                "say what changes, e.g. --text @answer.txt"
+            );
             let known = find(session, &name).await?;
             let whose = whose.ids(session, (known.team_id.clone(), known.agent_id.clone()));
             let (team_id, agent_id) = whose.await?;
@@ -135,27 +148,30 @@ pub(crate) async fn run(session: &Session, command: CannedCommand) -> anyhow::Re
 
 /// All that the caller may use.
 pub(crate) async fn all(session: &Session) -> anyhow::Result<Vec<CannedAnswer>> {
-    let mut desk = session.client()?.desk();
-    let (mut answers, mut page_token) = (Vec::new(), String::new());
-    loop {
+    let desk = session.client()?.desk();
+    items::all(session, |page_token| {
+        let mut desk = desk.clone();
         let request = ListCannedAnswersRequest {
-            page_size: 500,
+            page_size: PAGE,
             page_token,
             ..ListCannedAnswersRequest::default()
         };
-        let page = desk.list_canned_answers(request).await;
-        let page = page.map_err(|status| session.explain(status))?.into_inner();
-        answers.extend(page.canned_answers);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return Ok(answers);
+        async move {
+            let page = desk.list_canned_answers(request).await?.into_inner();
+            Ok((page.canned_answers, page.next_page_token))
         }
-    }
+    })
+    .await
 }
 
 async fn find(session: &Session, meant: &str) -> anyhow::Result<CannedAnswer> {
     let answers = all(session).await?;
-    Ok(named(&answers, |it| (&it.id, &it.name), meant)?.clone())
+    Ok(named(KIND, &answers, |it| (&it.id, &it.name), meant)?.clone())
+}
+
+/// Id, name, and whose it is.
+fn owned(it: &CannedAnswer) -> (&str, &str, &str, &str) {
+    (&it.id, &it.name, &it.team_id, &it.agent_id)
 }
 
 fn view(it: &CannedAnswer) -> Value {

@@ -170,9 +170,22 @@ pub(crate) async fn run(session: &Session, command: FieldCommand) -> anyhow::Res
             (done, "is out of use")
         }
     };
-    let field = done.map_err(|status| session.explain(status))?.into_inner();
+    let field = done.map_err(|status| hint(session, status))?.into_inner();
     let said = format!("Field {} {what}.", field.key);
     session.out.either(&view(&field), said)
+}
+
+/// A failure, with what to do about it.
+fn hint(session: &Session, status: tonic::Status) -> anyhow::Error {
+    let hint = match status.code() {
+        tonic::Code::NotFound => "`solmu field list --all` shows what there is",
+        tonic::Code::AlreadyExists => {
+            "change it with `solmu field update`, or take another key: a key stays, also out of use"
+        }
+        _ => return session.explain(status),
+    };
+    let error = session.explain(status);
+    anyhow::anyhow!("{error}: {hint}")
 }
 
 fn kind_of(field: &FieldDefinition) -> String {
@@ -203,6 +216,7 @@ fn limits(field: &FieldDefinition) -> String {
     match (field.min_length, field.max_length) {
         (0, 0) => {}
         (least, 0) => limits.push(format!("at least {least} characters")),
+        (0, most) => limits.push(format!("at most {most} characters")),
         (least, most) => limits.push(format!("{least} to {most} characters")),
     }
     if !field.pattern.is_empty() {
@@ -259,6 +273,6 @@ mod tests {
             ["label", "required_to_resolve", "max_length", "pattern"]
         );
         assert_eq!((field.key.as_str(), field.max_length), ("order_no", 8));
-        assert_eq!(limits(&field), "0 to 8 characters");
+        assert_eq!(limits(&field), "at most 8 characters");
     }
 }

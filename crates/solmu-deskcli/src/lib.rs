@@ -77,7 +77,7 @@ pub enum DeskCommand {
     Restrict {
         /// Number (1001) or id
         ticket: String,
-        /// An agent who sees it, by name, address or id; once for each
+        /// An agent who sees it, by name, address or id; once for each. Name one, or a team
         #[arg(long, required_unless_present = "team")]
         agent: Vec<String>,
         /// A team that sees it, by name or id; once for each

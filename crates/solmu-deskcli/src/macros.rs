@@ -1,11 +1,11 @@
 //! `solmu macro`: several changes and an answer in one.
 
 use anyhow::{Context as _, anyhow, bail};
-use clap::{Subcommand, ValueEnum as _};
+use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use solmu_cli::{
     PriorityArg, StatusArg,
-    parts::{Roster, Session, short, table},
+    parts::{Roster, Session, clean, short, table},
 };
 use solmu_proto::{
     ticket::v1::{
@@ -17,8 +17,14 @@ use solmu_proto::{
 
 use crate::{
     canned,
-    items::{Whose, named, text},
+    items::{self, Kind, PAGE, Whose, is_new, named, text},
     key, request_id,
+};
+
+/// What they are called.
+const KIND: Kind = Kind {
+    word: "macro",
+    list: "solmu macro list",
 };
 
 /// Macros.
@@ -78,7 +84,8 @@ pub(crate) async fn run(session: &Session, command: MacroCommand) -> anyhow::Res
         MacroCommand::List => list(session).await,
         MacroCommand::Show { name } => {
             let known = find(session, &name).await?;
-            let steps: Vec<String> = known.steps.iter().map(said_step).collect();
+            let steps = known.steps.iter();
+            let steps: Vec<String> = steps.map(|it| clean(&said_step(it))).collect();
             session.out.either(&view(&known), steps.join("\n"))
         }
         MacroCommand::Apply {
@@ -89,6 +96,8 @@ pub(crate) async fn run(session: &Session, command: MacroCommand) -> anyhow::Res
         MacroCommand::Create { name, steps, whose } => {
             let nobodys = (String::new(), String::new());
             let (team_id, agent_id) = whose.ids(session, nobodys).await?;
+            let known = all(session).await?;
+            is_new(KIND, &known, owned, (&name, &team_id, &agent_id))?;
             let wanted = Macro {
                 name,
                 steps: read_steps(session, &steps).await?,
@@ -110,6 +119,10 @@ pub(crate) async fn run(session: &Session, command: MacroCommand) -> anyhow::Res
             steps,
             whose,
         } => {
+            anyhow::ensure!(
+                rename.is_some() || !steps.is_empty() || whose.is_said(),
+                "say what changes, e.g. --rename 'Refund and close'"
+            );
             let known = find(session, &name).await?;
             let whose = whose.ids(session, (known.team_id.clone(), known.agent_id.clone()));
             let (team_id, agent_id) = whose.await?;
@@ -146,32 +159,35 @@ pub(crate) async fn run(session: &Session, command: MacroCommand) -> anyhow::Res
 }
 
 async fn all(session: &Session) -> anyhow::Result<Vec<Macro>> {
-    let mut desk = session.client()?.desk();
-    let (mut macros, mut page_token) = (Vec::new(), String::new());
-    loop {
+    let desk = session.client()?.desk();
+    items::all(session, |page_token| {
+        let mut desk = desk.clone();
         let request = ListMacrosRequest {
-            page_size: 500,
+            page_size: PAGE,
             page_token,
             ..ListMacrosRequest::default()
         };
-        let page = desk.list_macros(request).await;
-        let page = page.map_err(|status| session.explain(status))?.into_inner();
-        macros.extend(page.macros);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return Ok(macros);
+        async move {
+            let page = desk.list_macros(request).await?.into_inner();
+            Ok((page.macros, page.next_page_token))
         }
-    }
+    })
+    .await
 }
 
 async fn find(session: &Session, meant: &str) -> anyhow::Result<Macro> {
     let macros = all(session).await?;
-    Ok(named(&macros, |it| (&it.id, &it.name), meant)?.clone())
+    Ok(named(KIND, &macros, |it| (&it.id, &it.name), meant)?.clone())
 }
 
 fn said(session: &Session, it: &Macro, what: &str) -> anyhow::Result<()> {
     let said = format!("'{}' ({}) {what}.", short(&it.name, 60), it.id);
     session.out.either(&view(it), said)
+}
+
+/// Id, name, and whose it is.
+fn owned(it: &Macro) -> (&str, &str, &str, &str) {
+    (&it.id, &it.name, &it.team_id, &it.agent_id)
 }
 
 fn view(it: &Macro) -> Value {
@@ -252,7 +268,16 @@ fn named_answer<'a>(
     answers: &'a [solmu_proto::ticket::v1::CannedAnswer],
     meant: &str,
 ) -> anyhow::Result<&'a str> {
-    Ok(&named(answers, |it| (&it.id, &it.name), meant)?.id)
+    Ok(&named(canned::KIND, answers, |it| (&it.id, &it.name), meant)?.id)
+}
+
+/// One of the words that a kind of step takes.
+fn one_of<V: ValueEnum>(typed: &str) -> anyhow::Result<V> {
+    V::from_str(typed, true).map_err(|_| {
+        let words = V::value_variants().iter().filter_map(V::to_possible_value);
+        let words: Vec<String> = words.map(|it| it.get_name().to_owned()).collect();
+        anyhow!("'{typed}' is none of {}", words.join(", "))
+    })
 }
 
 /// One step. `id_of` says whom or what a name means.
@@ -271,11 +296,11 @@ fn read_step(
     };
     let step = match word {
         "status" => {
-            let status = StatusArg::from_str(value, true).map_err(|why| anyhow!(why))?;
+            let status: StatusArg = one_of(value)?;
             Step::SetStatus(TicketStatus::from(status).into())
         }
         "priority" => {
-            let priority = PriorityArg::from_str(value, true).map_err(|why| anyhow!(why))?;
+            let priority: PriorityArg = one_of(value)?;
             Step::SetPriority(Priority::from(priority).into())
         }
         "category" => Step::SetCategory(value.to_owned()),
@@ -321,7 +346,7 @@ fn read_step(
 fn said_step(step: &MacroStep) -> String {
     let message = |word: &str, it: &MacroMessage| {
         if it.canned_answer_id.is_empty() {
-            format!("{word}={}", short(&it.text, 80))
+            format!("{word}={}", it.text)
         } else {
             format!("canned={}", it.canned_answer_id)
         }
@@ -340,11 +365,11 @@ fn said_step(step: &MacroStep) -> String {
             let priority = Priority::try_from(*priority).unwrap_or_default();
             format!("priority={}", lower(priority.as_str_name(), "PRIORITY_"))
         }
-        Some(Step::SetCategory(category)) => format!("category={}", short(category, 80)),
-        Some(Step::AddTag(tag)) => format!("tag={}", short(tag, 80)),
-        Some(Step::RemoveTag(tag)) => format!("untag={}", short(tag, 80)),
+        Some(Step::SetCategory(category)) => format!("category={category}"),
+        Some(Step::AddTag(tag)) => format!("tag={tag}"),
+        Some(Step::RemoveTag(tag)) => format!("untag={tag}"),
         Some(Step::SetField(field)) => {
-            format!("field={}={}", field.key, short(&field.values.join(","), 80))
+            format!("field={}={}", field.key, field.values.join(","))
         }
         Some(Step::Assign(owner)) if owner.to_me => "assign=me".to_owned(),
         Some(Step::Assign(owner)) if !owner.agent_id.is_empty() => {
@@ -405,6 +430,14 @@ mod tests {
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }
+        let gone = read("status=gone").unwrap_err().to_string();
+        assert!(
+            gone.starts_with("'gone' is none of open, waiting-on-customer,"),
+            "{gone}"
+        );
+        // Nothing of a long text is lost.
+        let long = format!("reply={}", "word\n".repeat(100));
+        assert_eq!(said_step(&read(long.trim_end()).unwrap()), long.trim_end());
         let emptied = read("field=order_no=").unwrap();
         let none = FieldValue {
             key: "order_no".to_owned(),

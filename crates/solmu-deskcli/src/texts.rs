@@ -6,7 +6,16 @@ use serde_json::{Value, json};
 use solmu_cli::parts::{Session, short, table};
 use solmu_proto::ticket::v1::{ListCatalogueItemsRequest, OrderCatalogueItemRequest, OrderValue};
 
-use crate::{items::named, request_id};
+use crate::{
+    items::{self, Kind, PAGE, named},
+    request_id,
+};
+
+/// What they are called.
+const KIND: Kind = Kind {
+    word: "service",
+    list: "solmu service list",
+};
 
 /// What can be ordered.
 #[derive(Debug, Subcommand)]
@@ -26,15 +35,19 @@ pub enum ServiceCommand {
 
 pub(crate) async fn service(session: &Session, command: ServiceCommand) -> anyhow::Result<()> {
     let client = session.client()?;
-    let request = ListCatalogueItemsRequest {
-        page_size: 500,
-        ..ListCatalogueItemsRequest::default()
-    };
-    let page = client.catalogue().list_catalogue_items(request).await;
-    let items = page
-        .map_err(|status| session.explain(status))?
-        .into_inner()
-        .items;
+    let items = items::all(session, |page_token| {
+        let mut catalogue = client.catalogue();
+        let request = ListCatalogueItemsRequest {
+            page_size: PAGE,
+            page_token,
+            ..ListCatalogueItemsRequest::default()
+        };
+        async move {
+            let page = catalogue.list_catalogue_items(request).await?.into_inner();
+            Ok((page.items, page.next_page_token))
+        }
+    })
+    .await?;
     match command {
         ServiceCommand::List => {
             let mut rows = table(&["Name", "Asks for", "Sub-tickets", "Service"]);
@@ -59,7 +72,7 @@ pub(crate) async fn service(session: &Session, command: ServiceCommand) -> anyho
             contact,
             values,
         } => {
-            let found = named(&items, |it| (&it.id, &it.name), &name)?;
+            let found = named(KIND, &items, |it| (&it.id, &it.name), &name)?;
             let mut answers = Vec::new();
             for pair in values {
                 let Some((name, value)) = pair.split_once('=') else {

@@ -168,7 +168,10 @@ pub(crate) async fn run(
                 all_teams,
                 ..Token::default()
             };
-            let request = CreateTokenRequest { token: Some(token) };
+            let request = CreateTokenRequest {
+                token: Some(token),
+                ..CreateTokenRequest::default()
+            };
             let made = access
                 .create_token(request)
                 .await

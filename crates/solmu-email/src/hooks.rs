@@ -10,11 +10,12 @@ use axum::Router;
 use bytes::Bytes;
 use solmu_connector::{
     InboundEvent,
-    http::{Fetcher, HttpLimits},
+    http::{Fetcher, HttpError, HttpLimits},
 };
 use solmu_mailhooks::{Desk, Get, GetError, HookParts, ProviderMail, routes};
 use solmu_proto::inbound::v1::DeliveryReported;
 use solmu_runtime::Runtime;
+use solmu_telemetry::vendor::{Call, VendorMetrics};
 
 pub use solmu_mailhooks::{HookError, WebhooksConfig};
 
@@ -35,11 +36,16 @@ mod tests;
 struct Amazon {
     fetcher: Fetcher,
     buckets: Buckets,
+    vendors: VendorMetrics,
 }
 
 impl Get for Amazon {
     async fn get(&self, url: &str, max_bytes: usize) -> Result<Bytes, GetError> {
-        Ok(self.fetcher.get(url, None, max_bytes).await?)
+        let got = self.fetcher.get(url, None, max_bytes).await;
+        if let Err(HttpError::Throttled { after, .. }) = &got {
+            self.vendors.throttled("email", Call::Fetch, *after);
+        }
+        Ok(got?)
     }
 
     async fn object_size(&self, hook: &str, key: &str) -> Result<u64, GetError> {
@@ -124,6 +130,7 @@ pub(crate) fn start<A: Accept>(
         amazon: Amazon {
             fetcher,
             buckets: Buckets::new(&config.ses)?,
+            vendors: VendorMetrics::new(&runtime.metrics),
         },
         memory: UsedTokens::new(runtime.db.clone(), Arc::clone(&runtime.clock)),
         signer: runtime.secrets.signer().clone(),

@@ -143,13 +143,11 @@ pub async fn start(
 fn token_sources(
     runtime: &Runtime,
 ) -> Result<impl Fn(&OauthConfig) -> Arc<TokenSource>, HttpError> {
-    let (http, clock) = (
-        http::client(HttpLimits::default())?,
-        Arc::clone(&runtime.clock),
-    );
+    let http = http::client(HttpLimits::default())?;
+    let (clock, metrics) = (Arc::clone(&runtime.clock), runtime.metrics.clone());
     Ok(move |oauth: &OauthConfig| {
         let source = TokenSource::new(oauth.clone(), http.clone(), Arc::clone(&clock));
-        Arc::new(source)
+        Arc::new(source.counted(&metrics, "email"))
     })
 }
 

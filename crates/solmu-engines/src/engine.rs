@@ -78,6 +78,10 @@ pub(crate) trait Engine: Send + 'static {
     fn program(&self) -> (PathBuf, Vec<OsString>);
     /// Whether the child with this id serves; never true for anything else that may answer in its place.
     fn is_ready(&self, pid: u32) -> bool;
+    /// Why it cannot do its work although it runs, as it says itself. Asked now and then; the answer comes within a second.
+    fn complaint(&self) -> Option<String> {
+        None
+    }
     /// Where it is reached; it does not change after `prepare`.
     fn address(&self) -> Address;
 }

@@ -102,8 +102,8 @@ impl Engines {
         }
     }
 
-    /// Where sqlx reaches the database `solmu`: `postgres://solmu@localhost/solmu?host=<folder of the socket>`. It stays
-    /// the same when PostgreSQL is restarted.
+    /// Where sqlx reaches the database `solmu`: `postgres://solmu@localhost:5432/solmu?sslmode=disable&host=<folder of the socket>`, with all
+    /// that PG* variables of a shell could say otherwise. It stays the same when PostgreSQL is restarted.
     pub fn postgres_url(&self) -> String {
         self.postgres_address.url.clone()
     }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     fs,
-    io::{self, BufRead as _, BufReader, Read as _},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     time::Duration,
@@ -191,6 +191,19 @@ fn introduction(port: u16) -> io::Result<String> {
     Ok(line)
 }
 
+/// What the monitor at `port` says of the server's health, where it does not say that all is well.
+fn complaint(port: u16) -> io::Result<Option<String>> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut stream = TcpStream::connect_timeout(&address, INFO_LIMIT)?;
+    stream.set_read_timeout(Some(INFO_LIMIT))?;
+    stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.take(INFO_BYTES).read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    let unwell = head.split(' ').nth(1) == Some("503");
+    Ok(unwell.then(|| body.trim().to_owned()))
+}
+
 impl Engine for Nats {
     const NAME: EngineName = EngineName::Nats;
     const STOP: [(Signal, Duration); 3] = [
@@ -251,6 +264,12 @@ impl Engine for Nats {
         })
     }
 
+    /// After a write that failed (a full disk) a stream refuses everything, also when there is room again: only a restart
+    /// ends it.
+    fn complaint(&self) -> Option<String> {
+        complaint(self.identity.monitor_port).unwrap_or_default()
+    }
+
     fn address(&self) -> Address {
         let Identity {
             token,
@@ -291,6 +310,27 @@ mod tests {
             (second.monitor_port, &second.token),
             (first.monitor_port, &first.token)
         );
+    }
+
+    #[test]
+    fn a_server_that_calls_itself_unhealthy_is_heard() {
+        let says = |answer: &'static str| {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let server = std::thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut question = [0; 64];
+                let length = stream.read(&mut question).unwrap();
+                assert!(question[..length].starts_with(b"GET /healthz "));
+                stream.write_all(answer.as_bytes()).unwrap();
+            });
+            let heard = complaint(port).unwrap();
+            server.join().unwrap();
+            heard
+        };
+        assert_eq!(says("HTTP/1.0 200 OK\r\n\r\n{\"status\":\"ok\"}"), None);
+        let unwell = says("HTTP/1.0 503 Service Unavailable\r\n\r\nwrite error\n");
+        assert_eq!(unwell.as_deref(), Some("write error"));
     }
 
     #[test]

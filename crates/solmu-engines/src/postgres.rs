@@ -25,6 +25,8 @@ use crate::{
 
 /// The superuser and the database of our cluster.
 const NAME: &str = "solmu";
+/// Only a part of the socket's name: nothing listens on a network.
+const PORT: u16 = 5432;
 /// How long processes of an earlier run may take to end.
 const ORPHAN_LIMIT: Duration = Duration::from_secs(30);
 /// The object id of our database, and so the name of its folder: the first that is not reserved. A single-user server
@@ -213,7 +215,7 @@ fn settings(run_dir: &Path, config: &EngineConfig) -> Vec<String> {
     let quoted_run_dir = format!("\"{}\"", run_dir.to_string_lossy().replace('"', "\"\""));
     let mut settings = vec![
         "listen_addresses=".to_owned(),
-        "port=5432".to_owned(),
+        format!("port={PORT}"),
         format!("unix_socket_directories={quoted_run_dir}"),
         "unix_socket_permissions=0700".to_owned(),
         format!("max_connections={}", config.max_connections),
@@ -321,7 +323,8 @@ impl Engine for Postgres {
     fn address(&self) -> Address {
         Address {
             url: format!(
-                "postgres://{NAME}@localhost/{NAME}?host={}",
+                // Everything is said: what a URL leaves out, clients take from PG* variables of the shell.
+                "postgres://{NAME}@localhost:{PORT}/{NAME}?sslmode=disable&host={}",
                 percent_encoded(&self.run_dir)
             ),
             monitor_url: None,

@@ -2,7 +2,7 @@
 //! it when the handle is dropped. Only this thread signals the child, so no signal ever meets a reused process id.
 
 use std::{
-    process::{Child, ExitStatus},
+    process::Child,
     sync::{
         Arc, Mutex, PoisonError,
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
@@ -21,6 +21,10 @@ use crate::{
 
 /// How often a running child is looked at; a death is noticed this much later at most.
 const WATCH: Duration = Duration::from_millis(50);
+/// How often a serving child is asked whether it can still do its work.
+const ASK: Duration = Duration::from_secs(15);
+/// One that says no for so long is started again.
+const UNWELL_LIMIT: Duration = Duration::from_mins(2);
 /// How often a starting child is asked whether it serves.
 const READY_POLL: Duration = Duration::from_millis(3);
 /// Crash recovery of a large database takes its time; past this something is wrong.
@@ -98,6 +102,35 @@ impl Drop for Supervisor {
     }
 }
 
+/// How long an engine has said that it cannot do its work.
+struct Patience {
+    next_question: Instant,
+    unwell_since: Option<Instant>,
+}
+
+impl Patience {
+    fn new(now: Instant) -> Self {
+        Self {
+            next_question: now + ASK,
+            unwell_since: None,
+        }
+    }
+
+    /// Asks when it is time to. What the engine says, once it has said so for too long.
+    fn lost(&mut self, now: Instant, complaint: impl FnOnce() -> Option<String>) -> Option<String> {
+        if now < self.next_question {
+            return None;
+        }
+        self.next_question = now + ASK;
+        let Some(why) = complaint() else {
+            self.unwell_since = None;
+            return None;
+        };
+        let since = *self.unwell_since.get_or_insert(now);
+        (now.duration_since(since) >= UNWELL_LIMIT).then_some(why)
+    }
+}
+
 /// The state of a supervisor's thread.
 struct Worker<E> {
     engine: E,
@@ -129,16 +162,16 @@ impl<E: Engine> Worker<E> {
         let mut pause = SHORTEST_PAUSE;
         loop {
             let serving_since = Instant::now();
-            let Some(status) = self.watch(&mut child) else {
+            let Some(why) = self.watch(&mut child) else {
                 return self.end(&mut child);
             };
             if serving_since.elapsed() >= HEALTHY_AFTER {
                 pause = SHORTEST_PAUSE;
             }
-            tracing::error!(engine = E::NAME.as_str(), pid = child.id(), %status, "engine ended unexpectedly");
+            tracing::error!(engine = E::NAME.as_str(), pid = child.id(), %why, "engine ended unexpectedly");
             self.note(|health| {
                 (health.state, health.pid) = (EngineState::Down, None);
-                health.last_failure = Some(status.to_string());
+                health.last_failure = Some(why);
             });
             match self.start_again(&mut pause) {
                 Some(next) => child = next,
@@ -266,15 +299,21 @@ impl<E: Engine> Worker<E> {
         Ok(())
     }
 
-    /// Waits until the child ends by itself; `None` when asked to stop it.
-    fn watch(&self, child: &mut Child) -> Option<ExitStatus> {
+    /// Waits until the child ends by itself, or is of no use any more and was stopped, and says why; `None` when asked to
+    /// stop it.
+    fn watch(&self, child: &mut Child) -> Option<String> {
+        let mut patience = Patience::new(Instant::now());
         loop {
             match self.stop.recv_timeout(WATCH) {
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Ok(()) | Err(RecvTimeoutError::Timeout) => {}
             }
             if let Ok(Some(status)) = child.try_wait() {
-                return Some(status);
+                return Some(status.to_string());
+            }
+            if let Some(why) = patience.lost(Instant::now(), || self.engine.complaint()) {
+                self.end(child);
+                return Some(format!("it ran and could not work: {why}"));
             }
         }
     }
@@ -295,5 +334,27 @@ impl<E: Engine> Worker<E> {
 
     fn note(&self, change: impl FnOnce(&mut EngineHealth)) {
         change(&mut self.health.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_ends_with_an_engine_that_stays_unwell() {
+        let begin = Instant::now();
+        let mut patience = Patience::new(begin);
+        let mut ask = |seconds: u64, unwell: bool| {
+            let said = || unwell.then(|| "full".to_owned());
+            patience.lost(begin + Duration::from_secs(seconds), said)
+        };
+        assert_eq!(ask(14, true), None, "it is not asked yet");
+        assert_eq!(ask(15, true), None);
+        assert_eq!(ask(120, false), None, "it is well again");
+        assert_eq!(ask(140, true), None);
+        assert_eq!(ask(250, true), None);
+        assert_eq!(ask(260, true), None, "not asked, though it is time");
+        assert_eq!(ask(265, true).as_deref(), Some("full"));
     }
 }

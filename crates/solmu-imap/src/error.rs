@@ -66,7 +66,20 @@ impl From<FrameError> for ImapError {
     }
 }
 
+/// Codes by which servers ask for fewer commands or connections: RFC 5530 section 3, RFC 9738, and what Gmail says at its
+/// limits of commands and bytes.
+const OF_LIMITS: [&str; 3] = ["LIMIT", "THROTTLED", "OVERQUOTA"];
+
 impl ImapError {
+    /// Whether the server asks for fewer commands or connections.
+    #[must_use]
+    pub fn is_throttling(&self) -> bool {
+        match self {
+            Self::Bye(code) | Self::Refused { code, .. } => OF_LIMITS.contains(&code.as_str()),
+            _ => false,
+        }
+    }
+
     /// Whether only a person can mend it.
     #[must_use]
     pub fn needs_person(&self) -> bool {
@@ -105,5 +118,25 @@ fn told(code: &str) -> String {
         String::new()
     } else {
         format!(": {code}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_told_from_other_refusals() {
+        let refused = |code: &str| ImapError::Refused {
+            command: "the login for now",
+            code: code.to_owned(),
+        };
+        for code in OF_LIMITS {
+            assert!(refused(code).is_throttling());
+            assert!(ImapError::Bye(code.to_owned()).is_throttling());
+            assert!(!ImapError::Login(code.to_owned()).is_throttling());
+        }
+        assert!(!refused("UNAVAILABLE").is_throttling());
+        assert!(!refused("").is_throttling());
     }
 }

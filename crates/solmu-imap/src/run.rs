@@ -80,6 +80,9 @@ impl<S: Sink> Reader<'_, S> {
     fn tell(&mut self, error: &ImapError) {
         let label = error.label();
         self.sink.event(Event::Down(label));
+        if error.is_throttling() {
+            self.sink.event(Event::Throttled);
+        }
         if self.told == Some(label) {
             return;
         }

@@ -70,6 +70,8 @@ pub enum Event {
     Up,
     /// It cannot be read now; why, as a word.
     Down(&'static str),
+    /// The server asks for fewer commands or connections.
+    Throttled,
     /// UIDVALIDITY changed: everything in the folder is taken again.
     Resync,
     /// Mails went away before they were taken.

@@ -8,6 +8,7 @@
 //! A signature over ticket and expiry without any row was rejected: such a link cannot be revoked.
 
 mod config;
+mod log;
 mod page;
 mod routes;
 mod service;
@@ -47,6 +48,7 @@ pub fn start(runtime: &Runtime, config: &Config) -> Parts {
     };
     let links = Links {
         db: runtime.db.clone(),
+        bus: runtime.bus.clone(),
         clock: Arc::clone(&runtime.clock),
         rng: Arc::clone(&runtime.rng),
         signer,

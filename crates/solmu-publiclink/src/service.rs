@@ -1,7 +1,10 @@
 //! `LinkService`.
 
 use jiff::{SignedDuration, Timestamp};
-use solmu_bus::envelope::{from_proto_time, to_proto_time};
+use solmu_bus::{
+    Bus,
+    envelope::{from_proto_time, to_proto_time},
+};
 use solmu_db::Db;
 use solmu_domain::{clock::SharedClock, ids::new_uuid, rng::SharedRng, signed::Signer};
 use solmu_proto::ticket::v1::{self as proto, link_service_server::LinkService};
@@ -11,10 +14,13 @@ use solmu_runtime::{
     page,
     request::{optional_uuid, uuid},
 };
+use solmu_ticketstore::{calls::actor_of, error::TicketError};
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
 use crate::{
     config::{Config, MAX_DAYS},
+    log::{self, Log},
     store::{self, Link, New, Ticket},
     token,
 };
@@ -29,6 +35,7 @@ const PAGE: u32 = 100;
 /// The service.
 pub(crate) struct Links {
     pub(crate) db: Db,
+    pub(crate) bus: Bus,
     pub(crate) clock: SharedClock,
     pub(crate) rng: SharedRng,
     pub(crate) signer: Signer,
@@ -101,9 +108,7 @@ impl LinkService for Links {
         let request = request.get_ref();
         let ticket = self.ticket(caller, &request.ticket_id).await?.id;
         let link = optional_uuid("link_id", &request.link_id)?;
-        let (by, now) = (name_of(caller), self.clock.now());
-        let done = store::revoke(self.db.pool(), ticket, link, &by, now).await;
-        let (known, ended) = done.map_err(ApiError::from)?;
+        let (known, ended) = self.revoke(caller, ticket, link).await?;
         if !known && link.is_some() {
             return Err(ApiError::not_found("link", &request.link_id).into());
         }
@@ -167,11 +172,20 @@ impl Links {
             request_id: request_id(&asked.request_id)?,
             max_links: self.config.max_links.into(),
         };
+        let by = actor_of(caller);
         let made = self
             .db
             .tx("publiclink.create", |tx| {
-                let new = new.clone();
-                Box::pin(async move { store::insert(tx, &new, now).await })
+                let (log, new, by) = (self.log(), new.clone(), by.clone());
+                Box::pin(async move {
+                    // One at a time for a ticket: two must not both be the last.
+                    let mut ticket = log::hold(tx, new.ticket).await?;
+                    let made = store::insert(tx, &new, now).await?;
+                    if let Some(link) = made.as_ref().filter(|it| it.id == new.id) {
+                        log.made(tx, &mut ticket, link, &by, now).await?;
+                    }
+                    Ok::<_, TicketError>(made)
+                })
             })
             .await;
         match made? {
@@ -181,6 +195,37 @@ impl Links {
                 "the ticket has many links already: revoke some",
             ),
         }
+    }
+
+    fn log(&self) -> Log {
+        Log {
+            bus: self.bus.clone(),
+            clock: self.clock.clone(),
+            rng: self.rng.clone(),
+        }
+    }
+
+    /// Ends one link of a ticket, or all; says whether there is such a link, and how many ended.
+    async fn revoke(
+        &self,
+        caller: &Caller,
+        ticket: Uuid,
+        link: Option<Uuid>,
+    ) -> Result<(bool, usize), ApiError> {
+        let (name, by, now) = (name_of(caller), actor_of(caller), self.clock.now());
+        let done = self
+            .db
+            .tx("publiclink.revoke", |tx| {
+                let (log, name, by) = (self.log(), name.clone(), by.clone());
+                Box::pin(async move {
+                    let mut ticket = log::hold(tx, ticket).await?;
+                    let (known, ended) = store::revoke(tx, ticket.id, link, &name, now).await?;
+                    log.ended(tx, &mut ticket, &ended, &by, now).await?;
+                    Ok::<_, TicketError>((known, ended.len()))
+                })
+            })
+            .await;
+        Ok(done?)
     }
 
     fn expiry(

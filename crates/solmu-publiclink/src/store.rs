@@ -104,17 +104,13 @@ pub(crate) struct New {
     pub(crate) max_links: i64,
 }
 
-/// Makes a link, or finds the one of the same request. None if the ticket has as many that work as it may have.
+/// Makes a link of a ticket that is locked, or finds the one of the same request, whose id is another one then. None if the
+/// ticket has as many that work as it may have.
 pub(crate) async fn insert(
     tx: &mut PgConnection,
     new: &New,
     now: Timestamp,
 ) -> Result<Option<Link>, DbError> {
-    // One at a time for a ticket: two must not both be the last.
-    sqlx::query("SELECT 1 FROM tickets.ticket WHERE id = $1 FOR NO KEY UPDATE")
-        .bind(new.ticket)
-        .execute(&mut *tx)
-        .await?;
     let known: Option<Link> = sqlx::query_as(concat!(
         "SELECT ",
         columns!(),
@@ -186,30 +182,34 @@ pub(crate) async fn list(
     Ok(links)
 }
 
-/// Ends one link of a ticket, or all of them. Says whether there is such a link, and how many ended now.
+/// Ends one link of a locked ticket, or all of them. Says whether there is such a link, and which ended now.
 pub(crate) async fn revoke(
-    pool: &PgPool,
+    tx: &mut PgConnection,
     ticket: Uuid,
     link: Option<Uuid>,
     by: &str,
     now: Timestamp,
-) -> Result<(bool, i64), DbError> {
-    let done = sqlx::query_as(
-        "WITH meant AS (
-            SELECT id FROM tickets.public_link WHERE ticket_id = $1 AND ($2::uuid IS NULL OR id = $2)
-         ), ended AS (
-            UPDATE tickets.public_link AS link SET revoked_at = $3, revoked_by = $4 FROM meant
-            WHERE link.id = meant.id AND link.revoked_at IS NULL RETURNING 1
-         )
-         SELECT EXISTS (SELECT 1 FROM meant), (SELECT count(*) FROM ended)",
+) -> Result<(bool, Vec<Link>), DbError> {
+    let known = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM tickets.public_link WHERE ticket_id = $1 AND ($2::uuid IS NULL OR id = $2))",
     )
+    .bind(ticket)
+    .bind(link)
+    .fetch_one(&mut *tx)
+    .await?;
+    let mut ended: Vec<Link> = sqlx::query_as(concat!(
+        "UPDATE tickets.public_link SET revoked_at = $3, revoked_by = $4
+         WHERE ticket_id = $1 AND ($2::uuid IS NULL OR id = $2) AND revoked_at IS NULL RETURNING ",
+        columns!()
+    ))
     .bind(ticket)
     .bind(link)
     .bind(now.to_sqlx())
     .bind(by)
-    .fetch_one(pool)
+    .fetch_all(tx)
     .await?;
-    Ok(done)
+    ended.sort_by_key(|it| it.id);
+    Ok((known, ended))
 }
 
 /// What a link shows.

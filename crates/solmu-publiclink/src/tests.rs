@@ -60,6 +60,7 @@ impl World {
         let runtime = harness.runtime("a");
         let links = Links {
             db: runtime.db.clone(),
+            bus: runtime.bus.clone(),
             clock: Arc::clone(&runtime.clock),
             rng: Arc::clone(&runtime.rng),
             signer: runtime.secrets.signer().clone(),

@@ -10,7 +10,7 @@ use solmu_proto::{
     types::v1::{Actor, TicketStatus, actor::Kind},
 };
 use solmu_runtime::ApiError;
-use solmu_tickets::{TicketError, requesters};
+use solmu_tickets::{TicketError, desk::Strangers, requesters};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -78,9 +78,11 @@ impl Portal {
         };
         let by = customer(ticket.contact_id);
         let mask = ["status".to_owned()];
+        // Nobody is named.
+        let nobody = Strangers::default();
         let done = self
             .hands
-            .edit(tx, ticket.id, (&wanted, &mask), (&by, SOLVED));
+            .edit(tx, ticket.id, (&wanted, &mask, &nobody), (&by, SOLVED));
         done.await.map_err(|error| match error {
             // What it is that is not done is between the people of the desk.
             ApiError::FailedPrecondition { .. } => TicketError::refused(
@@ -99,6 +101,10 @@ impl Portal {
         asked: &proto::OrderServiceRequest,
     ) -> Result<Option<Ticket>, ApiError> {
         let request = who.request(&asked.request_id)?;
+        if Uuid::parse_str(&asked.service_id).is_err() {
+            let why = "expected the id of a service, as ListServices gives it";
+            return Err(ApiError::invalid("service_id", why));
+        }
         let digest = digest(&proto::OrderServiceRequest {
             requester: None,
             ..asked.clone()
@@ -148,6 +154,8 @@ impl Portal {
                 reason: "CONTACT_CLOSED",
                 ..
             } => no_service(&ordering.service_id),
+            // What the catalogue calls an item is a service here.
+            ApiError::NotFound { id, .. } if id == ordering.service_id => no_service(&id),
             other => other,
         })?;
         // Whose it is stands on its first message, as on one that they wrote.

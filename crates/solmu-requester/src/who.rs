@@ -51,7 +51,8 @@ impl Who {
         let method = requester.method.trim();
         let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if method.is_empty() || method.len() > MAX_METHOD || !method.chars().all(known) {
-            let why = format!("say how the portal knows, in 1 to {MAX_METHOD} letters and digits");
+            let signs = "letters, digits, '-', '_' and '.'";
+            let why = format!("say how the portal knows, e.g. oidc: 1 to {MAX_METHOD} {signs}");
             wrong.push(Violation::new("requester.method", why));
         }
         let name = requester.display_name.trim();

@@ -19,7 +19,7 @@ use solmu_domain::{
     ids::{DecisionId, EventId, TicketId},
     rng::SharedRng,
 };
-use solmu_runtime::Runtime;
+use solmu_runtime::{Runtime, calls::REMEMBERED};
 use solmu_telemetry::TraceContext;
 use sqlx::PgConnection;
 use tokio::sync::Notify;
@@ -35,6 +35,7 @@ use crate::{
     error::RoundError,
     metrics::RouterMetrics,
     recall::{Known, Terms, find_formers, find_tickets, rebuild, refresh},
+    service::once::CALLS,
     store::{
         decision::{decisions_add, outcomes_note},
         desk::loads_save,
@@ -61,8 +62,9 @@ const COLLISIONS: u32 = 5;
 const SWEEP_EVERY: SignedDuration = SignedDuration::from_mins(10);
 /// Rows that one statement removes.
 const SWEPT_AT_ONCE: u64 = 1_000;
-/// Who asked for the next ticket waits for seconds; what they left behind is kept so long.
-const PULL_KEPT: SignedDuration = SignedDuration::from_hours(1);
+/// Who asked for the next ticket waits for seconds. What they left behind, and what they may ask again under a request id, is
+/// kept so long.
+const PULL_KEPT: SignedDuration = SignedDuration::from_hours(24);
 
 /// An event in the hands of the engine.
 pub(crate) type Arrived = (EventId, Heard);
@@ -208,6 +210,8 @@ impl Engine {
         let asked = now.checked_sub(PULL_KEPT).unwrap_or(now);
         while offers_prune(self.db.pool(), ended, SWEPT_AT_ONCE).await? == SWEPT_AT_ONCE {}
         pulls_prune(self.db.pool(), asked).await?;
+        let called = now.checked_sub(REMEMBERED).unwrap_or(now);
+        CALLS.forget(self.db.pool(), called).await?;
         Ok(())
     }
 

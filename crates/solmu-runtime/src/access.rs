@@ -159,6 +159,19 @@ impl Caller {
         self
     }
 
+    /// Whether an agent is for every team, as who manages several is.
+    #[must_use]
+    pub const fn is_manager(&self) -> bool {
+        self.all_teams
+    }
+
+    /// The same caller as one who is for every team, for tests of what managers may do.
+    #[must_use]
+    pub const fn managing(mut self) -> Self {
+        self.all_teams = true;
+        self
+    }
+
     /// The caller of a method with this row; PERMISSION_DENIED if it is not for them.
     pub(crate) fn allowed_by(mut self, row: &'static Row) -> Result<Self, ApiError> {
         row.check(&self)?;

@@ -65,6 +65,17 @@ pub enum ApiError {
         /// Its id or name.
         id: String,
     },
+    /// It was made under this request id, and what is told once about it cannot be told again.
+    #[error(
+        "{resource} '{id}' was made by this request before, and its secret is told once: revoke it and make another one \
+         under a new request id"
+    )]
+    ToldOnce {
+        /// What kind of thing.
+        resource: &'static str,
+        /// Its id.
+        id: String,
+    },
     /// The request cannot be right, whatever the state.
     #[error("the request is not valid")]
     InvalidArgument {
@@ -206,7 +217,9 @@ impl ApiError {
         let (code, reason) = match self {
             Self::Detailed { error, .. } => return error.parts(),
             Self::NotFound { .. } => (Code::NotFound, "NOT_FOUND"),
-            Self::AlreadyExists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS"),
+            Self::AlreadyExists { .. } | Self::ToldOnce { .. } => {
+                (Code::AlreadyExists, "ALREADY_EXISTS")
+            }
             Self::InvalidArgument { .. } => (Code::InvalidArgument, "INVALID_ARGUMENT"),
             Self::FailedPrecondition { reason, .. } => (Code::FailedPrecondition, *reason),
             Self::Aborted { reason, .. } => (Code::Aborted, *reason),
@@ -216,6 +229,9 @@ impl ApiError {
             Self::Unavailable(_) => (Code::Unavailable, "UNAVAILABLE"),
             Self::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
             Self::Database(error) if error.is_unavailable() => (Code::Unavailable, "UNAVAILABLE"),
+            Self::Database(error) if error.is_timed_out() => {
+                (Code::DeadlineExceeded, "DEADLINE_EXCEEDED")
+            }
             Self::Database(error) if error.is_conflict() => (Code::Aborted, "CONFLICT"),
             Self::Database(_) | Self::Internal(_) if is_unstorable_text(self) => {
                 (Code::InvalidArgument, "INVALID_ARGUMENT")
@@ -224,6 +240,11 @@ impl ApiError {
         };
         let sentence = match (self, code) {
             (Self::Database(_), Code::Unavailable) => "a part of the service is away".to_owned(),
+            (Self::Database(_), Code::DeadlineExceeded) => {
+                "it takes too long to find: ask for less (a narrower filter, a span of time, whole values in place of parts, \
+                 a smaller page), or try again later"
+                    .to_owned()
+            }
             (Self::Database(_), Code::Aborted) => "the change collided with another one".to_owned(),
             (Self::Database(_) | Self::Internal(_), Code::InvalidArgument) => {
                 "the request is not valid: a text of it has a NUL character".to_owned()
@@ -248,7 +269,9 @@ impl ApiError {
         let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
         match self {
             Self::Detailed { error, .. } => return error.details(reason),
-            Self::NotFound { resource, id } | Self::AlreadyExists { resource, id } => {
+            Self::NotFound { resource, id }
+            | Self::AlreadyExists { resource, id }
+            | Self::ToldOnce { resource, id } => {
                 details.set_resource_info(*resource, echo(id), "", "");
             }
             Self::InvalidArgument { violations } => {
@@ -437,6 +460,18 @@ mod tests {
         let fault = sqlx::query("SELECT 1/0").execute(harness.db.pool()).await;
         let fault = status(DbError::from(fault.unwrap_err()).into());
         assert_eq!(fault.code(), Code::Internal);
+    }
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_told_with_what_to_do() {
+        let harness = solmu_testkit::Harness::new().await;
+        let mut tx = harness.db.pool().begin().await.unwrap();
+        let bound = sqlx::query("SET LOCAL statement_timeout = 100");
+        bound.execute(&mut *tx).await.unwrap();
+        let late = sqlx::query("SELECT pg_sleep(86400)").execute(&mut *tx);
+        let status = status(DbError::from(late.await.unwrap_err()).into());
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+        assert!(status.message().contains("narrower filter"), "{status:?}");
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ mod schema;
 use serde::Serialize;
 
 pub use bus::{examine as examine_bus, unreachable as bus_unreachable};
-pub use postgres::examine as examine_postgres;
+pub use postgres::{examine as examine_postgres, unreachable as postgres_unreachable};
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

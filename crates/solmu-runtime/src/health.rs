@@ -48,7 +48,12 @@ struct State {
     complete: bool,
     started: bool,
     draining: bool,
+    /// What the start waits for.
+    waits_for: String,
 }
+
+/// Name of the check that does not hold until all roles have started.
+const START: &str = "start";
 
 /// The checks of a process. Cheap to clone; all clones are one.
 #[derive(Debug, Clone)]
@@ -115,6 +120,11 @@ impl Readiness {
         self.publish(state);
     }
 
+    /// Says what the start of the roles waits for: a safe sentence.
+    pub fn waits_for(&self, reason: impl Into<String>) {
+        self.lock().waits_for = reason.into();
+    }
+
     /// The process is on its way out: not ready from here on, whatever the checks say.
     pub fn drain(&self) {
         let mut state = self.lock();
@@ -126,11 +136,21 @@ impl Readiness {
     #[must_use]
     pub fn report(&self) -> Report {
         let state = self.lock();
+        // It is not a check of its own: once all roles have started there is nothing more to tell.
+        let start = (!state.complete).then(|| Check {
+            name: START.to_owned(),
+            ready: false,
+            required: true,
+            reason: match state.waits_for.as_str() {
+                "" => "the roles are starting".to_owned(),
+                reason => reason.to_owned(),
+            },
+        });
         Report {
             ready: is_ready(&state),
             started: state.started,
             draining: state.draining,
-            checks: state.checks.values().cloned().collect(),
+            checks: state.checks.values().cloned().chain(start).collect(),
         }
     }
 
@@ -303,10 +323,17 @@ mod tests {
         let readiness = Readiness::new();
         let (postgres, nats) = (readiness.require("postgres"), readiness.inform("nats"));
         assert!(!readiness.report().ready);
+        let start = |report: Report| report.checks.into_iter().find(|it| it.name == START);
+        readiness.waits_for("run `solmu migrate`");
+        assert_eq!(
+            start(readiness.report()).unwrap().reason,
+            "run `solmu migrate`"
+        );
         postgres.ready();
         assert!(!readiness.report().ready, "another role may still register");
         readiness.complete();
         assert!(readiness.report().ready && readiness.report().started);
+        assert_eq!(start(readiness.report()), None);
 
         nats.not_ready("away");
         assert!(readiness.report().ready, "only shown");

@@ -93,6 +93,14 @@ impl Keyring {
         }
     }
 
+    /// Looks whether the keys of the configuration, if it has any, can be used.
+    pub fn check(config: &SecretsConfig) -> Result<(), KeyringError> {
+        match config.signing_keys.expose() {
+            none if none.trim().is_empty() => Ok(()),
+            keys => Self::parse(keys).map(drop),
+        }
+    }
+
     /// What signs and verifies.
     #[must_use]
     pub fn signer(&self) -> &Signer {

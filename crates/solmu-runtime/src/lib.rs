@@ -6,6 +6,7 @@
 pub mod access;
 pub mod admin;
 pub mod api_error;
+pub mod calls;
 pub mod config;
 pub mod doctor;
 pub mod events;

@@ -21,6 +21,12 @@ pub struct PostgresSettings {
     /// Connections of this process at most.
     #[schemars(range(min = 2))]
     pub max_connections: u32,
+    /// How many of them lists and searches have for themselves, so that slow ones never take those that messages are filed
+    /// and answered with. 0: a quarter.
+    pub max_read_connections: u32,
+    /// How long one statement of a list, a search or a count may take in PostgreSQL, in milliseconds; the call is answered
+    /// with DEADLINE_EXCEEDED then. Also how long the statement of a caller goes on who has given up. 0: without end.
+    pub read_timeout_ms: u64,
     /// How long a caller waits for a free connection, in milliseconds.
     pub acquire_timeout_ms: u64,
 }
@@ -31,6 +37,8 @@ impl Default for PostgresSettings {
         Self {
             url: Secret::default(),
             max_connections: config.max_connections,
+            max_read_connections: config.max_read_connections,
+            read_timeout_ms: millis(config.read_timeout),
             acquire_timeout_ms: millis(config.acquire_timeout),
         }
     }
@@ -42,6 +50,8 @@ impl PostgresSettings {
     pub fn to_config(&self) -> DbConfig {
         DbConfig {
             max_connections: self.max_connections,
+            max_read_connections: self.max_read_connections,
+            read_timeout: Duration::from_millis(self.read_timeout_ms),
             acquire_timeout: Duration::from_millis(self.acquire_timeout_ms),
         }
     }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use solmu_telemetry::metrics::Unit;
+use sqlx::PgPool;
 
 use crate::runtime::Runtime;
 
@@ -35,18 +36,26 @@ pub fn pool(runtime: &Runtime) {
         Unit::Count,
         [],
     );
-    let pool = runtime.db.pool().clone();
+    let pools = [runtime.db.pool().clone(), runtime.db.reads().clone()];
     let stop = runtime.shutdown.stop.clone();
-    max.set([], f64::from(pool.options().get_max_connections()));
+    let most = pools
+        .iter()
+        .map(|pool| pool.options().get_max_connections());
+    max.set([], f64::from(most.sum::<u32>()));
     runtime.spawn_background("watch.pool", async move {
+        let all = |figure: fn(&PgPool) -> u32| pools.iter().map(figure).sum::<u32>();
         loop {
-            let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+            let (idle, open) = (all(idle), all(PgPool::size));
             count.set(["idle"], f64::from(idle));
-            count.set(["used"], f64::from(pool.size().saturating_sub(idle)));
+            count.set(["used"], f64::from(open.saturating_sub(idle)));
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(POOL_INTERVAL) => {}
             }
         }
     });
+}
+
+fn idle(pool: &PgPool) -> u32 {
+    u32::try_from(pool.num_idle()).unwrap_or(u32::MAX)
 }

@@ -18,6 +18,7 @@ mod error;
 mod eval;
 mod facts;
 mod intake;
+mod lateness;
 mod metrics;
 mod owners;
 mod policy_set;
@@ -119,6 +120,8 @@ pub fn start_with(
         let caller = Caller::new(worker.clone(), targets, lease, drain);
         runtime.spawn("sla.webhooks", caller.run());
     }
+    let watching = lateness::run(worker.clone(), runtime.shutdown.stop.clone());
+    runtime.spawn_background("sla.lateness", watching);
     let timers = Timers {
         worker: worker.clone(),
         config,

@@ -3,7 +3,8 @@
 use solmu_domain::{sla::InstantKind, ticket::Priority};
 use solmu_telemetry::{
     Metrics,
-    metrics::{Counter, Histogram, Unit},
+    metrics::{Counter, Gauge, Histogram, Unit},
+    vendor::VendorMetrics,
 };
 
 use crate::{changes::Margin, tracked::Notice};
@@ -22,11 +23,13 @@ const MARGIN_SECONDS: &[f64] = &[
 #[derive(Debug, Clone)]
 pub(crate) struct SlaMetrics {
     timer_lag: Histogram<1>,
+    pub(crate) overdue: Gauge<0>,
     margin: Histogram<2>,
     warnings: Counter<2>,
     breaches: Counter<2>,
     escalations: Counter<2>,
     pub(crate) webhook_calls: Counter<1>,
+    pub(crate) vendors: VendorMetrics,
     pub(crate) late_events: Counter<0>,
     pub(crate) waiting_events: Counter<0>,
     pub(crate) stuck_tickets: Counter<0>,
@@ -35,12 +38,18 @@ pub(crate) struct SlaMetrics {
 impl SlaMetrics {
     pub(crate) fn register(metrics: &Metrics) -> Self {
         Self {
-            timer_lag: metrics.histogram(
+            timer_lag: known_kinds(metrics.histogram(
                 "solmu_sla_timer_lag_seconds",
                 "How long after its time a timer was fired",
                 Unit::Seconds,
                 ["kind"],
                 LAG_SECONDS,
+            )),
+            overdue: metrics.gauge(
+                "solmu_sla_timers_overdue_seconds",
+                "for how long the oldest timer has been due and is not fired, as the table says; 0 if none is",
+                Unit::Seconds,
+                [],
             ),
             margin: metrics.histogram(
                 "solmu_sla_margin_seconds",
@@ -73,6 +82,7 @@ impl SlaMetrics {
                 Unit::Count,
                 ["outcome"],
             ),
+            vendors: VendorMetrics::new(metrics),
             late_events: metrics.counter(
                 "solmu_sla_late_events_total",
                 "Ticket events that came after later ones and made a ticket's clocks be replayed",
@@ -128,6 +138,18 @@ impl SlaMetrics {
             self.margin.observe(labels, margin.seconds as f64);
         }
     }
+}
+
+/// Tells of every kind from the start: the objective counts what is late from the first timer on.
+fn known_kinds(lag: Histogram<1>) -> Histogram<1> {
+    for kind in [
+        InstantKind::Warning,
+        InstantKind::Breach,
+        InstantKind::Escalation,
+    ] {
+        lag.declare([kind_label(kind)]);
+    }
+    lag
 }
 
 const fn kind_label(kind: InstantKind) -> &'static str {

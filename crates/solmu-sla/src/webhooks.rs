@@ -16,6 +16,7 @@ use solmu_connector::http::{Fetcher, HttpError, HttpLimits, check_base_url};
 use solmu_db::DbError;
 use solmu_domain::ids::TicketId;
 use solmu_secret::{Secret, signature::WebhookSecrets};
+use solmu_telemetry::vendor::Call;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -223,6 +224,10 @@ impl Caller {
             Ok(()) => ("ok".to_owned(), None),
             Err(failure) => (failure.code(), self.again_at(call, failure)),
         };
+        if let Err(Failure::Http(HttpError::Throttled { after, .. })) = &answer {
+            let vendors = &self.worker.metrics.vendors;
+            vendors.throttled("sla", Call::Webhook, *after);
+        }
         let succeeded = answer.is_ok();
         let label = match (&answer, again) {
             (Ok(()), _) => "succeeded",
@@ -264,7 +269,11 @@ impl Caller {
             return None;
         }
         let tried = usize::try_from(call.attempts).ok()?;
-        let wait = *RETRIES.get(tried.checked_sub(1)?)?;
+        let mut wait = *RETRIES.get(tried.checked_sub(1)?)?;
+        if let Failure::Http(HttpError::Throttled { after, .. }) = failure {
+            let told = after.and_then(|after| SignedDuration::try_from(after).ok());
+            wait = wait.max(told.unwrap_or_default());
+        }
         self.worker.maker.clock.now().saturating_add(wait).ok()
     }
 
@@ -299,7 +308,9 @@ impl Failure {
     fn code(&self) -> String {
         match self {
             Self::NotConfigured => "not_configured".to_owned(),
-            Self::Http(HttpError::Status(status)) => status.to_string(),
+            Self::Http(HttpError::Status(status) | HttpError::Throttled { status, .. }) => {
+                status.to_string()
+            }
             Self::Http(HttpError::NotPublic) => "not_public".to_owned(),
             Self::Http(HttpError::Request(error)) if error.is_timeout() => "timeout".to_owned(),
             Self::Http(_) => "no_connection".to_owned(),

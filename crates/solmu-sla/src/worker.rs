@@ -13,7 +13,7 @@ use solmu_db::{
 };
 use solmu_domain::ids::{EventId, TicketId};
 use solmu_inquiry::{Inquiry, Watched};
-use solmu_telemetry::{TraceContext, trace_context::add_link};
+use solmu_telemetry::{TraceContext, timer_span, trace_context::add_link};
 use sqlx::PgConnection;
 use tokio::sync::Notify;
 use tracing::Span;
@@ -220,8 +220,8 @@ impl Worker {
         Ok((count, written))
     }
 
-    /// A ticket's timers belong to a trace of their own, which is linked to the one in which the ticket was opened, days
-    /// ago: a trace that goes on for weeks is one that no tool shows. What is published goes on from here.
+    /// A ticket's timers belong to a trace of their own, which is linked to the one in which the ticket was opened. What is
+    /// published goes on from here.
     fn fire_one(
         &self,
         mut tracked: Tracked,
@@ -229,9 +229,7 @@ impl Worker {
         changes: &mut Changes,
         now: Timestamp,
     ) -> Result<(), FoldError> {
-        let span = tracing::info_span!(parent: None, "sla.timer", ticket.id = %tracked.ticket,
-            sampling.priority = tracked.trace.priority());
-        add_link(&span, &tracked.trace);
+        let span = timer_span!("sla.timer", &tracked.trace, ticket.id = %tracked.ticket);
         let trace = &TraceContext::of(&span);
         let Some(promise) = &mut tracked.promise else {
             changes.settle_without_promise(tracked);

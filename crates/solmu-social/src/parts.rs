@@ -20,6 +20,9 @@ pub(crate) async fn send_parts<F: Future<Output = SendOutcome>>(
         if let (
             SendOutcome::Retry {
                 after: Some(pause), ..
+            }
+            | SendOutcome::Throttled {
+                after: Some(pause), ..
             },
             true,
         ) = (&last, index > 0)
@@ -57,6 +60,8 @@ fn partly(sent: usize, all: usize, cause: &SendOutcome) -> SendOutcome {
 mod tests {
     use std::sync::Mutex;
 
+    use solmu_connector::outbound::Rests;
+
     use super::*;
 
     async fn run(outcomes: Vec<SendOutcome>) -> SendOutcome {
@@ -82,7 +87,8 @@ mod tests {
         );
         let outcome = run(vec![sent("1"), SendOutcome::retry("busy", "")]).await;
         assert!(matches!(outcome, SendOutcome::Failed { code, .. } if code == "partly_sent"));
-        let pause = SendOutcome::Retry {
+        let pause = SendOutcome::Throttled {
+            rests: Rests::Conversation,
             after: Some(Duration::from_millis(1)),
             code: "429".into(),
             text: String::new(),

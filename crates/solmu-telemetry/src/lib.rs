@@ -12,11 +12,16 @@ pub mod metrics;
 mod process;
 mod sampler;
 pub mod trace_context;
+pub mod vendor;
 
 pub use config::{LogFormat, LogOutput, TelemetryConfig};
 pub use init::{Guard, Sink, TelemetryError, build, init};
 pub use metrics::Metrics;
 pub use trace_context::TraceContext;
+
+/// For the macros of this crate.
+#[doc(hidden)]
+pub use tracing as __tracing;
 
 /// The version that logs, traces and `build_info` carry: that of the workspace.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

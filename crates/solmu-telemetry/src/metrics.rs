@@ -173,6 +173,12 @@ impl<const N: usize> Gauge<N> {
 }
 
 impl<const N: usize> Histogram<N> {
+    /// Tells the series from now on, with nothing counted yet. `rate` and `increase` do not see the first value of a series
+    /// that was not there before: objectives need those that are known to be there from the start.
+    pub fn declare(&self, values: Values<N>) {
+        drop(self.family.get_or_create(&labels(self.keys, values)));
+    }
+
     /// Counts a value, with the trace of the current span.
     pub fn observe(&self, values: Values<N>, value: f64) {
         let exemplar = trace_context::exported_trace_id().map(|trace_id| [("trace_id", trace_id)]);

@@ -85,6 +85,17 @@ impl TraceContext {
         self.is_exported().then_some(1)
     }
 
+    /// What a row keeps for [`TraceContext::stored`]: nothing of a trace that is not exported, since no link could lead there,
+    /// and rows are many.
+    #[must_use]
+    pub fn to_store(&self) -> &str {
+        if self.is_exported() {
+            &self.traceparent
+        } else {
+            ""
+        }
+    }
+
     /// The headers to send, none when there is no trace.
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
         [
@@ -186,15 +197,7 @@ pub fn set_parent(span: &Span, parent: &TraceContext) {
 /// Notes on `span` that it has to do with `other`, without making it part of that trace: for batches, redeliveries,
 /// timers, and for callers whose sampling decision is not trusted.
 ///
-/// A timer goes back to what set it like this; without the priority, its span would be exported by chance:
-///
-/// ```
-/// use solmu_telemetry::trace_context::{TraceContext, add_link};
-///
-/// let first = TraceContext::stored("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
-/// let span = tracing::info_span!(parent: None, "sla.timer", sampling.priority = first.priority());
-/// add_link(&span, &first);
-/// ```
+/// What a timer does goes back to what set it by [`timer_span`](crate::timer_span).
 pub fn add_link(span: &Span, other: &TraceContext) {
     if span.is_disabled() || other.is_empty() {
         return;
@@ -202,6 +205,32 @@ pub fn add_link(span: &Span, other: &TraceContext) {
     if let Some(context) = other.span_context() {
         span.add_link(context);
     }
+}
+
+/// The span of what a timer does: a trace of its own, linked with the one that set the timer, days ago, and exported if that
+/// one is. One trace that went on for weeks would be one that no tool shows.
+///
+/// What is published goes on from this span ([`TraceContext::of`]). The name is a constant text; fields may follow.
+///
+/// ```
+/// use solmu_telemetry::{TraceContext, timer_span};
+///
+/// let first = TraceContext::stored("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+/// let span = timer_span!("ticket.timer", &first, kind = "wake");
+/// ```
+#[macro_export]
+macro_rules! timer_span {
+    ($name:literal, $first:expr $(, $($fields:tt)*)?) => {{
+        let first: &$crate::TraceContext = $first;
+        let span = $crate::__tracing::info_span!(
+            parent: None,
+            $name,
+            sampling.priority = first.priority(),
+            $($($fields)*)?
+        );
+        $crate::trace_context::add_link(&span, first);
+        span
+    }};
 }
 
 #[cfg(test)]
@@ -298,6 +327,29 @@ mod tests {
         ] {
             assert_eq!(TraceContext::stored(none).priority(), None, "{none}");
         }
+    }
+
+    #[test]
+    fn a_timer_begins_a_trace_of_its_own() {
+        with_telemetry(|| {
+            let outer = tracing::info_span!("round");
+            let first = read(PARENT);
+            let timer =
+                outer.in_scope(|| crate::timer_span!("timer", &first, kind = "wake", number = 1));
+            let own = TraceContext::of(&timer);
+            assert!(own.trace_id().is_some());
+            assert_ne!(own.trace_id(), first.trace_id());
+            assert_ne!(own.trace_id(), TraceContext::of(&outer).trace_id());
+        });
+        let none = crate::timer_span!("timer", &TraceContext::default());
+        assert!(TraceContext::of(&none).is_empty());
+    }
+
+    #[test]
+    fn only_what_leads_somewhere_is_kept() {
+        assert_eq!(read(PARENT).to_store(), PARENT);
+        assert_eq!(read(&PARENT.replace("-01", "-00")).to_store(), "");
+        assert_eq!(TraceContext::default().to_store(), "");
     }
 
     #[test]

@@ -40,7 +40,8 @@ impl Harness {
         let db = Db::new(
             &db_url,
             &DbConfig {
-                max_connections: 8,
+                // 8 and, for lists, 2.
+                max_connections: 10,
                 ..DbConfig::default()
             },
         )

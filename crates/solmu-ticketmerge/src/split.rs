@@ -220,8 +220,8 @@ async fn insert(
     sqlx::query(
         "INSERT INTO tickets.ticket (id, number, subject, status, priority, contact_id, channel, account, recipient,
             conversation_key, language, created_at, updated_at, message_count, channels, touched,
-            organization_ids)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $15, $13, true, $14)",
+            organization_ids, first_trace)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $15, $13, true, $14, $16)",
     )
     .bind(ticket.id)
     .bind(ticket.number)
@@ -238,6 +238,7 @@ async fn insert(
     .bind(ticket.channels)
     .bind(&ticket.organization_ids)
     .bind(ticket.message_count)
+    .bind(TraceContext::current().to_store())
     .execute(tx)
     .await?;
     Ok(ticket)

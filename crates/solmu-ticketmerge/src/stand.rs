@@ -1,7 +1,8 @@
 //! Where a ticket stands: all that a merge ends on it, so that taking the merge back gives it back.
 //!
-//! The source gets it back always. The target gets back where it stood only if it still is where the merge left it and
-//! nobody wrote on it since: whoever decided something in between decided it for good. What other merges brought does not
+//! The source gets it back always. The target gets back where it stood only if nobody moved it since the merge and nobody
+//! wrote on it: whoever decided something in between decided it for good. The log says whether somebody did: a status that
+//! was left and taken again looks the same on the ticket. What other merges brought does not
 //! count; where such a one would keep somebody waiting, what is to be given back waits for its end.
 
 use jiff::Timestamp;
@@ -12,6 +13,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
+    activity,
     change::snooze_text,
     error::TicketError,
     events::change,
@@ -88,6 +90,9 @@ pub(crate) async fn resolved(
     Ok(())
 }
 
+/// Fields whose change says that somebody decided where a ticket stands.
+const DECIDED: [&str; 3] = ["status", "substatus", "snooze"];
+
 /// A merge as it stands in its table.
 #[derive(Debug)]
 pub(crate) struct Kept {
@@ -105,7 +110,7 @@ pub(crate) struct Kept {
     target_wake_at: Option<SqlTimestamp>,
     target_close_at: Option<SqlTimestamp>,
     target_resolved_at: Option<SqlTimestamp>,
-    base: Option<i64>,
+    pub(crate) base: Option<i64>,
 }
 solmu_db::from_row!(Kept {
     id,
@@ -172,11 +177,15 @@ impl Kept {
     pub(crate) async fn for_target(
         &self,
         tx: &mut PgConnection,
+        source: Uuid,
         target: &Ticket,
     ) -> Result<Option<Stand>, TicketError> {
         let (Some(stand), Some(base)) = (self.target(target)?, self.base) else {
             return Ok(None);
         };
+        if activity::changed_since_merge(tx, target.id, source, &DECIDED).await? {
+            return Ok(None);
+        }
         let came: bool = sqlx::query_scalar(
             "SELECT EXISTS (SELECT 1 FROM tickets.message WHERE ticket_id = $1 AND sequence > $2 AND NOT EXISTS (
                 SELECT 1 FROM tickets.merged_message AS moved

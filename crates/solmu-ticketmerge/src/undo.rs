@@ -1,7 +1,8 @@
 //! Takes a merge back.
 //!
-//! What moved goes home with the sequences that it had, and both tickets stand where they stood ([`super::Stand`]); what was split out meanwhile stays where it is, and so does what
-//! came in between. Both tickets count as touched from then on, so that no mail brings them together by itself again.
+//! What moved goes home with the sequences that it had, and both tickets stand where they stood ([`super::Stand`]); what
+//! was split out meanwhile stays where it is, also when it came back with a ticket of its own, and so does what came in
+//! between. Both tickets count as touched from then on, so that no mail brings them together by itself again.
 
 use std::sync::Arc;
 
@@ -65,7 +66,7 @@ async fn unmerge_in(
         return Err(TicketError::Merged { target: further });
     }
     let kept = end(tx, id, now).await?;
-    let messages = move_home(tx, kept.id, &source, &target).await?;
+    let messages = move_home(tx, &kept, &source, &target).await?;
     leave(tx, &target, &kept.participants).await?;
     target.channels = channels_of(tx, target.id).await?;
     let count = i64::try_from(messages.len()).unwrap_or(i64::MAX);
@@ -124,7 +125,7 @@ async fn unmerge_in(
         unmerge_time: Some(to_proto_time(now)),
     };
     events.add(&unmerged, TraceContext::current());
-    wake_back(tx, &kept, &mut target, order, now, &mut events).await?;
+    wake_back(tx, &kept, (&source, &mut target), order, now, &mut events).await?;
     activity::commit(tx, events.rows(), context.rng.as_ref(), now).await?;
     Ok(())
 }
@@ -133,12 +134,12 @@ async fn unmerge_in(
 async fn wake_back(
     tx: &mut PgConnection,
     kept: &Kept,
-    target: &mut Ticket,
+    (source, target): (&Ticket, &mut Ticket),
     order: &Order,
     now: Timestamp,
     events: &mut EventSink<'_>,
 ) -> Result<(), TicketError> {
-    let Some(stand) = kept.for_target(tx, target).await? else {
+    let Some(stand) = kept.for_target(tx, source.id, target).await? else {
         return Ok(());
     };
     let before = target.clone();
@@ -180,10 +181,11 @@ async fn lock_both(tx: &mut PgConnection, id: Uuid) -> Result<(Ticket, Ticket), 
     }
 }
 
-/// Moves what the merge moved back, where it is still there; returns it in order.
+/// Moves what the merge moved back, where it is still there; returns it in order. What was split out and came again with
+/// another merge that stands is part of that one.
 async fn move_home(
     tx: &mut PgConnection,
-    merge: Uuid,
+    kept: &Kept,
     source: &Ticket,
     target: &Ticket,
 ) -> Result<Vec<Uuid>, TicketError> {
@@ -192,27 +194,53 @@ async fn move_home(
             request_id = coalesce(noted.request_id, message.request_id)
          FROM tickets.merged_message AS noted
          WHERE noted.merge_id = $1 AND message.id = noted.message_id AND message.ticket_id = $3
+            AND NOT EXISTS (
+                SELECT 1 FROM tickets.ticket_merge AS later
+                JOIN tickets.merged_message AS again ON again.merge_id = later.id
+                WHERE later.target_id = $3 AND later.unmerged_at IS NULL AND later.base > $4
+                    AND again.message_id = noted.message_id)
          RETURNING message.id, message.sequence",
     )
-    .bind(merge)
+    .bind(kept.id)
     .bind(source.id)
     .bind(target.id)
+    .bind(kept.base)
     .fetch_all(tx)
     .await?;
     rows.sort_by_key(|(_, sequence)| *sequence);
     Ok(rows.into_iter().map(|(id, _)| id).collect())
 }
 
-/// Those who took part only because of the source take part no more, unless they wrote on the target meanwhile.
+/// Those who took part only because of the source take part no more, unless they wrote on the target meanwhile. Whoever
+/// takes part in another ticket that is part of the target takes part because of that one from now on.
 async fn leave(
     tx: &mut PgConnection,
     target: &Ticket,
     participants: &[String],
 ) -> Result<(), TicketError> {
+    if participants.is_empty() {
+        return Ok(());
+    }
     sqlx::query(
-        "DELETE FROM tickets.participant WHERE ticket_id = $1 AND address = ANY($2) AND NOT EXISTS (
-            SELECT 1 FROM tickets.message WHERE message.ticket_id = $1 AND message.author_kind = $3
-                AND message.address = participant.address)",
+        "WITH parts AS (
+            SELECT id, source_id, base FROM tickets.ticket_merge WHERE target_id = $1 AND unmerged_at IS NULL
+         ), own AS (
+            SELECT address FROM unnest($2::text[]) AS gone (address) WHERE EXISTS (
+                SELECT 1 FROM tickets.message WHERE message.ticket_id = $1 AND message.author_kind = $3
+                    AND message.address = gone.address AND NOT EXISTS (
+                    SELECT 1 FROM parts JOIN tickets.merged_message AS moved ON moved.merge_id = parts.id
+                    WHERE moved.message_id = message.id))
+         ), handed AS (
+            SELECT DISTINCT ON (address) gone.address, parts.id FROM unnest($2::text[]) AS gone (address)
+            JOIN tickets.participant USING (address) JOIN parts ON parts.source_id = participant.ticket_id
+            WHERE gone.address NOT IN (SELECT address FROM own)
+            ORDER BY address, parts.base, parts.id
+         ), noted AS (
+            UPDATE tickets.ticket_merge AS merge SET participants = participants || more.addresses
+            FROM (SELECT id, array_agg(address) AS addresses FROM handed GROUP BY id) AS more WHERE merge.id = more.id
+         )
+         DELETE FROM tickets.participant WHERE ticket_id = $1 AND address = ANY($2)
+            AND address NOT IN (SELECT address FROM own UNION ALL SELECT address FROM handed)",
     )
     .bind(target.id)
     .bind(participants)

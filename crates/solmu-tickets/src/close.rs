@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     activity,
+    beginnings::Beginnings,
     context::Context,
     delivery,
     error::TicketError,
@@ -81,7 +82,23 @@ async fn look_after_waiting(context: &Arc<Context>) -> Result<(), TicketError> {
     quarantine::measure(context).await?;
     lateness::measure(context).await?;
     delivery::early::sweep(context).await?;
+    make_room(context).await;
     Ok(())
+}
+
+/// Filed messages are kept for looking back, and go earlier than that rather than keep new ones out.
+async fn make_room(context: &Context) {
+    match context.bus.make_room("INBOUND").await {
+        Ok(0) => {}
+        Ok(messages) => tracing::warn!(
+            messages,
+            "removed filed messages before their time, because the stream of inbound messages was nearly full"
+        ),
+        Err(error) => tracing::debug!(
+            error = &error as &dyn std::error::Error,
+            "cannot see how full the stream of inbound messages is; looking again"
+        ),
+    }
 }
 
 async fn tidy(context: &Context) -> Result<(), TicketError> {
@@ -163,6 +180,7 @@ async fn close_in(tx: &mut PgConnection, context: &Context) -> Result<usize, Tic
         .await?;
     let ready = due.iter().copied().filter(|id| !heads.contains(id));
     let mut tickets = model::lock(tx, &ready.collect::<Vec<_>>()).await?;
+    let beginnings = Beginnings::of(tx, &due).await?;
     let (clock, rng) = (context.clock.as_ref(), context.rng.as_ref());
     let mut events = EventSink::new(&context.bus, clock, rng, now);
     for ticket in &mut tickets {
@@ -173,7 +191,8 @@ async fn close_in(tx: &mut PgConnection, context: &Context) -> Result<usize, Tic
         let reason = with_lateness("resolved for long enough", now.duration_since(at));
         let changes = vec![change("status", &before, &Status::Closed)];
         let body = changed_event(ticket, changes, Kind::Timer, &reason, now);
-        events.add(&body, TraceContext::current());
+        let span = beginnings.timer(ticket.id, "close");
+        events.add(&body, TraceContext::of(&span));
     }
     model::update(tx, &tickets.iter().collect::<Vec<_>>()).await?;
     activity::commit(tx, events.rows(), rng, now).await?;

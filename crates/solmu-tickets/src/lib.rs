@@ -4,6 +4,7 @@
 //! services, and tells what happened in events that carry ids and states, never a body.
 
 mod api;
+mod beginnings;
 mod broadcast;
 mod close;
 mod decide;
@@ -34,7 +35,7 @@ use solmu_ticketmerge as merge;
 use solmu_ticketsearch::{list, search, sight};
 use solmu_ticketstore::{
     activity, calls, catalogue, change, config, context, error, events, fields, followers,
-    hierarchy, looked, metrics, model, quarantine, restrict, row,
+    hierarchy, looked, metrics, model, quarantine, restrict, row, strangers,
 };
 use solmu_ticketwork::{command, edit, links, substatus, tasks};
 use tokio::sync::{Semaphore, watch};

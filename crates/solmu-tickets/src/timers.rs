@@ -4,7 +4,7 @@
 //! is told, and marked in the same transaction, so it is told once. Between two looks a replica sleeps until the earliest
 //! time that it knows of, and never longer than a second: what another replica or a person sets meanwhile is late by no
 //! more than that, and nothing has to be told between them. What was late all the same (nobody ran, or the database was
-//! away) says so.
+//! away) says so. What a timer does is a trace of its own, linked with the one that opened the ticket.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     activity,
+    beginnings::Beginnings,
     change::tell,
     close,
     context::Context,
@@ -143,6 +144,7 @@ async fn remind_in(tx: &mut PgConnection, context: &Context) -> Result<usize, Ti
     let heads = hierarchy::heads(tx, &of_tasks).await?;
     let wanted: Vec<Uuid> = heads.values().copied().collect();
     let tickets = model::lock(tx, &wanted).await?;
+    let beginnings = Beginnings::of(tx, &of_tasks).await?;
     let of = |id: &Uuid| tickets.iter().find(|it| Some(&it.id) == heads.get(id));
     let (clock, rng) = (context.clock.as_ref(), context.rng.as_ref());
     let mut events = EventSink::new(&context.bus, clock, rng, now);
@@ -154,7 +156,8 @@ async fn remind_in(tx: &mut PgConnection, context: &Context) -> Result<usize, Ti
             remind_time: Some(to_proto_time(remind_at.to_jiff())),
             due_time: due_at.map(|at| to_proto_time(at.to_jiff())),
         };
-        events.add(&body, TraceContext::current());
+        let span = beginnings.timer(*ticket, "reminder");
+        events.add(&body, TraceContext::of(&span));
     }
     sqlx::query("UPDATE tickets.task SET reminded_at = $2 WHERE id = ANY($1)")
         .bind(due.iter().map(|(id, ..)| *id).collect::<Vec<_>>())
@@ -189,6 +192,7 @@ async fn wake_in(tx: &mut PgConnection, context: &Context) -> Result<usize, Tick
         return Ok(0);
     }
     let mut tickets = model::lock(tx, &due).await?;
+    let beginnings = Beginnings::of(tx, &due).await?;
     let (clock, rng) = (context.clock.as_ref(), context.rng.as_ref());
     let mut events = EventSink::new(&context.bus, clock, rng, now);
     let timer = actor(Kind::Timer, "timer");
@@ -197,7 +201,8 @@ async fn wake_in(tx: &mut PgConnection, context: &Context) -> Result<usize, Tick
         let until = ticket.sleeps().and_then(|it| it.0).unwrap_or(now);
         snooze::wake(ticket);
         let reason = with_lateness("it has slept long enough", now.duration_since(until));
-        tell(&before, ticket, &timer, &reason, now, &mut events);
+        let span = beginnings.timer(ticket.id, "wake");
+        span.in_scope(|| tell(&before, ticket, &timer, &reason, now, &mut events));
     }
     model::update(tx, &tickets.iter().collect::<Vec<_>>()).await?;
     activity::commit(tx, events.rows(), rng, now).await?;

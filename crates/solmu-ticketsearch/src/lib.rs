@@ -10,4 +10,4 @@ pub mod sight;
 mod views;
 pub mod watch;
 
-pub(crate) use solmu_ticketstore::{attachments, calls, context, model};
+pub(crate) use solmu_ticketstore::{attachments, calls, context, model, restrict, strangers};

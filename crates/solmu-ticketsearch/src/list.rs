@@ -85,7 +85,7 @@ pub async fn tickets(
     };
     let after: Option<Position> = page::decode(&asked, &request.page_token)?;
     let selection = Selection::read(context, written).await?;
-    let pool = context.db.pool();
+    let pool = context.db.reads();
     let mut tickets: Vec<Named> = page_of(pool, NAMED, &selection, order, after, size + 1).await?;
     let more = page::cut(&mut tickets, size);
     let next_page_token = match tickets.last().filter(|_| more) {

@@ -15,7 +15,12 @@ use sqlx::{AssertSqlSafe, PgPool};
 use tonic::{Request, Status};
 use uuid::Uuid;
 
-use crate::{calls::actor_of, context::Context, list};
+use crate::{calls::actor_of, context::Context, list, restrict::later::RESTRICTED_WITH};
+
+/// Fields of a ticket whose values are ids of other tickets.
+pub const OTHER_TICKETS: [&str; 4] = ["same_matter", "merged_into", "parent_id", RESTRICTED_WITH];
+/// The field whose values are a kind and the id of another ticket.
+pub const LINKS: &str = "links";
 
 /// What names a ticket.
 #[derive(Debug, Clone, Copy)]

@@ -55,7 +55,7 @@ impl Wanted {
         let first = if selection.is_every_team() {
             Vec::new()
         } else {
-            list::selected(context.db.pool(), &selection, order, None, KNOWN_AT_FIRST).await?
+            list::selected(context.db.reads(), &selection, order, None, KNOWN_AT_FIRST).await?
         };
         Ok(Self {
             caller,
@@ -77,7 +77,7 @@ impl Wanted {
             return Ok(Some(false));
         }
         let ticket = uuid("id", &ticket.id)?;
-        let found = list::among(context.db.pool(), &self.selection, &[ticket]).await?;
+        let found = list::among(context.db.reads(), &self.selection, &[ticket]).await?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if found.is_empty() {
             let left = known.remove(&ticket) || (every && restricted_now);

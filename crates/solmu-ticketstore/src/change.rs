@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use solmu_bus::envelope::to_proto_time;
 use solmu_db::ToSqlx as _;
-use solmu_domain::ticket::Status;
+use solmu_domain::{rng::Rng, ticket::Status};
 use solmu_proto::{
     ticket::v1 as proto,
     types::v1::{Actor, actor::Kind},
@@ -18,12 +18,13 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
+    activity,
     calls::Asked,
     config::Config,
     error::TicketError,
     events::{EventSink, assigned, change},
     looked::Looked,
-    model::{Snooze, Ticket, Values},
+    model::{self, Snooze, Ticket, Values},
 };
 
 /// Whether the change was made already. The ticket is locked, so of many at once one is the first.
@@ -172,11 +173,26 @@ pub fn tell(
     now: Timestamp,
     events: &mut EventSink<'_>,
 ) -> bool {
-    let (changes, mut routed) = differences(before, ticket);
+    tell_also(before, ticket, by, (reason, None), now, events)
+}
+
+/// As [`tell`], with one more thing to tell of a change.
+pub fn tell_also(
+    before: &Ticket,
+    ticket: &mut Ticket,
+    by: &Actor,
+    (reason, also): (&str, Option<proto::FieldChange>),
+    now: Timestamp,
+    events: &mut EventSink<'_>,
+) -> bool {
+    let (mut changes, mut routed) = differences(before, ticket);
     let owner = (before.assignee_id, before.team_id);
     let moved = owner != (ticket.assignee_id, ticket.team_id);
     if changes.is_empty() && !moved {
         return false;
+    }
+    if !changes.is_empty() {
+        changes.extend(also);
     }
     routed |= moved;
     ticket.touch(now, routed);
@@ -199,6 +215,29 @@ pub fn tell(
         events.add(&body, trace);
     }
     true
+}
+
+/// Tells a change of a locked ticket that nothing but its version shows, and stores it.
+pub async fn tell_alone(
+    tx: &mut PgConnection,
+    ticket: &mut Ticket,
+    changes: Vec<proto::FieldChange>,
+    (by, reason): (&Actor, &str),
+    (mut events, rng): (EventSink<'_>, &dyn Rng),
+    now: Timestamp,
+) -> Result<(), TicketError> {
+    ticket.touched = true;
+    ticket.touch(now, false);
+    let body = proto::TicketChanged {
+        ticket: Some(ticket.state()),
+        changes,
+        actor: Some(by.clone()),
+        change_time: Some(to_proto_time(now)),
+        reason: reason.to_owned(),
+    };
+    events.add(&body, TraceContext::current());
+    model::update(tx, &[ticket]).await?;
+    activity::commit(tx, events.rows(), rng, now).await
 }
 
 /// What differs, and whether a router decides on it. Of a subject only that it did: events carry nobody's words.

@@ -197,6 +197,10 @@ pub struct AgentMail {
     /// Seconds between two questions.
     #[schemars(range(min = 1))]
     pub roster_seconds: u64,
+    /// Milliseconds that a call which names an agent or a team waits for the router to say whether there is one. What it
+    /// does not say in that time is believed.
+    #[schemars(range(min = 1))]
+    pub roster_patience_ms: u64,
 }
 
 impl Default for AgentMail {
@@ -209,6 +213,7 @@ impl Default for AgentMail {
             roster_endpoint: String::new(),
             roster_token: Secret::default(),
             roster_seconds: 30,
+            roster_patience_ms: 2_000,
         }
     }
 }

@@ -12,6 +12,7 @@ use solmu_runtime::Runtime;
 use crate::{
     config::{Config, Matter},
     metrics::TicketMetrics,
+    strangers::Roster,
 };
 
 /// Shared by handlers, commands and loops.
@@ -33,6 +34,8 @@ pub struct Context {
     pub files: Option<Arc<dyn Keep>>,
     /// What compares messages with tickets.
     pub matters: Reader,
+    /// Who exists that a call may name.
+    pub roster: Roster,
     /// What the role runs in.
     pub runtime: Runtime,
 }
@@ -54,6 +57,7 @@ impl Context {
             rng: runtime.rng.clone(),
             db: runtime.db.clone(),
             bus: runtime.bus.clone(),
+            roster: Roster::new(&config.agent_mail),
             config,
             metrics: TicketMetrics::new(&runtime.metrics),
             files: None,

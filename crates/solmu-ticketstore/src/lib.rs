@@ -27,5 +27,6 @@ pub mod reach;
 pub mod recipient;
 pub mod restrict;
 pub mod row;
+pub mod strangers;
 pub mod ways;
 mod wire;

@@ -112,13 +112,13 @@ impl TicketMetrics {
                 Unit::Count,
                 ["cause"],
             ),
-            latency: metrics.histogram(
+            latency: known_channels(metrics.histogram(
                 "solmu_ingest_filed_seconds",
                 "time from receiving a message to filing it",
                 Unit::Seconds,
                 ["channel"],
                 PIPELINE_SECONDS,
-            ),
+            )),
             decisions: metrics.counter(
                 "solmu_decisions_applied_total",
                 "decisions of router and SLA service, by what became of them",
@@ -163,6 +163,21 @@ impl TicketMetrics {
             ),
         }
     }
+}
+
+/// Tells of every channel from the start: the objective counts what is filed late from the first message on, as after an
+/// hour in which nobody filed.
+fn known_channels(latency: Histogram<1>) -> Histogram<1> {
+    for channel in [
+        Channel::Email,
+        Channel::Chat,
+        Channel::Form,
+        Channel::Whatsapp,
+        Channel::Telegram,
+    ] {
+        latency.declare([channel_name(channel)]);
+    }
+    latency
 }
 
 /// A channel in metrics and rules.

@@ -32,6 +32,7 @@ use crate::{
     events::EventSink,
     hierarchy,
     model::{self, Ticket, lock_one},
+    strangers::Strangers,
 };
 
 /// Tickets that one call restricts: sub-tickets, and what became part of any of them.
@@ -54,6 +55,8 @@ pub struct Wanted {
     pub by: Actor,
     /// What they see: nothing else is restricted.
     pub sight: Visibility,
+    /// Whom it names that is not there: such a ticket would be seen by admins alone.
+    pub strangers: Strangers,
 }
 
 /// Restricts a ticket, or ends that; the same request id does it once.
@@ -81,6 +84,9 @@ async fn set_in(tx: &mut PgConnection, context: &Context, it: &Wanted) -> Result
         return Err(TicketError::Stale {
             current: ticket.version,
         });
+    }
+    if !it.strangers.is_empty() {
+        return Err(TicketError::Invalid(it.strangers.clone().violations()));
     }
     let kin = if it.restriction.is_some() {
         kin(tx, it.ticket).await?

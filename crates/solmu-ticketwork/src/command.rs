@@ -240,9 +240,11 @@ pub async fn alter(
     (etag, request): (String, Option<Asked>),
     by: Actor,
 ) -> Result<(), TicketError> {
+    let mut edit = edit::Edit::from(change);
+    edit.look_up(&context.roster, ("agent_id", "team_id")).await;
     let update = Update {
         ticket,
-        edit: change.into(),
+        edit,
         parent: None,
         etag,
         request,

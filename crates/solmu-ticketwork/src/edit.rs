@@ -19,7 +19,9 @@ use crate::{
     fields, hierarchy,
     looked::Looked,
     model::{self, Ticket, Values, lock_one},
-    restrict, substatus,
+    restrict,
+    strangers::{Named, Roster, Strangers},
+    substatus,
 };
 
 /// Longest subject, in bytes.
@@ -55,6 +57,30 @@ pub struct Edit {
     pub assignee: Option<Option<Uuid>>,
     /// All that it is of.
     pub organizations: Option<BTreeSet<Uuid>>,
+    /// Who of the above is not there, as [`Edit::look_up`] found.
+    pub strangers: Strangers,
+}
+
+impl Edit {
+    /// Finds out whether the agent and the team are there, which the fields `agent` and `team` of the request name. No
+    /// transaction may be open.
+    pub async fn look_up(&mut self, roster: &Roster, (agent, team): (&str, &str)) {
+        let (assignee, in_team) = (self.assignee.flatten(), self.team.flatten());
+        let named = Named::owner((assignee, agent), (in_team, team));
+        self.strangers = roster.strangers(&named).await;
+    }
+
+    /// What is wrong with the owner that it gives to `ticket`; what the ticket has already is not judged again.
+    fn wrong_owner(&self, ticket: &Ticket) -> Vec<Violation> {
+        let agent = self.assignee.flatten();
+        let team = self.team.flatten();
+        let new: Vec<Uuid> = agent
+            .filter(|_| agent != ticket.assignee_id)
+            .into_iter()
+            .chain(team.filter(|_| team != ticket.team_id))
+            .collect();
+        self.strangers.among(&new)
+    }
 }
 
 impl From<Change> for Edit {
@@ -177,7 +203,7 @@ pub async fn set(
     edit: &Edit,
     now: Timestamp,
 ) -> Result<(), TicketError> {
-    let mut wrong = Vec::new();
+    let mut wrong = edit.wrong_owner(ticket);
     set_words(ticket, edit, &mut wrong);
     set_values(tx, looked, ticket, edit, &mut wrong).await?;
     if let Some(wanted) = &edit.organizations {

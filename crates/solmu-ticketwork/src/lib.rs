@@ -14,5 +14,5 @@ pub mod tasks;
 
 pub(crate) use solmu_ticketstore::{
     activity, attachments, calls, change, context, error, events, fields, followers, hierarchy,
-    looked, missed, model, recipient, restrict, row,
+    looked, missed, model, recipient, restrict, row, strangers,
 };

@@ -31,7 +31,13 @@ pub(crate) enum Task {
         task: StreamsTask,
     },
     /// Set up a fresh deployment: default team, agent and SLA policy, and the first admin token, printed once
-    FirstToken(Target),
+    FirstToken {
+        #[command(flatten)]
+        target: Target,
+        /// Make another admin token although there is one: for who has lost it and reaches the database
+        #[arg(long)]
+        again: bool,
+    },
     /// Show, check and document the configuration
     Config {
         #[command(subcommand)]

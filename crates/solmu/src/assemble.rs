@@ -47,9 +47,14 @@ pub(crate) fn objects(config: &Config, data: &Path) -> anyhow::Result<ObjectStor
     Ok(ObjectStore::open_local(&folder)?.with_max_object_bytes(config.objects.max_object_bytes))
 }
 
-/// Roles that keep files, and so have the folder of all: the others may see an empty one.
-fn has_files(role: RoleName) -> bool {
-    matches!(role, RoleName::Email | RoleName::Social)
+/// Roles that keep files, and so have the folder of all: the others may see an empty one. Tickets keep the files of answers
+/// where they are told which folder it is: one of their own would be one that no connector sends from.
+fn has_files(role: RoleName, config: &Config) -> bool {
+    match role {
+        RoleName::Email | RoleName::Social => true,
+        RoleName::Tickets => !config.objects.folder.is_empty(),
+        RoleName::Chat | RoleName::Forms | RoleName::Router | RoleName::Sla => false,
+    }
 }
 
 /// The object store, as the ticket service removes from it.
@@ -99,23 +104,18 @@ pub(crate) async fn roles(
             RoleName::Email | RoleName::Chat | RoleName::Social | RoleName::Forms
         )
     };
-    let connector = if wanted.iter().any(connects) {
-        Some((
-            Intake::start(runtime, IntakeConfig::default()),
-            objects(config, data)?,
-        ))
+    let keeps = wanted.iter().any(|role| has_files(*role, config));
+    let connects = wanted.iter().any(connects);
+    let store = if keeps || connects {
+        Some(objects(config, data)?)
     } else {
         None
     };
-    if let Some((_, objects)) = connector
-        .as_ref()
-        .filter(|_| wanted.iter().copied().any(has_files))
-    {
-        solmu_tickets::remove_erased_objects(
-            runtime,
-            &config.tickets,
-            Arc::new(Files(objects.clone())),
-        );
+    let intake = connects.then(|| Intake::start(runtime, IntakeConfig::default()));
+    let connector = intake.zip(store.clone());
+    let files = store.filter(|_| keeps).map(|it| Arc::new(Files(it)));
+    if let Some(files) = &files {
+        solmu_tickets::remove_erased_objects(runtime, &config.tickets, Arc::<Files>::clone(files));
     }
     let mut started = Started {
         parts: Parts::default(),
@@ -139,12 +139,8 @@ pub(crate) async fn roles(
                 solmu_forms::start(runtime, intake, &config.forms)?
             }
             (RoleName::Tickets, _) => {
-                let files = connector
-                    .as_ref()
-                    .filter(|_| wanted.iter().copied().any(has_files));
-                let files = files.map(|(_, objects)| {
-                    Arc::new(Files(objects.clone())) as Arc<dyn solmu_tickets::Keep>
-                });
+                let files = files.clone();
+                let files = files.map(|files| files as Arc<dyn solmu_tickets::Keep>);
                 let (parts, hands) =
                     solmu_tickets::start_with_files(runtime, config.tickets.clone(), files);
                 let links = solmu_publiclink::start(runtime, &config.public_links);

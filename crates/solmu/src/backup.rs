@@ -4,6 +4,8 @@
 //! `solmu serve` fills a fresh database at once, so that nothing could be restored into it.
 
 use std::{
+    fs,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -26,19 +28,47 @@ pub(crate) async fn dump(data: &Path, file: Option<&Path>, to: PathBuf) -> anyho
     );
     let url = engines::postgres(&config, data)?;
     let bin = engines::noted_postgres_bin(data)?;
-    let name = to.display().to_string();
-    run(
+    let part = begin(&to)?;
+    let made = run(
         bin.join("pg_dump"),
         vec![
             "--format=custom".to_owned(),
-            format!("--file={name}"),
+            format!("--file={}", part.display()),
             format!("--dbname={url}"),
         ],
     )
     .await
-    .context("no dump was made; `solmu serve` must be running on this data directory")?;
-    out::line(format_args!("dump: '{name}'"))?;
+    .context("no dump was made; `solmu serve` must be running on this data directory");
+    if made.is_err() {
+        // What is not whole would be taken for a backup.
+        let _ = fs::remove_file(&part);
+    }
+    made?;
+    finish(&part, &to).with_context(|| format!("cannot write '{}'", to.display()))?;
+    out::line(format_args!("dump: '{}'", to.display()))?;
     Ok(())
+}
+
+/// Makes the file that becomes `to` when all is in it. It will hold all that customers wrote: only its owner reads it.
+fn begin(to: &Path) -> anyhow::Result<PathBuf> {
+    let mut name = to.as_os_str().to_owned();
+    name.push(".part");
+    let part = PathBuf::from(name);
+    let made = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&part)
+        // One that a killed run has left may belong to a time with other rights.
+        .and_then(|file| file.set_permissions(fs::Permissions::from_mode(0o600)));
+    made.with_context(|| format!("cannot make '{}'", part.display()))?;
+    Ok(part)
+}
+
+fn finish(part: &Path, to: &Path) -> std::io::Result<()> {
+    fs::File::open(part)?.sync_all()?;
+    fs::rename(part, to)
 }
 
 /// `solmu restore FILE`: into a data directory without a database of its own yet.
@@ -89,7 +119,7 @@ async fn fill(
     solmu_db::migrate::migrate(&db).await?;
     let now = solmu_db::migrate::current_version(&db).await?;
     out::line(format_args!("restored: schema version {dumped} -> {now}"))?;
-    db.pool().close().await;
+    db.close().await;
     Ok(())
 }
 
@@ -108,6 +138,10 @@ async fn run(program: PathBuf, arguments: Vec<String>) -> anyhow::Result<()> {
     let output = tokio::task::spawn_blocking(move || {
         Command::new(program)
             .args(arguments)
+            // PGPORT, PGHOSTADDR and the like of a shell would lead to another database.
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("LC_ALL", "C")
             .stdin(Stdio::null())
             .output()
     })
@@ -119,4 +153,29 @@ async fn run(program: PathBuf, arguments: Vec<String>) -> anyhow::Result<()> {
         String::from_utf8_lossy(&output.stderr).trim()
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dump_is_private_and_whole_or_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let to = folder.path().join("solmu.dump");
+        let leftover = folder.path().join("solmu.dump.part");
+        fs::write(&leftover, "of a killed run").unwrap();
+        let part = begin(&to).unwrap();
+        assert_eq!(part, leftover);
+        let about = fs::metadata(&part).unwrap();
+        assert_eq!(
+            (about.len(), about.permissions().mode() & 0o777),
+            (0, 0o600)
+        );
+        assert!(!to.exists());
+        fs::write(&part, "all").unwrap();
+        finish(&part, &to).unwrap();
+        assert!(!part.exists());
+        assert_eq!(fs::read_to_string(&to).unwrap(), "all");
+    }
 }

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use solmu_runtime::{
+    Keyring,
     access::AccessConfig,
     config::{Sources, load, process_env},
     keyring::SecretsConfig,
@@ -142,7 +143,11 @@ pub(crate) fn read(
 
 /// Asks every service what cannot work, so that it is said before anything is started, all at once.
 pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
-    let answers: [(&str, anyhow::Result<()>); 10] = [
+    let answers: [(&str, anyhow::Result<()>); 11] = [
+        (
+            "secrets",
+            Keyring::check(&config.secrets).map_err(Into::into),
+        ),
         ("access", config.access.check().map_err(Into::into)),
         (
             "email",

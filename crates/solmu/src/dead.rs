@@ -19,7 +19,7 @@ use solmu_domain::{
 
 use crate::{
     arguments::{DeadTask, Target},
-    config, engines, out,
+    config, out, reach,
 };
 
 /// Letters that are held in memory at a time: each may have a megabyte.
@@ -33,14 +33,19 @@ pub(crate) async fn run(
     json: bool,
 ) -> anyhow::Result<()> {
     let config = config::read(data, file, target, &[])?;
-    let bus = Bus::connect(&engines::nats(&config, data)?, config.nats.to_config()).await?;
+    let bus = reach::nats(&config, data).await?;
+    let done = perform(&bus, task, json).await;
+    reach::explain(&bus, done)
+}
+
+async fn perform(bus: &Bus, task: DeadTask, json: bool) -> anyhow::Result<()> {
     match task {
-        DeadTask::List { limit } => list(&bus, limit, json).await,
-        DeadTask::Show { sequence } => print(&find(&bus, sequence).await?, true),
+        DeadTask::List { limit } => list(bus, limit, json).await,
+        DeadTask::Show { sequence } => print(&find(bus, sequence).await?, true),
         DeadTask::Replay { sequence } => {
             let (replayed, left) = match sequence {
-                Some(sequence) => replay(&bus, &[find(&bus, sequence).await?]).await?,
-                None => replay_all(&bus).await?,
+                Some(sequence) => replay(bus, &[find(bus, sequence).await?]).await?,
+                None => replay_all(bus).await?,
             };
             out::line(format_args!("replayed {replayed}"))?;
             ensure!(
@@ -56,7 +61,7 @@ pub(crate) async fn run(
             yes,
         } => {
             let removal = Removal { reason, keep, yes };
-            remove(&bus, sequence, &removal, json).await
+            remove(bus, sequence, &removal, json).await
         }
     }
 }
@@ -74,7 +79,7 @@ async fn list(bus: &Bus, limit: usize, json: bool) -> anyhow::Result<()> {
         }
         shown += letters.len();
     }
-    if shown == 0 && !json {
+    if shown == 0 && limit > 0 && !json {
         out::line("no dead letters")?;
     }
     Ok(())

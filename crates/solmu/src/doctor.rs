@@ -1,6 +1,6 @@
 //! `solmu doctor`: looks at an installation from where it stands, and says what to do.
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{fmt::Write as _, fs, io::ErrorKind, path::Path};
 
 use solmu_bus::Bus;
 use solmu_db::Db;
@@ -13,8 +13,8 @@ use crate::{
     engines, out,
 };
 
-/// Free room below which a disk is worth a word, in bytes and in shares of a hundred.
-const ROOM: (u64, u64) = (1 << 30, 10);
+/// Free room below which a disk is worth a word: bytes, or a share in a hundred where that is less (a small disk).
+const ROOM: (u64, u64) = (5 << 30, 10);
 
 /// Runs every check and prints what was found. True when nothing is bad.
 pub(crate) async fn run(
@@ -162,11 +162,19 @@ fn objects(config: &Config, data: &Path) -> Finding {
     let written = fs::write(&probe, b"solmu").and_then(|()| fs::remove_file(&probe));
     match written {
         Ok(()) => room(CHECK, &folder),
-        Err(error) => Finding::bad(
-            CHECK,
-            format!("'{}' cannot be written: {error}", folder.display()),
-            "give the user of the process the right to write there",
-        ),
+        Err(error) => {
+            let advice = match error.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                    "it is full: make room, or give it more"
+                }
+                _ => "give the user of the process the right to write there",
+            };
+            Finding::bad(
+                CHECK,
+                format!("'{}' cannot be written: {error}", folder.display()),
+                advice,
+            )
+        }
     }
 }
 
@@ -185,12 +193,24 @@ fn room(check: &'static str, folder: &Path) -> Finding {
             );
         }
     };
-    let gib = |bytes: u64| bytes / (1 << 30);
-    let found = format!("{} of {} GiB free at '{shown}'", gib(free), gib(all));
-    if free < ROOM.0 && free * 100 < all * ROOM.1 {
+    let found = format!("{} of {} free at '{shown}'", size(free), size(all));
+    if scarce(free, all) {
         return Finding::bad(check, found, "make room before it is full");
     }
     Finding::good(check, found)
+}
+
+/// Whether so little is left that it is worth a word: one desk fills gigabytes of a large disk within hours of a campaign,
+/// and a small disk is never far from full.
+fn scarce(free: u64, all: u64) -> bool {
+    free < ROOM.0.min(all / 100 * ROOM.1)
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        small if small < 1 << 30 => format!("{} MiB", small >> 20),
+        large => format!("{} GiB", large >> 30),
+    }
 }
 
 #[cfg(test)]
@@ -201,8 +221,14 @@ mod tests {
     fn a_folder_is_measured() {
         let folder = std::env::temp_dir();
         let finding = room("disk", &folder);
-        assert!(finding.found.contains("GiB free"), "{finding:?}");
+        assert!(finding.found.contains(" free at "), "{finding:?}");
         let missing = room("disk", Path::new("/nowhere/at/all"));
         assert_eq!(missing.verdict, Verdict::Warning);
+        assert!(scarce(2 << 30, 500 << 30) && !scarce(6 << 30, 500 << 30));
+        assert!(scarce(3 << 20, 40 << 20) && !scarce(5 << 20, 40 << 20));
+        assert_eq!(
+            (size(40 << 20), size(3 << 30)),
+            ("40 MiB".to_owned(), "3 GiB".to_owned())
+        );
     }
 }

@@ -120,6 +120,24 @@ pub(crate) async fn bootstrap(runtime: &Runtime, data: &Path) -> anyhow::Result<
     })
 }
 
+/// Another admin token, for who has lost the first: who reaches the database may do so. Its name in `solmu token list` tells
+/// where it came from.
+pub(crate) async fn another_admin(runtime: &Runtime, data: &Path) -> anyhow::Result<String> {
+    let token = access::issue(
+        &runtime.db,
+        runtime.clock.as_ref(),
+        runtime.rng.as_ref(),
+        access::Role::Admin,
+        None,
+        "admin by first-token --again",
+    )
+    .await?;
+    let token = token.token.expose().to_owned();
+    // The next command finds it there, as it found the first.
+    write_private(&data.join(TOKEN), &token)?;
+    Ok(token)
+}
+
 /// The token by which the router of this process asks its ticket service; made once, kept in a 0600 file.
 pub(crate) async fn service_token(runtime: &Runtime, data: &Path) -> anyhow::Result<String> {
     let path = data.join(SERVICE_TOKEN);

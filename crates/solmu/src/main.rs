@@ -16,6 +16,7 @@ mod first_start;
 mod import;
 mod operate;
 mod out;
+mod reach;
 mod serve;
 
 use arguments::{Arguments, Task};
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if out::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            out::warn(format_args!("error: {error:#}"));
+            out::warn(format_args!("error: {}", reach::shown(&error)));
             ExitCode::FAILURE
         }
     }
@@ -75,8 +76,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Task::Restore { file } => {
             Box::pin(backup::restore(&connect.data, config.as_deref(), file)).await
         }
-        Task::FirstToken(target) => {
-            operate::first_token(&connect.data, config.as_deref(), &target).await
+        Task::FirstToken { target, again } => {
+            operate::first_token(&connect.data, config.as_deref(), &target, again).await
         }
         Task::Config { task } => operate::config(&connect.data, config.as_deref(), task),
         Task::Api { task } => operate::api(&task).map_err(Into::into),

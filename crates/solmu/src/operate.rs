@@ -9,7 +9,7 @@ use crate::{
     arguments::{ApiTask, ConfigTask, Target},
     assemble,
     config::{self, Config},
-    engines, first_start, out,
+    engines, first_start, out, reach,
 };
 
 /// `solmu migrate`.
@@ -19,12 +19,17 @@ pub(crate) async fn migrate(
     target: &Target,
 ) -> anyhow::Result<()> {
     let config = config::read(data, file, target, &[])?;
-    let db = solmu_db::Db::new(
-        &engines::postgres(&config, data)?,
-        &config.postgres.to_config(),
-    )?;
+    let db = reach::postgres(&config, data).await?;
     let before = solmu_db::migrate::current_version(&db).await?;
-    solmu_db::migrate::migrate(&db).await?;
+    if let Err(error) = solmu_db::migrate::migrate(&db).await {
+        return Err(if error.is_forbidden() {
+            anyhow::Error::new(error).context(
+                "the user of postgres.url may not make what the schema needs -> make it the owner of the database, or GRANT CREATE ON DATABASE to it",
+            )
+        } else {
+            error.into()
+        });
+    }
     let after = solmu_db::migrate::current_version(&db).await?;
     out::line(format_args!("schema: version {before} -> {after}"))?;
     Ok(())
@@ -37,9 +42,9 @@ pub(crate) async fn streams_apply(
     target: &Target,
 ) -> anyhow::Result<()> {
     let config = config::read(data, file, target, &[])?;
-    let bus =
-        solmu_bus::Bus::connect(&engines::nats(&config, data)?, config.nats.to_config()).await?;
-    for line in solmu_bus::streams::apply(&bus, usize::from(config.nats.replicas)).await? {
+    let bus = reach::nats(&config, data).await?;
+    let applied = solmu_bus::streams::apply(&bus, usize::from(config.nats.replicas)).await;
+    for line in reach::explain(&bus, applied.map_err(Into::into))? {
         out::line(line)?;
     }
     Ok(())
@@ -52,9 +57,9 @@ pub(crate) async fn streams_rewind(
     target: &Target,
 ) -> anyhow::Result<()> {
     let config = config::read(data, file, target, &[])?;
-    let bus =
-        solmu_bus::Bus::connect(&engines::nats(&config, data)?, config.nats.to_config()).await?;
-    let forgotten = solmu_bus::streams::rewind_inbound(&bus).await?;
+    let bus = reach::nats(&config, data).await?;
+    let forgotten = solmu_bus::streams::rewind_inbound(&bus).await;
+    let forgotten = reach::explain(&bus, forgotten.map_err(Into::into))?;
     for durable in &forgotten {
         out::line(format_args!("forgotten: {durable}"))?;
     }
@@ -62,19 +67,24 @@ pub(crate) async fn streams_rewind(
     Ok(())
 }
 
-/// `solmu first-token`.
+/// `solmu first-token`; with `again` also where there is an admin token, which whoever calls has lost.
 pub(crate) async fn first_token(
     data: &Path,
     file: Option<&Path>,
     target: &Target,
+    again: bool,
 ) -> anyhow::Result<()> {
     let config = config::read(data, file, target, &[])?;
     let addresses = engines::addresses(&config, data)?;
     let runtime = assemble::runtime(&config, &addresses, data).await?;
-    match first_start::bootstrap(&runtime, data).await?.admin {
-        Some(token) => out::line(token)?,
-        None => bail!("there is an admin token already: make others with `solmu token create`"),
-    }
+    let token = match first_start::bootstrap(&runtime, data).await?.admin {
+        Some(token) => token,
+        None if again => first_start::another_admin(&runtime, data).await?,
+        None => bail!(
+            "there is an admin token already: make others with `solmu token create`, or, if it is lost, with `solmu first-token --again`"
+        ),
+    };
+    out::line(token)?;
     Ok(())
 }
 

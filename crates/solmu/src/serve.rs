@@ -11,7 +11,7 @@ use solmu_runtime::{
     access::Access,
     admin,
     config::Secret,
-    health,
+    doctor, health,
     lifecycle::{self, Outcome, Signals},
     server::{self, Bound},
     watch,
@@ -21,13 +21,18 @@ use crate::{
     arguments::ServeFlags,
     assemble::{self, Started},
     config::{self, Config},
-    engines, first_start,
+    engines::{self, Addresses},
+    first_start,
     first_start::FirstTokens,
     out,
 };
 
 /// How often a process that waits for its schema and streams looks again.
 const LOOK: Duration = Duration::from_millis(500);
+/// How long PostgreSQL may take to answer then.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long roles that can do without PostgreSQL wait for one that does not answer: it may be starting beside them.
+const WITHOUT_POSTGRES: Duration = Duration::from_secs(5);
 
 /// Runs the asked roles until a signal.
 pub(crate) async fn serve(
@@ -62,7 +67,7 @@ pub(crate) async fn serve(
     if engines.is_some() || flags.migrate {
         solmu_db::migrate::migrate(&runtime.db).await?;
         solmu_bus::streams::apply(&runtime.bus, usize::from(config.nats.replicas)).await?;
-    } else if !wait_for_engines(&runtime, &mut signals).await {
+    } else if !wait_for_engines(&runtime, &addresses, needs(&wanted), &mut signals).await {
         return Ok(ExitCode::SUCCESS);
     }
     let tokens = if engines.is_some() || flags.migrate {
@@ -105,7 +110,7 @@ pub(crate) async fn serve(
 
     let outcome = lifecycle::run(&runtime, &config.lifecycle, &mut signals).await;
     runtime.bus.drain().await;
-    runtime.db.pool().close().await;
+    runtime.db.close().await;
     if let Some(engines) = engines {
         tokio::task::spawn_blocking(move || engines.stop()).await??;
     }
@@ -132,25 +137,73 @@ fn needs(wanted: &[RoleName]) -> health::Needs {
 }
 
 /// Waits until somebody has migrated the schema and applied the streams. False when the process is to stop.
-async fn wait_for_engines(runtime: &Runtime, signals: &mut Signals) -> bool {
-    let mut said = false;
+///
+/// Roles that only hand on what comes do not wait for a PostgreSQL that does not answer: a pod that is moved during its outage takes
+/// mail like one that ran before. Where it answers and is not migrated they wait, because that is an installation in the making.
+async fn wait_for_engines(
+    runtime: &Runtime,
+    addresses: &Addresses,
+    needs: health::Needs,
+    signals: &mut Signals,
+) -> bool {
+    let mut waits_for = String::new();
+    let mut away_since: Option<Instant> = None;
     loop {
-        let migrated = solmu_db::migrate::current_version(&runtime.db)
-            .await
-            .is_ok_and(|version| version >= solmu_db::migrate::needed_version());
-        if migrated && solmu_bus::streams::all_present(&runtime.bus).await {
+        let version = solmu_db::migrate::current_version(&runtime.db);
+        let (schema, missing) = match tokio::time::timeout(PATIENCE, version).await {
+            Ok(Ok(version)) if version >= solmu_db::migrate::needed_version() => {
+                away_since = None;
+                (true, "")
+            }
+            Ok(Ok(_)) => {
+                away_since = None;
+                (false, "waiting for the schema: run `solmu migrate`")
+            }
+            Ok(Err(_)) | Err(_) => {
+                let since = *away_since.get_or_insert_with(Instant::now);
+                let without = !needs.postgres && since.elapsed() >= WITHOUT_POSTGRES;
+                (without, "waiting for postgres, which does not answer")
+            }
+        };
+        let missing = if !schema {
+            missing
+        } else if solmu_bus::streams::all_present(&runtime.bus).await {
+            if away_since.is_some() {
+                tracing::warn!("starting without postgres: what comes waits on the bus");
+            }
             return true;
-        }
-        if !said {
-            tracing::info!(
-                "waiting for the schema and the streams: run `solmu migrate` and `solmu streams apply`"
-            );
-            said = true;
+        } else if runtime.bus.is_connected() {
+            "waiting for the streams: run `solmu streams apply`"
+        } else {
+            "waiting for nats, which is not connected"
+        };
+        if waits_for != missing {
+            missing.clone_into(&mut waits_for);
+            runtime.readiness.waits_for(missing);
+            tracing::info!(waits_for, "the roles wait for the engines");
+            tokio::select! {
+                _ = signals.next() => return false,
+                () = say_what_is_unreachable(runtime, addresses) => {}
+            }
         }
         tokio::select! {
             _ = signals.next() => return false,
             () = tokio::time::sleep(LOOK) => {}
         }
+    }
+}
+
+/// What `solmu doctor` would say of an engine that is away.
+async fn say_what_is_unreachable(runtime: &Runtime, addresses: &Addresses) {
+    let postgres = doctor::postgres_unreachable(&runtime.db).await;
+    let nats = doctor::bus_unreachable(&addresses.nats).await;
+    for finding in [postgres, nats].into_iter().flatten() {
+        tracing::warn!(
+            engine = finding.check,
+            found = finding.found,
+            advice = finding.advice,
+            "an engine cannot be reached"
+        );
     }
 }
 

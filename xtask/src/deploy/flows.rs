@@ -36,6 +36,7 @@ pub(super) fn check(objects: &[Value], roles: &[Role]) -> Vec<String> {
             )),
         }
     }
+    led(objects, &workloads, roles, &mut problems);
     let policies = of_kind(objects, "NetworkPolicy");
     if policies.is_empty() {
         return problems;
@@ -61,8 +62,61 @@ pub(super) fn check(objects: &[Value], roles: &[Role]) -> Vec<String> {
     }
     for policy in policies {
         inside_is_spared(policy, &mut problems);
+        callers_are_named(policy, &mut problems);
     }
     problems
+}
+
+/// What a role serves for the outside must be led to it, and nothing that it does not serve.
+fn led(objects: &[Value], workloads: &[Workload<'_>], roles: &[Role], problems: &mut Vec<String>) {
+    for (route, paths) in routes(objects) {
+        for workload in workloads {
+            let role = roles.iter().find(|role| role.name == workload.component());
+            let Some(role) = role.filter(|_| text(workload.object, "/kind") == "Deployment") else {
+                continue;
+            };
+            let name = text(workload.object, "/metadata/name");
+            let there = paths.iter().filter(|(_, to)| to == name);
+            let there: BTreeSet<&str> = there.map(|(path, _)| path.as_str()).collect();
+            let wanted: BTreeSet<&str> = role.paths.iter().map(String::as_str).collect();
+            for path in wanted.symmetric_difference(&there) {
+                let what = if wanted.contains(path) {
+                    "does not lead"
+                } else {
+                    "leads what it does not serve"
+                };
+                problems.push(format!("{route} {what} to {name}: {path}"));
+            }
+        }
+    }
+}
+
+/// The paths of each Ingress and of each HTTPRoute for the outside (not those of the API), and the Service that each leads to.
+fn routes(objects: &[Value]) -> Vec<(String, Vec<(String, String)>)> {
+    let mut found = Vec::new();
+    for ingress in of_kind(objects, "Ingress") {
+        let paths = list(ingress, "/spec/rules")
+            .iter()
+            .flat_map(|rule| list(rule, "/http/paths"));
+        let paths = paths.map(|it| {
+            let to = text(it, "/backend/service/name").to_owned();
+            (text(it, "/path").to_owned(), to)
+        });
+        found.push((title(ingress), paths.collect()));
+    }
+    for route in of_kind(objects, "HTTPRoute") {
+        let mut paths = Vec::new();
+        for rule in list(route, "/spec/rules") {
+            let to = list(rule, "/backendRefs").first();
+            let to = to.map(|it| text(it, "/name")).unwrap_or_default();
+            let matches = list(rule, "/matches").iter();
+            paths.extend(matches.map(|it| (text(it, "/path/value").to_owned(), to.to_owned())));
+        }
+        if !paths.iter().any(|(path, _)| path.starts_with("/v1")) {
+            found.push((title(route), paths));
+        }
+    }
+    found
 }
 
 /// Everybody who is not named is kept out, in both directions.
@@ -314,6 +368,15 @@ fn inside_is_spared(policy: &Value, problems: &mut Vec<String>) {
     }
 }
 
+/// A rule without `from`, and one with an empty list there, lets in everybody.
+fn callers_are_named(policy: &Value, problems: &mut Vec<String>) {
+    for rule in list(policy, "/spec/ingress") {
+        if list(rule, "/from").is_empty() || list(rule, "/ports").is_empty() {
+            problems.push(format!("{} lets everybody in", title(policy)));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -324,6 +387,7 @@ mod tests {
         Role {
             name: "email".to_owned(),
             http: false,
+            paths: BTreeSet::new(),
             grpc: false,
             smtp: true,
             web: true,
@@ -339,7 +403,7 @@ mod tests {
         objects.push(json!({"kind": "NetworkPolicy", "metadata": {"name": "solmu-email"}, "spec": {
             "podSelector": selector,
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"ports": [{"port": "admin"}, {"port": "smtp"}]}],
+            "ingress": [{"from": [{"podSelector": {}}], "ports": [{"port": "admin"}, {"port": "smtp"}]}],
             "egress": [
                 {"to": [{"podSelector": {}}], "ports": [{"port": 53}, {"port": 5432}, {"port": 4222}]},
                 {"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": INSIDE}}], "ports": [{"port": 443}]}
@@ -411,6 +475,30 @@ mod tests {
     }
 
     #[test]
+    fn what_a_role_serves_is_led_to_it() {
+        let mut role = role();
+        role.http = true;
+        role.paths = [("/t".to_owned())].into();
+        let of = |paths: &Value| {
+            let mut objects = objects();
+            let name = text(&objects[0], "/metadata/name").to_owned();
+            let paths: Vec<Value> = list(paths, "")
+                .iter()
+                .map(|path| json!({"path": path, "backend": {"service": {"name": name}}}))
+                .collect();
+            objects.push(
+                json!({"kind": "Ingress", "metadata": {"name": "i"}, "spec": {
+                "rules": [{"http": {"paths": paths}}]}}),
+            );
+            let found = check(&objects, std::slice::from_ref(&role));
+            found.iter().filter(|it| it.contains("lead")).count()
+        };
+        assert_eq!(of(&json!(["/t"])), 0);
+        assert_eq!(of(&json!([])), 1, "nobody gets there");
+        assert_eq!(of(&json!(["/t", "/x"])), 1, "nobody is there");
+    }
+
+    #[test]
     fn each_difference_is_found() {
         let mut mail = role();
         mail.mail = true;
@@ -424,6 +512,12 @@ mod tests {
         let mut wide = objects();
         wide[4]["spec"]["egress"][1]["to"][0]["ipBlock"]["except"] = json!([]);
         assert_eq!(check(&wide, &[role()]).len(), INSIDE.len());
+        let mut open = objects();
+        for from in [json!([]), Value::Null] {
+            open[4]["spec"]["ingress"][0]["from"] = from;
+            let found = check(&open, &[role()]);
+            assert_eq!(found, ["NetworkPolicy/solmu-email lets everybody in"]);
+        }
         let mut unnamed = role();
         unnamed.name = "post".to_owned();
         assert!(check(&objects(), &[unnamed])[0].contains("runs no role"));

@@ -68,7 +68,7 @@ pub(super) fn selects(selector: &Labels, labels: &Labels) -> bool {
 
 /// What makes pods, with the pods that it makes.
 pub(super) struct Workload<'a> {
-    /// The Deployment, Job, StatefulSet or Pod.
+    /// The Deployment, Job, CronJob, StatefulSet or Pod.
     pub(super) object: &'a Value,
     /// Its name for messages.
     pub(super) title: String,
@@ -112,6 +112,10 @@ pub(super) fn workloads(objects: &[Value]) -> Vec<Workload<'_>> {
                 "Deployment" | "StatefulSet" | "DaemonSet" | "Job" => {
                     ("/spec/template/metadata/labels", "/spec/template/spec")
                 }
+                "CronJob" => (
+                    "/spec/jobTemplate/spec/template/metadata/labels",
+                    "/spec/jobTemplate/spec/template/spec",
+                ),
                 "Pod" => ("/metadata/labels", "/spec"),
                 _ => return None,
             };

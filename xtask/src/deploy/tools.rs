@@ -148,6 +148,28 @@ pub(super) fn nats_users(root: &Path) -> Result<Outcome> {
     findings(&mut command)
 }
 
+/// The servers of the chart, as three real ones: `deploy/checks/nats_cluster.py` over what was rendered before.
+pub(super) fn nats_cluster(root: &Path) -> Result<Outcome> {
+    let rendered = super::rendered_folder(root).join("values-ha.json");
+    if !rendered.is_file() {
+        return Ok(Outcome::NotRun("nothing was rendered".to_owned()));
+    }
+    if process::tool(root, "nats-server")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        return Ok(missing("nats-server"));
+    }
+    let mut command = Command::new("python3");
+    command
+        .current_dir(root)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .arg("deploy/checks/nats_cluster.py")
+        .arg(rendered);
+    findings(&mut command)
+}
+
 fn missing(tool: &str) -> Outcome {
     Outcome::NotRun(format!("no {tool}: scripts/tools.sh deploy"))
 }

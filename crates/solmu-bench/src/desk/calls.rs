@@ -64,8 +64,10 @@ pub(super) enum Kind {
 }
 
 /// Calls that are measured one by one, with how often of the number asked for in a thousand.
-pub(super) const MEASURED: [(Kind, u32); 18] = [
+pub(super) const MEASURED: [(Kind, u32); 21] = [
     (Kind::Open, 1_000),
+    (Kind::Get, 1_000),
+    (Kind::Messages, 1_000),
     (Kind::Queue, 1_000),
     (Kind::Mine, 1_000),
     (Kind::Filtered, 1_000),
@@ -78,6 +80,7 @@ pub(super) const MEASURED: [(Kind, u32); 18] = [
     (Kind::SearchTwo, 1_000),
     (Kind::SearchPhrase, 1_000),
     (Kind::SearchFiltered, 1_000),
+    (Kind::Contact, 1_000),
     (Kind::Timeline, 1_000),
     (Kind::Counts, 300),
     (Kind::Note, 300),

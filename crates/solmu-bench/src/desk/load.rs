@@ -20,19 +20,6 @@ use crate::random::Random;
 /// The account of everything that is made up.
 const ACCOUNT: &str = "bench-desk";
 const RECIPIENT: &str = "support@bench.example";
-/// Words of made-up texts that are no words of the ranks.
-const OTHERS: [&str; 10] = [
-    "ord",
-    "example",
-    "billing",
-    "refund",
-    "complaint",
-    "delivery",
-    "late",
-    "vip",
-    "invoice",
-    "bench",
-];
 /// Tables that are filled.
 pub(super) const TABLES: [&str; 6] = [
     "ticket",
@@ -81,7 +68,7 @@ pub(super) async fn load(
         .await
         .context("the database user has to be a superuser to load a desk")?;
     let indexes = drop_indexes(&mut tx).await?;
-    let vocabulary = Vocabulary::read(&mut tx, &OTHERS).await?;
+    let vocabulary = Vocabulary::new();
     out.progress("Loading contacts.");
     contacts(&mut tx, &world).await?;
     out.progress("Loading tickets.");
@@ -373,13 +360,13 @@ async fn documents(
         }
         if message.customer {
             let contact = world.contact(ticket.contact);
-            document.text(vocabulary, &contact.name)?;
-            document.text(vocabulary, &contact.address)?;
+            document.text(&contact.name);
+            document.text(&contact.address);
         }
         for rank in &message.ranks {
-            document.ranked(vocabulary, ticket.language, *rank);
+            document.text(vocabulary.word(ticket.language, *rank));
         }
-        document.text(vocabulary, &format!("ORD-{}", message.order_number))?;
+        document.text(&format!("ORD-{}", message.order_number));
         let id = world.message_id(message.ticket, place.sequence, message.at);
         rows.row(&[
             &id.to_string(),
@@ -395,24 +382,24 @@ async fn documents(
 }
 
 /// What the indexer takes of a ticket itself, in its order.
-fn ticket_document<'a>(
+fn ticket_document(
     world: &World,
-    vocabulary: &'a Vocabulary,
+    vocabulary: &Vocabulary,
     number: usize,
     ticket: &Ticket,
     first: i64,
-) -> anyhow::Result<Document<'a>> {
+) -> anyhow::Result<Document> {
     let mut document = Document::default();
-    document.text(vocabulary, &(first + i64::try_from(number)?).to_string())?;
+    document.text(&(first + i64::try_from(number)?).to_string());
     for rank in subject(world, number) {
-        document.ranked(vocabulary, ticket.language, rank);
+        document.text(vocabulary.word(ticket.language, rank));
     }
-    document.text(vocabulary, ticket.category)?;
+    document.text(ticket.category);
     for tag in ticket.tags {
-        document.text(vocabulary, tag)?;
+        document.text(tag);
     }
     let contact = world.contact(ticket.contact);
-    document.text(vocabulary, &contact.name)?;
-    document.text(vocabulary, &contact.address)?;
+    document.text(&contact.name);
+    document.text(&contact.address);
     Ok(document)
 }

@@ -25,6 +25,7 @@ use sqlx::PgConnection;
 use crate::{
     engines::{self, Addresses},
     figures::{Latency, histogram},
+    procs,
     random::Random,
 };
 use calls::{Caller, Kind, MEASURED};
@@ -247,12 +248,15 @@ async fn one_by_one(
         .await
         .map_err(|status| session.explain(status))?;
     let mut measured = Vec::with_capacity(MEASURED.len());
+    let roots = procs::roots(&[], &session.options.data);
     let mut before = settled(connection).await?;
     for (kind, in_thousand) in MEASURED {
         session.out.progress(format!("Measuring: {}", kind.name()));
         let count = (calls * in_thousand / 1_000).max(3);
         let warm_up = WARM_UP.min(count);
+        let idle = procs::usages(&roots);
         let (latency, found) = times(session, &caller, kind, [warm_up, count]).await?;
+        let cpu = procs::cpu_between(&idle, &procs::usages(&roots));
         let after = settled(connection).await?;
         let cost = after.clone().since(&before);
         before = after;
@@ -265,6 +269,10 @@ async fn one_by_one(
             milliseconds: latency,
             found: per_call(found, count),
             pages: per_call(pages, count + warm_up),
+            cpu_ms: cpu
+                .into_iter()
+                .map(|(name, seconds)| (name, per_call(seconds * 1_000.0, count + warm_up)))
+                .collect(),
             sequential_scans: cost.scans,
         });
     }

@@ -23,6 +23,8 @@ pub(super) struct Measured {
     pub(super) found: f64,
     /// Pages of the desk's tables and indexes that PostgreSQL looked at for a call, on average.
     pub(super) pages: f64,
+    /// Processor milliseconds of a call, on average, by program. What runs beside the calls is in it.
+    pub(super) cpu_ms: BTreeMap<String, f64>,
     /// Times that a large table was read from one end to the other, by any of the calls.
     pub(super) sequential_scans: BTreeMap<String, i64>,
 }
@@ -76,6 +78,7 @@ impl Report {
                 "below 20 ms",
                 "found",
                 "pages",
+                "CPU ms",
                 "read whole",
             ]);
             for it in &self.calls {
@@ -89,6 +92,7 @@ impl Report {
                     it.goal().to_owned(),
                     format!("{:.1}", it.found),
                     format!("{:.0}", it.pages),
+                    cpu(&it.cpu_ms),
                     scans(&it.sequential_scans),
                 ]);
             }
@@ -130,11 +134,6 @@ fn render_mixed(mixed: &Mixed) -> String {
             max,
         ]);
     }
-    let cpu: Vec<String> = mixed
-        .cpu_seconds_per_1000
-        .iter()
-        .map(|(name, seconds)| format!("{name} {seconds:.2}"))
-        .collect();
     format!(
         "{:.0} calls a second (goal {GOAL_CALLS:.0}), {} % of them writes; {} callers over {} connections, {:.0} s; {} \
          refused\n{}\nCPU seconds for 1,000 calls: {}",
@@ -145,12 +144,18 @@ fn render_mixed(mixed: &Mixed) -> String {
         mixed.seconds,
         mixed.refused,
         rows.trim_fmt(),
-        cpu.join(", ")
+        cpu(&mixed.cpu_seconds_per_1000)
     )
 }
 
 fn cells(latency: Latency) -> [String; 4] {
     [latency.p50, latency.p95, latency.p99, latency.max].map(|millis| format!("{millis:.1}"))
+}
+
+fn cpu(by_program: &BTreeMap<String, f64>) -> String {
+    let each = by_program.iter();
+    let each = each.map(|(name, spent)| format!("{name} {spent:.2}"));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 fn scans(scans: &BTreeMap<String, i64>) -> String {

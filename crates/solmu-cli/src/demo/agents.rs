@@ -88,7 +88,10 @@ async fn make_team(session: &Session, client: &Client) -> anyhow::Result<Team> {
         default: true,
         ..Team::default()
     };
-    let request = CreateTeamRequest { team: Some(team) };
+    let request = CreateTeamRequest {
+        team: Some(team),
+        ..CreateTeamRequest::default()
+    };
     Ok(client
         .routing()
         .create_team(request)
@@ -111,7 +114,10 @@ async fn hire(
         capacity,
         ..Agent::default()
     };
-    let request = CreateAgentRequest { agent: Some(agent) };
+    let request = CreateAgentRequest {
+        agent: Some(agent),
+        ..CreateAgentRequest::default()
+    };
     let agent = client
         .routing()
         .create_agent(request)

@@ -208,6 +208,22 @@ impl Page {
                 ticket.breached,
             ),
         );
+        if ticket.restricted {
+            let named = [
+                (ticket.restricted_agent_ids.len(), "agent"),
+                (ticket.restricted_team_ids.len(), "team"),
+            ];
+            let named = named.iter().filter(|(count, _)| *count > 0);
+            let named: Vec<String> = named
+                .map(|(count, what)| {
+                    format!("{count} {what}{}", if *count == 1 { "" } else { "s" })
+                })
+                .collect();
+            field(
+                "seen by",
+                &format!("only those named: {}", named.join(", ")),
+            );
+        }
         if !ticket.tags.is_empty() {
             field("tags", &words::short(&ticket.tags.join(", "), 80));
         }

@@ -53,8 +53,8 @@ fn every_fault_is_reported_at_its_place() {
 fn sentences_say_what_to_do() {
     assert_eq!(
         fault("colour", "=", json!("red")),
-        "there is no field \"colour\", use one of age, created_at, headers.<name>, org, priority, replies, sender, status, \
-         subject, tags, vip, words"
+        "there is no field \"colour\", use one of age, created_at, headers.<name>, org, price, priority, replies, sender, status, \
+         subject, tags, vip, 1 more"
     );
     assert_eq!(
         fault("tags", "=", json!("a")),
@@ -68,6 +68,9 @@ fn sentences_say_what_to_do() {
         fault("replies", "=", json!("42")),
         "\"replies\" is compared with a whole number, such as 42"
     );
+    assert!(fault("price", "=", json!("much")).contains("such as 99.5"));
+    assert!(fault("price", "=", json!("1.00000000001")).contains("10 behind it"));
+    assert!(fault("created_at", "<", json!("9999-12-31T00:00:00Z")).contains("9999-12-30T22"));
     assert_eq!(
         fault("vip", "=", json!("yes")),
         "\"vip\" is compared with true or false"
@@ -95,6 +98,7 @@ fn every_dimension_is_bounded() {
     let limits = Limits {
         depth: 3,
         leaves: 2,
+        parts: 1,
         text_chars: 4,
         list_items: 2,
         filter_bytes: 40,
@@ -115,6 +119,16 @@ fn every_dimension_is_bounded() {
     let text = |text: &str| Condition::leaf("subject", solmu_conditions::Operator::Eq, text);
     assert_eq!(problem(&text("ääkkö")), Problem::TextTooLong { limit: 4 });
     assert!(schema.check(&text("äiti")).is_ok());
+    let part = |text: &str| Condition::leaf("subject", solmu_conditions::Operator::Has, text);
+    assert_eq!(
+        problem(&Condition::Any(vec![part("a"), part("b")])),
+        Problem::TooManyParts { limit: 1 }
+    );
+    assert!(
+        schema
+            .check(&Condition::Any(vec![part("a"), text("b")]))
+            .is_ok()
+    );
     let list = Condition::leaf("replies", solmu_conditions::Operator::In, vec![1, 2, 3]);
     assert_eq!(problem(&list), Problem::ListTooLong { limit: 2 });
     assert_eq!(

@@ -68,6 +68,7 @@ fn base() -> Schema {
         .with(Field::ordered("priority", PRIORITIES).column("priority"))
         .with(Field::new("vip", FieldType::Bool).column("vip"))
         .with(Field::new("replies", FieldType::Integer).column("replies"))
+        .with(Field::new("price", FieldType::Decimal).column("price"))
         .with(Field::new("created_at", FieldType::Timestamp).column("created_at"))
         .with(Field::new("age", FieldType::Duration).column("age"))
         .with(Field::new("org", FieldType::Id).column("org"))
@@ -84,6 +85,7 @@ pub(crate) struct Row {
     pub(crate) priority: Option<String>,
     pub(crate) vip: Option<bool>,
     pub(crate) replies: Option<i64>,
+    pub(crate) price: Option<String>,
     pub(crate) created_at: Option<Timestamp>,
     pub(crate) age: Option<SignedDuration>,
     pub(crate) org: Option<Uuid>,
@@ -104,6 +106,7 @@ impl Facts for Row {
             "priority" => self.priority.as_ref().map(Fact::from),
             "vip" => self.vip.map(Fact::from),
             "replies" => self.replies.map(Fact::from),
+            "price" => self.price.as_ref().map(Fact::from),
             "created_at" => self.created_at.map(Fact::from),
             "age" => self.age.map(Fact::from),
             "org" => self.org.map(Fact::from),
@@ -147,6 +150,14 @@ fn number() -> impl Strategy<Value = i64> {
     prop_oneof![4 => -2_i64..4, 1 => any::<i64>()]
 }
 
+/// Decimal numbers, many of them equal however they are written.
+fn price() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => owned(&["0", "-0.0", "12.5", "12.50", "12.5000000001", "-3", "0.1", "99999999999999999999.9999999999"]),
+        1 => (any::<i64>(), 0_u32..1_000).prop_map(|(whole, parts)| format!("{whole}.{parts}")),
+    ]
+}
+
 fn id() -> impl Strategy<Value = Uuid> {
     (0_u128..4).prop_map(Uuid::from_u128)
 }
@@ -163,7 +174,7 @@ pub(crate) fn row() -> impl Strategy<Value = Row> {
         option::of(any::<bool>()),
     );
     let values = (
-        option::of(number()),
+        (option::of(number()), option::of(price())),
         option::of(instant()),
         option::of(span()),
         option::of(id()),
@@ -180,7 +191,7 @@ pub(crate) fn row() -> impl Strategy<Value = Row> {
         |(
             (subject, body, sender),
             (status, priority, vip),
-            (replies, created_at, age, org),
+            ((replies, price), created_at, age, org),
             (tags, headers),
         )| Row {
             subject,
@@ -190,6 +201,7 @@ pub(crate) fn row() -> impl Strategy<Value = Row> {
             priority,
             vip,
             replies,
+            price,
             created_at,
             age,
             org,
@@ -215,6 +227,11 @@ fn value(kind: &FieldType) -> BoxedStrategy<Value> {
         }
         FieldType::Bool => any::<bool>().prop_map(Value::from).boxed(),
         FieldType::Integer => number().prop_map(Value::from).boxed(),
+        FieldType::Decimal => prop_oneof![
+            price().prop_map(Value::from),
+            number().prop_map(Value::from)
+        ]
+        .boxed(),
         FieldType::Timestamp => instant().prop_map(|at| Value::from(at.to_string())).boxed(),
         FieldType::Duration => span()
             .prop_map(|span| Value::from(span.to_string()))

@@ -5,7 +5,10 @@
 //! connection and no place among the attempts. A lane that was never seen gets one place at first, and what its limits
 //! allow as soon as they are known.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -32,8 +35,8 @@ pub struct LaneLimits {
 pub(super) enum Passed {
     /// The other side works: taken, or refused for good.
     Well,
-    /// It wants fewer.
-    Throttled,
+    /// It wants fewer; for how long, if it said so.
+    Throttled(Option<Duration>),
     /// Nothing is known.
     Unclear,
 }
@@ -135,14 +138,16 @@ impl LaneBook {
                 lane.throttled = 0;
                 (lane.closed_until, lane.next_try) = (None, None);
             }
-            Passed::Throttled => {
+            Passed::Throttled(told) => {
                 let resting = lane.closed_until.is_some_and(|until| now < until);
                 if resting {
                     // Others that were on their way when it closed say nothing new.
                     return;
                 }
                 let doubled = FIRST_PAUSE * (1_i32 << lane.throttled.min(10));
-                let pause = doubled.min(LONGEST_PAUSE);
+                let told = told.and_then(|told| SignedDuration::try_from(told).ok());
+                // Who names a time wants no more than that; a very long one is tried for meanwhile, by one message.
+                let pause = told.unwrap_or(doubled).min(LONGEST_PAUSE);
                 let extra = pause / 1_000 * i32::try_from(extra.min(1_000)).unwrap_or(0);
                 lane.throttled = lane.throttled.saturating_add(1);
                 lane.closed_until = Some(now.saturating_add(pause + extra).unwrap_or(now));
@@ -245,8 +250,8 @@ mod tests {
         let mut book = LaneBook::default();
         book.began("a.example", LIMITS, at(0));
         book.began("a.example", LIMITS, at(0));
-        book.ended("a.example", Passed::Throttled, at(0), 0);
-        book.ended("a.example", Passed::Throttled, at(1), 0);
+        book.ended("a.example", Passed::Throttled(None), at(0), 0);
+        book.ended("a.example", Passed::Throttled(None), at(1), 0);
         assert_eq!(book.resting(at(29)), 1);
         assert_eq!(room(&mut book, at(29)), 0);
         assert_eq!(
@@ -261,7 +266,7 @@ mod tests {
             1,
             "and another if nothing is heard"
         );
-        book.ended("a.example", Passed::Throttled, at(60), 0);
+        book.ended("a.example", Passed::Throttled(None), at(60), 0);
         assert_eq!(room(&mut book, at(119)), 0);
         assert_eq!(room(&mut book, at(120)), 1);
         book.began("a.example", LIMITS, at(120));
@@ -269,17 +274,32 @@ mod tests {
         assert_eq!(room(&mut book, at(121)), 2, "it works again");
         for _ in 0..20 {
             book.began("a.example", LIMITS, at(200));
-            book.ended("a.example", Passed::Throttled, at(200), 1_000);
+            book.ended("a.example", Passed::Throttled(None), at(200), 1_000);
             book.lanes.get_mut("a.example").unwrap().closed_until = None;
         }
         book.began("a.example", LIMITS, at(300));
-        book.ended("a.example", Passed::Throttled, at(300), 0);
+        book.ended("a.example", Passed::Throttled(None), at(300), 0);
         assert_eq!(room(&mut book, at(300 + 899)), 0);
         assert_eq!(
             room(&mut book, at(300 + 900)),
             1,
             "a quarter of an hour at most"
         );
+    }
+
+    #[test]
+    fn who_names_a_time_is_asked_again_after_it() {
+        let mut book = LaneBook::default();
+        for (told, pause) in [(5, 5), (90, 90), (36_000, 900)] {
+            book.began("a.example", LIMITS, at(0));
+            let told = Some(Duration::from_secs(told));
+            book.ended("a.example", Passed::Throttled(told), at(0), 0);
+            assert_eq!(room(&mut book, at(pause - 1)), 0);
+            assert_eq!(room(&mut book, at(pause)), 1, "one tries");
+            book.began("a.example", LIMITS, at(pause));
+            book.ended("a.example", Passed::Well, at(pause), 0);
+            book.lanes.clear();
+        }
     }
 
     #[test]

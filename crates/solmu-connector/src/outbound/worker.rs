@@ -18,14 +18,14 @@ use solmu_proto::{
     inbound::v1::DeliveryReported,
     types::v1::{Channel, DeliveryState},
 };
-use solmu_telemetry::{TraceContext, trace_context::set_parent};
+use solmu_telemetry::{TraceContext, trace_context::set_parent, vendor::Call};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::{
-    OutboundConfig, OutboundMetrics, SendOutcome, Sender,
+    OutboundConfig, OutboundMetrics, Rests, SendOutcome, Sender,
     claim::{self, Claimed, InLine, Place, Wanted},
     lanes::{LaneBook, Openings, Passed},
     store::{self, Step, Unreported},
@@ -81,7 +81,7 @@ impl<S: Sender> Worker<S> {
                 if sending.is_empty() && outcomes.is_empty() {
                     return;
                 }
-            } else if outcomes.is_empty() {
+            } else if outcomes.is_empty() && self.reaches_database(&drain).await {
                 let room = self.config.concurrency.max(1).saturating_sub(sending.len());
                 for claimed in self.claim(room, &mut lanes, &mut place).await {
                     let (worker, lane) = (Arc::clone(&self), claimed.lane.clone());
@@ -101,7 +101,7 @@ impl<S: Sender> Worker<S> {
                 () = self.wake.notified() => {}
                 _ = poll.tick() => {
                     turns = turns.wrapping_add(1);
-                    self.tidy(turns % PURGE_EVERY == 1).await;
+                    drain.run_until_cancelled(self.tidy(turns % PURGE_EVERY == 1)).await;
                     let resting = lanes.resting(self.clock.now());
                     let resting = u32::try_from(resting).unwrap_or(u32::MAX);
                     let channel = channel_name(self.channel);
@@ -109,6 +109,18 @@ impl<S: Sender> Worker<S> {
                 }
                 () = drain.cancelled(), if !drain.is_cancelled() => {}
             }
+        }
+    }
+
+    /// Waits for the database, and not beyond the drain: what is claimed has to be known, so a claim is not left half way.
+    async fn reaches_database(&self, drain: &CancellationToken) -> bool {
+        match drain.run_until_cancelled(self.db.pool().acquire()).await {
+            Some(Ok(_)) => true,
+            Some(Err(error)) => {
+                self.warn(&DbError::from(error), "cannot look for messages to send");
+                false
+            }
+            None => false,
         }
     }
 
@@ -242,6 +254,9 @@ impl<S: Sender> Worker<S> {
                 SendOutcome::unknown("timeout", "no answer in time: the message may have arrived")
             });
         self.metrics.attempts.inc([channel, outcome.label()]);
+        if let SendOutcome::Throttled { after, .. } = &outcome {
+            self.metrics.vendors.throttled(channel, Call::Send, *after);
+        }
         let _entered = span.entered();
         tracing::info!(
             outcome = outcome.label(),
@@ -249,8 +264,17 @@ impl<S: Sender> Worker<S> {
         );
         let passed = match &outcome {
             SendOutcome::Sent { .. } | SendOutcome::Failed { .. } => Passed::Well,
-            SendOutcome::Throttled { .. } => Passed::Throttled,
-            SendOutcome::Retry { .. } | SendOutcome::Unknown { .. } => Passed::Unclear,
+            SendOutcome::Throttled {
+                rests: Rests::Lane,
+                after,
+                ..
+            } => Passed::Throttled(*after),
+            SendOutcome::Throttled {
+                rests: Rests::Conversation,
+                ..
+            }
+            | SendOutcome::Retry { .. }
+            | SendOutcome::Unknown { .. } => Passed::Unclear,
         };
         Attempt {
             id,
@@ -265,8 +289,10 @@ impl<S: Sender> Worker<S> {
             SendOutcome::Sent { external_id } => Step::Sent { external_id },
             SendOutcome::Failed { code, text } => Step::Failed { code, text },
             SendOutcome::Unknown { code, text } => Step::Unknown { code, text },
-            SendOutcome::Retry { after, code, text } => self.again(attempt, after, code, text),
-            SendOutcome::Throttled { code, text } => self.again(attempt, None, code, text),
+            SendOutcome::Retry { after, code, text }
+            | SendOutcome::Throttled {
+                after, code, text, ..
+            } => self.again(attempt, after, code, text),
         }
     }
 

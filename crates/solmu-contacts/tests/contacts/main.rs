@@ -6,6 +6,7 @@
 mod calls;
 mod condition_values;
 mod exports;
+mod filters;
 mod kept;
 mod merges;
 mod organizations;

@@ -185,3 +185,36 @@ async fn who_stands_for_more_or_fewer_has_another_etag() {
         (first.identities, second.identities)
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_stands_for_whom_follows_the_order_of_merges_and_no_clock() {
+    let world = World::new().await;
+    let mut contacts = Vec::new();
+    for n in 0..4 {
+        let address = format!("p{n}@o{n}.example");
+        contacts.push(world.sender("", &[claimed(&address)]).await);
+    }
+    let [one, two, three, four] = contacts[..] else {
+        panic!("four senders are four contacts");
+    };
+    world.merge(one, two).await.unwrap();
+    world.merge(three, two).await.unwrap();
+    assert_eq!(
+        world.get(two).await.id,
+        three.to_string(),
+        "the last one won"
+    );
+    // The first was made by a process whose clock was an hour ahead.
+    sqlx::query(
+        "UPDATE tickets.contact_merge SET created_at = created_at + interval '1 hour' WHERE winner_id = $1",
+    )
+    .bind(one)
+    .execute(world.pool())
+    .await
+    .unwrap();
+    // All of them are looked through again.
+    world.merge(three, four).await.unwrap();
+    for contact in [one, two, three, four] {
+        assert_eq!(world.get(contact).await.id, three.to_string());
+    }
+}

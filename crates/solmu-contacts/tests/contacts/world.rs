@@ -86,7 +86,10 @@ impl World {
             agent_id: agent_id.to_string(),
             ..Token::default()
         };
-        let request = self.admin(CreateTokenRequest { token: Some(token) });
+        let request = self.admin(CreateTokenRequest {
+            token: Some(token),
+            ..CreateTokenRequest::default()
+        });
         let mut client = AccessServiceClient::new(self.channel.clone());
         let made = client.create_token(request).await;
         made.unwrap().into_inner().secret

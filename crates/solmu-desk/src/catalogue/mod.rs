@@ -16,6 +16,7 @@ use solmu_proto::{
     types::v1::Priority,
 };
 use solmu_runtime::api_error::Violation;
+use solmu_tickets::desk::Named;
 use uuid::Uuid;
 
 use crate::{
@@ -66,6 +67,23 @@ impl Item for CatalogueItem {
             faults.ticket(&format!("item.sub_tickets[{index}]"), ticket);
         }
         faults.all
+    }
+
+    fn named(&self) -> Vec<Named> {
+        let first = self.ticket.iter().map(|it| ("item.ticket".to_owned(), it));
+        let others = self.sub_tickets.iter().enumerate();
+        let others = others.map(|(index, it)| (format!("item.sub_tickets[{index}]"), it));
+        let named = first.chain(others).map(|(field, ticket)| {
+            let assignee = ("assignee_id", ticket.assignee_id.as_str());
+            let mut named = items::named(&field, assignee, &ticket.team_id);
+            for (index, task) in ticket.tasks.iter().enumerate() {
+                let assignee = ("assignee_id", task.assignee_id.as_str());
+                let task = format!("{field}.tasks[{index}]");
+                named.extend(items::named(&task, assignee, ""));
+            }
+            named
+        });
+        named.flatten().collect()
     }
 }
 

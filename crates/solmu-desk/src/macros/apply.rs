@@ -14,7 +14,7 @@ use solmu_proto::{
 use solmu_runtime::{ApiError, access::Caller, request::optional_uuid};
 use solmu_tickets::{
     TicketError,
-    desk::{Content, Writing, checked_text},
+    desk::{Content, Strangers, Writing, checked_text},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -48,6 +48,8 @@ impl Applying {
 struct Steps<'a> {
     context: &'a Context,
     applying: &'a Applying,
+    /// Who is not there.
+    strangers: &'a Strangers,
     /// What the log says why.
     reason: String,
 }
@@ -73,20 +75,35 @@ pub(crate) async fn apply(
     context: &Arc<Context>,
     applying: Applying,
 ) -> Result<Vec<Uuid>, ApiError> {
+    let strangers = Arc::new(strangers(context, &applying).await?);
     let applying = Arc::new(applying);
     context
         .db
         .tx("ticket.apply_macro", |tx| {
             let (context, applying) = (context.clone(), applying.clone());
-            Box::pin(async move { apply_in(tx, &context, &applying).await })
+            let strangers = strangers.clone();
+            Box::pin(async move { apply_in(tx, &context, &applying, &strangers).await })
         })
         .await
+}
+
+/// Whom the macro gives tickets to who is not there: they may have been removed since it was made. A macro that is not
+/// there is found out later, as a repeat has its answer without it.
+async fn strangers(context: &Context, applying: &Applying) -> Result<Strangers, ApiError> {
+    let mut connection = context.connection().await?;
+    let found: Result<Macro, _> =
+        items::get(&mut connection, &applying.caller, &applying.macro_id).await;
+    // Given back before the network is asked.
+    drop(connection);
+    let named = found.map(|it| super::assigns(&it)).unwrap_or_default();
+    Ok(context.hands.strangers(&named).await)
 }
 
 async fn apply_in(
     tx: &mut PgConnection,
     context: &Context,
     applying: &Applying,
+    strangers: &Strangers,
 ) -> Result<Vec<Uuid>, ApiError> {
     let held = context.hands.hold(tx, applying.ticket).await?;
     if let Some(request_id) = &applying.request_id {
@@ -109,6 +126,7 @@ async fn apply_in(
     let steps = Steps {
         context,
         applying,
+        strangers,
         reason: format!("macro '{}'", found.name),
     };
     let mut messages = Vec::new();
@@ -150,7 +168,7 @@ impl Steps<'_> {
             }
             Some(step) => self.edit(step, ticket)?,
         };
-        let change = (&edit.ticket, edit.mask.as_slice());
+        let change = (&edit.ticket, edit.mask.as_slice(), self.strangers);
         let why = (&self.applying.by, self.reason.as_str());
         self.context.hands.edit(tx, held.id(), change, why).await?;
         Ok(None)

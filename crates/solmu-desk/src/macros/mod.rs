@@ -8,6 +8,7 @@ use solmu_proto::{
     types::v1::{Priority, TicketStatus},
 };
 use solmu_runtime::api_error::Violation;
+use solmu_tickets::desk::Named;
 use uuid::Uuid;
 
 use crate::{
@@ -47,6 +48,24 @@ impl Item for Macro {
         }
         faults
     }
+
+    fn named(&self) -> Vec<Named> {
+        assigns(self)
+    }
+}
+
+/// Whom a macro gives tickets to.
+fn assigns(it: &Macro) -> Vec<Named> {
+    let steps = it.steps.iter().enumerate();
+    let owners = steps.filter_map(|(index, step)| match &step.step {
+        Some(Step::Assign(owner)) => Some((index, owner)),
+        _ => None,
+    });
+    let named = owners.map(|(index, owner)| {
+        let field = format!("macro.steps[{index}].assign");
+        items::named(&field, ("agent_id", &owner.agent_id), &owner.team_id)
+    });
+    named.flatten().collect()
 }
 
 /// What can be said of a step before there is a ticket; the rest shows when it is taken.

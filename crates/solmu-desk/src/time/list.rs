@@ -53,7 +53,7 @@ pub(super) async fn list(
     query
         .push(" ORDER BY entry.started_at DESC, entry.id DESC LIMIT ")
         .push_bind(size + 1);
-    let rows = query.build_query_as().fetch_all(context.db.pool()).await;
+    let rows = query.build_query_as().fetch_all(context.db.reads()).await;
     let mut rows: Vec<Row> = rows.map_err(TicketError::from)?;
     let more = page::cut(&mut rows, size);
     let next_page_token = match rows.last().filter(|_| more) {
@@ -92,7 +92,7 @@ pub(super) async fn totals(
     );
     caller.visibility().push(&mut query);
     query.push(" GROUP BY entry.agent_id ORDER BY 2 DESC, 1");
-    let rows = query.build_query_as().fetch_all(context.db.pool()).await;
+    let rows = query.build_query_as().fetch_all(context.db.reads()).await;
     let rows: Vec<(String, i64, i64, i64, i64)> = rows.map_err(TicketError::from)?;
     let mut totals = proto::TimeTotals::default();
     for (agent_id, seconds, billable_seconds, entries, running) in rows {

@@ -5,7 +5,10 @@
 mod at_once;
 mod bulk;
 mod catalogue;
+mod logged;
+mod logged_calls;
 mod mentions;
+mod strangers;
 mod support;
 mod texts;
 mod time;

@@ -207,7 +207,13 @@ impl Api {
             agent_id: agent_id.to_owned(),
             ..Token::default()
         };
-        let request = with(CreateTokenRequest { token: Some(token) }, &self.admin);
+        let request = with(
+            CreateTokenRequest {
+                token: Some(token),
+                ..CreateTokenRequest::default()
+            },
+            &self.admin,
+        );
         let mut client = AccessServiceClient::new(self.channel.clone());
         client
             .create_token(request)

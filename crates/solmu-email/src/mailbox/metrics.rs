@@ -2,7 +2,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use solmu_telemetry::metrics::{Counter, Gauge, Metrics, Unit};
+use solmu_telemetry::{
+    metrics::{Counter, Gauge, Metrics, Unit},
+    vendor::VendorMetrics,
+};
 
 /// Counters of all mailboxes of the process. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -17,6 +20,8 @@ pub struct MailboxMetrics {
     pub failures: Counter<1>,
     /// Mailboxes that this process reads, by whether they can be read.
     pub mailboxes: Gauge<1>,
+    /// Servers that ask for fewer commands or connections.
+    pub vendors: VendorMetrics,
 }
 
 impl MailboxMetrics {
@@ -54,6 +59,7 @@ impl MailboxMetrics {
                 Unit::Count,
                 ["state"],
             ),
+            vendors: VendorMetrics::new(metrics),
         }
     }
 }

@@ -13,6 +13,7 @@ use solmu_mime::{
     parse::{ParseLimits, parse},
 };
 use solmu_runtime::health::CheckHandle;
+use solmu_telemetry::vendor::Call;
 
 use super::{
     metrics::{MailboxMetrics, Standing},
@@ -259,6 +260,8 @@ impl<A: Accept> Sink for MailboxSink<A> {
                 self.standing.is("down");
                 self.health.not_ready(why);
             }
+            // IMAP has no word for how long.
+            Event::Throttled => self.metrics.vendors.throttled("email", Call::Read, None),
             Event::Resync => self.metrics.resyncs.inc([]),
             Event::Vanished(count) => self.metrics.mails.add(["vanished"], count),
             Event::Unsettled => self.metrics.unsettled.inc([]),

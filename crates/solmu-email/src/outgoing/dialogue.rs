@@ -15,7 +15,7 @@ use lettre::{
         response::Response,
     },
 };
-use solmu_connector::outbound::SendOutcome;
+use solmu_connector::outbound::{Rests, SendOutcome};
 use tokio::time::timeout;
 
 use super::{
@@ -69,7 +69,13 @@ impl Failure {
     pub(super) fn into_outcome(self) -> SendOutcome {
         match self {
             Self::Retry(Cause { code, text }) => SendOutcome::retry(code, text),
-            Self::Throttled(Cause { code, text }) => SendOutcome::Throttled { code, text },
+            Self::Throttled(Cause { code, text }) => SendOutcome::Throttled {
+                rests: Rests::Lane,
+                // SMTP has no word for it.
+                after: None,
+                code,
+                text,
+            },
             Self::Failed(Cause { code, text }) => SendOutcome::Failed { code, text },
             Self::Unknown(Cause { code, text }) => SendOutcome::Unknown { code, text },
         }

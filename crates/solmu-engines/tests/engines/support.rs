@@ -49,7 +49,7 @@ pub(crate) fn has_ended(pid: u32) -> bool {
 }
 
 pub(crate) fn socket(postgres_url: &str) -> PathBuf {
-    Path::new(postgres_url.split_once("?host=").unwrap().1).join(".s.PGSQL.5432")
+    Path::new(postgres_url.split_once("host=").unwrap().1).join(".s.PGSQL.5432")
 }
 
 /// Opens a session as sqlx does and runs one statement; gives the server's answer as text.

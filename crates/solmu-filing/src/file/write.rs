@@ -143,16 +143,16 @@ async fn write_tickets(tx: &mut PgConnection, plan: &Plan<'_>) -> Result<(), Tic
     sqlx::query(
         "INSERT INTO tickets.ticket (id, number, subject, status, priority, contact_id, channel, account, recipient,
             conversation_key, language, created_at, updated_at, version, routing_version, message_count, channels,
-            previous_ticket_id, next_ticket_id, organization_ids)
+            previous_ticket_id, next_ticket_id, organization_ids, first_trace)
          SELECT id, number, subject, status, priority, contact_id, channel, account, recipient, conversation_key,
             language, $18, $18, version, routing_version, message_count, channels, previous_ticket_id, next_ticket_id,
-            coalesce(string_to_array(nullif(organizations, ''), ','), '{}')::uuid[]
+            coalesce(string_to_array(nullif(organizations, ''), ','), '{}')::uuid[], first_trace
          FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::smallint[],
             $8::text[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[],
-            $15::integer[], $16::uuid[], $17::uuid[], $19::text[])
+            $15::integer[], $16::uuid[], $17::uuid[], $19::text[], $20::text[])
             AS new (id, number, subject, status, priority, contact_id, channel, account, recipient, conversation_key,
             language, version, routing_version, message_count, channels, previous_ticket_id, next_ticket_id,
-            organizations)",
+            organizations, first_trace)",
     )
     .bind(column!(|it| it.id))
     .bind(column!(|it| it.number))
@@ -173,9 +173,18 @@ async fn write_tickets(tx: &mut PgConnection, plan: &Plan<'_>) -> Result<(), Tic
     .bind(column!(|it| it.next_ticket_id))
     .bind(plan.now.to_sqlx())
     .bind(column!(|it| it.organization_texts().join(",")))
+    .bind(column!(|it| opened_in(plan, it.id)))
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// The trace in which a ticket was opened: timers lead back to it.
+fn opened_in<'a>(plan: &'a Plan<'_>, ticket: Uuid) -> &'a str {
+    let mut filed = plan.filed.iter();
+    let opening =
+        filed.find(|it| it.ticket.id == ticket && matches!(it.effect, Effect::Opened { .. }));
+    opening.map_or("", |it| it.trace.to_store())
 }
 
 async fn write_messages(

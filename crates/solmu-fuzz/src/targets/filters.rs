@@ -69,6 +69,7 @@ impl Default for FilterTarget {
             .with(Field::new("create_time", FieldType::Timestamp).column("created_at"))
             .with(Field::new("age", FieldType::Duration).column("age"))
             .with(Field::new("number", FieldType::Integer).column("number"))
+            .with(Field::new("amount", FieldType::Decimal).column("amount"))
             .with(Field::new("breached", FieldType::Bool).column("breached"))
             .with(Field::new("contact", FieldType::Id).column("contact_id"))
             .naming("me", "00000000-0000-0000-0000-00000000000a")

@@ -101,6 +101,24 @@ async fn a_wrong_password_is_tried_again_slowly() {
             bench.desk.count(Event::Down("refused")) > 3
         })
         .await;
+    assert_eq!(
+        bench.desk.count(Event::Throttled),
+        0,
+        "it is only away for now"
+    );
+    bench.stop().await;
+
+    let mut bench = Bench::new(|model| {
+        model.login_refusal = "NO [LIMIT] too many connections".to_owned();
+    })
+    .await;
+    bench.settings.login = Login::Password("right, but too often".into());
+    bench.start();
+    bench
+        .until("it is told that the server wants fewer", |bench| {
+            bench.desk.count(Event::Throttled) > 0
+        })
+        .await;
     bench.stop().await;
 }
 

@@ -31,6 +31,10 @@ pub struct Token {
 pub struct CreateTokenRequest {
     #[prost(message, optional, tag = "1")]
     pub token: ::core::option::Option<Token>,
+    /// A repeat under the same id of the same maker is ALREADY_EXISTS and names the token: its secret is told once. Whoever did
+    /// not hear it revokes that token and makes another one.
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
 }
 /// The new token.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

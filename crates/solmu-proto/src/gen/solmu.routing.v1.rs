@@ -309,6 +309,9 @@ pub struct SkillWish {
 pub struct CreateTeamRequest {
     #[prost(message, optional, tag = "1")]
     pub team: ::core::option::Option<Team>,
+    /// Makes the call idempotent (AIP-155).
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
 }
 /// A changed team: all of it is taken but its id, default and archive_time.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -334,6 +337,9 @@ pub struct ListTeamsResponse {
 pub struct CreateAgentRequest {
     #[prost(message, optional, tag = "1")]
     pub agent: ::core::option::Option<Agent>,
+    /// Makes the call idempotent (AIP-155).
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
 }
 /// A changed agent: what the mask names is taken from it. Presence and load cannot be changed so.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -515,6 +521,9 @@ pub struct RuleVersion {
 pub struct CreateRuleRequest {
     #[prost(message, optional, tag = "1")]
     pub rule: ::core::option::Option<Rule>,
+    /// Makes the call idempotent (AIP-155).
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
 }
 /// Asks for all rules.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -629,6 +638,9 @@ pub struct NextTicketRequest {
     /// Empty: of any of their teams.
     #[prost(string, tag = "2")]
     pub team_id: ::prost::alloc::string::String,
+    /// Makes the call idempotent (AIP-155): for a day it gives the same ticket again, and not another one.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
 }
 /// The next ticket.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -70,6 +70,65 @@ async fn every_link_that_does_not_work_gets_the_same_answer() {
     same(&working).await;
 }
 
+/// What the log of a ticket says of its links, as actor, from and to.
+async fn logged(world: &World) -> Vec<(String, String, String)> {
+    let pool = world.harness.db.pool();
+    let entries = solmu_ticketstore::activity::list(pool, TICKET, 0, 100)
+        .await
+        .unwrap();
+    let told = entries.into_iter().flat_map(|it| {
+        let actor = it.actor.unwrap_or_default().id;
+        let changes = it
+            .changes
+            .into_iter()
+            .filter(|it| it.field == "public_link");
+        changes.map(move |it| (actor.clone(), it.from, it.to))
+    });
+    told.collect()
+}
+
+#[tokio::test]
+async fn the_log_of_the_ticket_says_who_showed_it_outside_and_until_when() {
+    let world = World::new().await;
+    let (first, url) = world.link(TICKET).await.unwrap();
+    let request = CreateTicketLinkRequest {
+        ticket_id: TICKET.to_string(),
+        request_id: "once".to_owned(),
+        ..CreateTicketLinkRequest::default()
+    };
+    for _ in 0..2 {
+        let made = by(Visibility::Everything, request.clone());
+        world.links.create_ticket_link(made).await.unwrap();
+    }
+    let made = logged(&world).await;
+    assert_eq!(
+        made.len(),
+        2,
+        "a repeat makes no link and no entry: {made:?}"
+    );
+    let until = world.harness.clock.now() + SignedDuration::from_hours(24 * 14);
+    let words = format!("{first} until {until}");
+    let wanted = ("aaaaaaaa".to_owned(), String::new(), words.clone());
+    assert_eq!(made[0], wanted);
+    let token = url.rsplit('/').next().unwrap();
+    assert!(
+        !format!("{made:?}").contains(token),
+        "never the link itself"
+    );
+
+    let revoke = |link: &str| RevokeTicketLinkRequest {
+        ticket_id: TICKET.to_string(),
+        link_id: link.to_owned(),
+    };
+    for link in [first.as_str(), first.as_str(), "", ""] {
+        let ended = by(Visibility::Everything, revoke(link));
+        world.links.revoke_ticket_link(ended).await.unwrap();
+    }
+    let all = logged(&world).await;
+    assert_eq!(all.len(), 4, "each end once: {all:?}");
+    assert_eq!((all[2].1.as_str(), all[2].2.as_str()), (words.as_str(), ""));
+}
+
 #[tokio::test]
 async fn links_are_listed_without_secrets_to_who_sees_the_ticket() {
     let world = World::with(Config {

@@ -150,7 +150,12 @@ async fn an_order_shows_its_ticket_and_nothing_of_what_is_in_it() {
     for wrong in [&shut.id, &Uuid::from_u128(5).to_string()] {
         let refused = world.order(&aino, wrong, "me", "o0").await.unwrap_err();
         assert_eq!(refused.code(), Code::NotFound);
+        // As for somebody who is shut out.
+        let said = format!("service '{wrong}' does not exist");
+        assert_eq!(refused.message(), said);
     }
+    let refused = world.order(&aino, "laptop", "me", "o0").await.unwrap_err();
+    assert_eq!(fields(&refused), ["service_id"]);
     let refused = world.order(&aino, &open.id, " ", "o0").await.unwrap_err();
     assert_eq!(fields(&refused), ["values.who"]);
     assert_eq!(

@@ -103,7 +103,13 @@ impl World {
             scopes: scopes.iter().map(|&it| it.to_owned()).collect(),
             ..Token::default()
         };
-        let request = with(CreateTokenRequest { token: Some(token) }, &self.admin);
+        let request = with(
+            CreateTokenRequest {
+                token: Some(token),
+                ..CreateTokenRequest::default()
+            },
+            &self.admin,
+        );
         let mut client = AccessServiceClient::new(self.channel.clone());
         let made = client.create_token(request).await;
         made.unwrap().into_inner().secret

@@ -299,9 +299,11 @@ impl Desk {
         self.teams.get(&team).is_some_and(|it| !it.gone)
     }
 
-    /// Whether a team was removed.
+    /// Whether a team was removed, or never was: people and services may have named any id while nobody could say. Teams
+    /// are read before the tickets that name them, so one that is not known is not there. Before they were read, all are.
     pub(crate) fn is_gone(&self, team: TeamId) -> bool {
-        self.teams.get(&team).is_some_and(|it| it.gone)
+        let unread = self.teams.is_empty();
+        self.teams.get(&team).map_or(!unread, |it| it.gone)
     }
 
     /// The earliest that any team moves tickets at risk, in seconds before they are due.

@@ -79,7 +79,8 @@ impl State {
         let ticket = self.ticket(id)?;
         let route = ticket.route.clone()?;
         let load_version = self.desk.load(agent).version;
-        let reason = format!("{}; {}", self.choice_of(&route), self.why_they(placement));
+        let choice = self.choice_for(ticket, &route);
+        let reason = format!("{choice}; {}", self.why_they(placement));
         let candidates = considered(&placement.considered);
         let asks = self.desk.care(route.team).mode == Mode::Offer
             && placement.how != How::Pulled
@@ -196,7 +197,7 @@ impl State {
                 .entry(line)
                 .or_insert_with(|| self.desk.why_nobody(id, round.candidates))
                 .clone();
-            let reason = format!("{}; {sentence}", self.choice_of(&route));
+            let reason = format!("{}; {sentence}", self.choice_for(ticket, &route));
             let decision = new_decision(ticket, route, reason, candidates, round);
             let waiting = Waiting {
                 announced: Some(decision.id),
@@ -205,6 +206,16 @@ impl State {
             self.waits_on(id, waiting);
             decisions.push(decision);
         }
+    }
+
+    /// As [`State::choice_of`], and why a ticket leaves the team that it was given to.
+    fn choice_for(&self, ticket: &Ticket, route: &Route) -> String {
+        let choice = self.choice_of(route);
+        let lost = ticket.facts.team.is_some_and(|it| self.desk.is_gone(it));
+        if lost && ticket.facts.team != Some(route.team) {
+            return format!("the team that it was with is not there; {choice}");
+        }
+        choice
     }
 
     pub(super) fn choice_of(&self, route: &Route) -> String {

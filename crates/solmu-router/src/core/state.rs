@@ -19,7 +19,7 @@ use super::{
     event::{TicketEvent, What},
     offers::{OfferChange, OfferState},
     rules::{RuleSet, Ruling},
-    ticket::{Facts, Phase, Ticket, Waiting},
+    ticket::{Facts, Phase, Route, Ticket, Waiting},
 };
 
 const NO_TEAM: &str = "no rule matches it and there is no default team";
@@ -94,7 +94,7 @@ impl State {
         self.unrouted.extend(outdated.map(|ticket| ticket.id));
     }
 
-    /// What the tables say of the teams. What waits in one that was removed is routed anew.
+    /// What the tables say of the teams. What waits in one that was removed, or that never was, is routed anew.
     pub(crate) fn set_teams(&mut self, teams: HashMap<TeamId, Team>) {
         self.desk.set_teams(teams);
         let (desk, all) = (&self.desk, self.tickets.values());
@@ -213,10 +213,24 @@ impl State {
                 }
                 Ruling::NeedsText => self.give_reason(*id, NO_TEXT),
                 Ruling::NeedsOwn => self.give_reason(*id, NO_OWN),
-                Ruling::NoTeam => self.give_reason(*id, NO_TEAM),
+                Ruling::NoTeam => match self.refuge(*id) {
+                    Some(team) => {
+                        routed += 1;
+                        self.change(*id, |ticket| ticket.take_route(Route::by_hand(team)));
+                    }
+                    None => self.give_reason(*id, NO_TEAM),
+                },
             }
         }
         routed > 0 && !self.unrouted.is_empty()
+    }
+
+    /// Where a ticket goes whose team is not there, when no rule says so and there is no default team: nothing is left in
+    /// a queue that nobody looks at.
+    fn refuge(&self, id: TicketId) -> Option<TeamId> {
+        let route = self.ticket(id)?.route.as_ref()?;
+        let lost = self.desk.is_gone(route.team);
+        self.desk.some_team().filter(|_| lost)
     }
 
     /// The next tickets to ask the rules about. Those that cannot be routed must not be asked about in every round, nor

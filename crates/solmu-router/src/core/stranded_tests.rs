@@ -162,3 +162,59 @@ fn hours_of_many_are_looked_at_when_they_change() {
     let decided = round(&mut state, &[], noon + 2 * hour);
     assert_eq!(decided[0].agent, Some(agent(2)));
 }
+
+#[test]
+fn what_is_given_to_a_team_that_is_not_there_is_routed() {
+    let mut state = state([person(1, &[1], Online, 5)]);
+    state.set_teams(HashMap::from([(team(1), named("First", false))]));
+    let nowhere = Facts {
+        team: Some(team(99)),
+        ..facts(1)
+    };
+    let by_hand = What::Assigned { decision: None };
+    let decided = round(&mut state, &[event(1, &nowhere, by_hand, 1)], 1);
+    let told: Vec<_> = decided.iter().map(|it| (it.team, it.agent)).collect();
+    assert_eq!(told, [(team(1), Some(agent(1)))]);
+    assert_eq!(
+        decided[0].reason,
+        "the team that it was with is not there; no rule matches, so default team 'First'; \
+         agent 1 has the least load there, 0 of 5"
+    );
+    // Whoever owns one keeps it: it is in no queue, but somebody has it.
+    let owned = Facts {
+        assignee: Some(agent(1)),
+        ..nowhere
+    };
+    assert!(round(&mut state, &[event(2, &owned, by_hand, 2)], 2).is_empty());
+}
+
+#[test]
+fn without_a_default_team_too() {
+    let mut state = State::default();
+    state.set_rules(RuleSet::new(1, Vec::new(), None));
+    state.set_teams(HashMap::from([
+        (team(2), named("Sales", false)),
+        (team(3), named("Billing", false)),
+    ]));
+    let nowhere = Facts {
+        team: Some(team(99)),
+        ..facts(1)
+    };
+    let told = round(&mut state, &[event(1, &nowhere, What::Told, 1)], 1);
+    let told: Vec<_> = told.iter().map(|it| it.team).collect();
+    assert_eq!(told, [team(3)], "the first by name");
+}
+
+#[test]
+fn a_team_is_believed_in_until_the_teams_were_read() {
+    let mut state = state([person(1, &[7], Online, 5)]);
+    let given = Facts {
+        team: Some(team(7)),
+        ..facts(1)
+    };
+    let decided = round(&mut state, &[event(1, &given, What::Told, 1)], 1);
+    assert_eq!(
+        (decided[0].team, decided[0].agent),
+        (team(7), Some(agent(1)))
+    );
+}

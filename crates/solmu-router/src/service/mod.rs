@@ -7,6 +7,7 @@ mod convert;
 mod dry_run;
 mod fields;
 mod offers;
+pub(crate) mod once;
 mod people;
 mod presence;
 mod queues;
@@ -206,8 +207,14 @@ impl RoutingService for Service {
         &self,
         request: Request<proto::CreateTeamRequest>,
     ) -> Result<Response<proto::Team>, Status> {
-        allow(&request, &MANAGERS)?;
-        let team = self.team_create(request.into_inner().team).await?;
+        let caller = allow(&request, &MANAGERS)?;
+        let asked = once::asked(
+            caller,
+            "create team",
+            &request.get_ref().request_id,
+            request.get_ref(),
+        )?;
+        let team = self.team_create(request.into_inner().team, asked).await?;
         Ok(Response::new(team))
     }
 
@@ -234,8 +241,14 @@ impl RoutingService for Service {
         &self,
         request: Request<proto::CreateAgentRequest>,
     ) -> Result<Response<proto::Agent>, Status> {
-        allow(&request, &MANAGERS)?;
-        let agent = self.agent_create(request.into_inner().agent).await?;
+        let caller = allow(&request, &MANAGERS)?;
+        let asked = once::asked(
+            caller,
+            "create agent",
+            &request.get_ref().request_id,
+            request.get_ref(),
+        )?;
+        let agent = self.agent_create(request.into_inner().agent, asked).await?;
         Ok(Response::new(agent))
     }
 
@@ -336,7 +349,7 @@ impl RoutingService for Service {
         let caller = allow(&request, &READERS)?.clone();
         let request = request.into_inner();
         let agent = oneself(&caller, &request.agent_id)?;
-        Ok(Response::new(self.pull(agent, &request.team_id).await?))
+        Ok(Response::new(self.pull(agent, &request).await?))
     }
 
     async fn set_presence(
@@ -417,8 +430,14 @@ impl RoutingService for Service {
         &self,
         request: Request<proto::CreateRuleRequest>,
     ) -> Result<Response<proto::Rule>, Status> {
-        allow(&request, &MANAGERS)?;
-        let rule = self.rule_create(request.into_inner().rule).await?;
+        let caller = allow(&request, &MANAGERS)?;
+        let asked = once::asked(
+            caller,
+            "create rule",
+            &request.get_ref().request_id,
+            request.get_ref(),
+        )?;
+        let rule = self.rule_create(request.into_inner().rule, asked).await?;
         Ok(Response::new(rule))
     }
 

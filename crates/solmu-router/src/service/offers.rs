@@ -9,7 +9,10 @@ use futures::{Stream, stream};
 use solmu_db::outbox::{self, Owner};
 use solmu_domain::ids::{AgentId, DecisionId, TeamId, TicketId};
 use solmu_proto::routing::v1 as proto;
-use solmu_runtime::ApiError;
+use solmu_runtime::{
+    ApiError,
+    calls::{request_id, reused},
+};
 use tonic::Status;
 
 use super::{Resource, Service, parse};
@@ -108,36 +111,46 @@ impl Service {
         Ok(())
     }
 
-    /// Asks the leader for the next ticket of an agent, and waits for what it says.
+    /// Asks the leader for the next ticket of an agent, and waits for what it says. Under a request id that they used, what
+    /// it said, or says, then.
     pub(super) async fn pull(
         &self,
         agent: AgentId,
-        team_id: &str,
+        request: &proto::NextTicketRequest,
     ) -> Result<proto::NextTicketResponse, ApiError> {
-        let team: Option<TeamId> = match team_id {
+        let team: Option<TeamId> = match request.team_id.as_str() {
             "" => None,
             text => Some(parse::id("team_id", text)?),
         };
+        let request_id = request_id(&request.request_id)?;
         let id = DecisionId::generate(self.clock.as_ref(), self.rng.as_ref()).as_uuid();
         let pull = Pull { id, agent, team };
         let (event, now) = (self.changed(Resource::Pull, &id), self.clock.now());
-        self.db
+        let keeps = request_id.is_some();
+        let known = self
+            .db
             .tx("routing.next_ticket", |tx| {
-                let event = event.clone();
+                let (event, request_id) = (event.clone(), request_id.clone());
                 Box::pin(async move {
-                    pull_ask(tx, &pull, now).await?;
-                    outbox::add(tx, Owner::Routing, vec![event], now).await?;
-                    Ok::<_, ApiError>(())
+                    let known = pull_ask(tx, &pull, request_id.as_deref(), now).await?;
+                    if known.id == id {
+                        outbox::add(tx, Owner::Routing, vec![event], now).await?;
+                    }
+                    Ok::<_, ApiError>(known)
                 })
             })
             .await?;
+        if known.team != team {
+            return Err(reused());
+        }
+        let id = known.id;
         self.nudge.notify_one();
         let answer = |(ticket, reason): (Option<TicketId>, String)| proto::NextTicketResponse {
             ticket_id: ticket.map(|id| id.to_string()).unwrap_or_default(),
             reason,
         };
         for _ in 0..PULL_LOOKS {
-            if let Some(told) = pull_take_answer(self.db.pool(), id).await? {
+            if let Some(told) = pull_take_answer(self.db.pool(), id, keeps).await? {
                 return Ok(answer(told));
             }
             tokio::time::sleep(PULL_EVERY).await;
@@ -146,8 +159,9 @@ impl Service {
             return Err(ApiError::Unavailable("nobody decides at the moment".into()));
         }
         // The answer came at the last moment.
-        let told = pull_take_answer(self.db.pool(), id).await?;
+        let told = pull_take_answer(self.db.pool(), id, keeps).await?;
+        // The same request, made twice at once, has given up.
         told.map(answer)
-            .ok_or_else(|| ApiError::not_found("request", &id))
+            .ok_or_else(|| ApiError::Unavailable("nobody decides at the moment".into()))
     }
 }

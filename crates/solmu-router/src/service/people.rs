@@ -4,10 +4,10 @@ use jiff::{SignedDuration, Timestamp};
 use solmu_db::outbox::{self, Owner};
 use solmu_domain::ids::{AgentId, TeamId};
 use solmu_proto::routing::v1 as proto;
-use solmu_runtime::{ApiError, api_error::Violation};
+use solmu_runtime::{ApiError, api_error::Violation, calls::Asked};
 use sqlx::PgConnection;
 
-use super::{Resource, Service, parse, taken};
+use super::{Resource, Service, once::CALLS, parse, taken};
 use crate::{
     core::desk::Presence,
     store::{
@@ -26,26 +26,33 @@ impl Service {
     pub(super) async fn team_create(
         &self,
         team: Option<proto::Team>,
+        asked: Option<Asked>,
     ) -> Result<proto::Team, ApiError> {
         let team = team.ok_or_else(|| ApiError::invalid("team", "is missing"))?;
         let profile = parse::team(&team)?;
         let id = TeamId::generate(self.clock.as_ref(), self.rng.as_ref());
         let event = self.changed(Resource::Team, &id);
         let now = self.clock.now();
-        self.db
+        let made = self
+            .db
             .tx("routing.create_team", |tx| {
                 let (profile, event) = (profile.clone(), event.clone());
+                let asked = asked.clone();
                 Box::pin(async move {
+                    let known = CALLS.first(tx, asked.as_ref(), id.as_uuid(), now).await?;
+                    if known != id.as_uuid() {
+                        return Ok(TeamId::from_uuid(known));
+                    }
                     need_teams(tx, &profile.overflow_to, "team.overflow_team_ids").await?;
                     team_insert(tx, id, &profile, team.default, now)
                         .await
                         .map_err(|error| taken(error, Resource::Team, &profile.display_name))?;
                     outbox::add(tx, Owner::Routing, vec![event], now).await?;
-                    Ok::<_, ApiError>(())
+                    Ok::<_, ApiError>(id)
                 })
             })
             .await?;
-        self.team_get(id).await
+        self.team_get(made).await
     }
 
     pub(super) async fn team_change(
@@ -92,6 +99,7 @@ impl Service {
     pub(super) async fn agent_create(
         &self,
         agent: Option<proto::Agent>,
+        asked: Option<Asked>,
     ) -> Result<proto::Agent, ApiError> {
         let agent = agent.ok_or_else(|| ApiError::invalid("agent", "is missing"))?;
         let profile = parse::profile(&agent)?;
@@ -102,10 +110,16 @@ impl Service {
         let id = AgentId::generate(self.clock.as_ref(), self.rng.as_ref());
         let event = self.changed(Resource::Agent, &id);
         let now = self.clock.now();
-        self.db
+        let made = self
+            .db
             .tx("routing.create_agent", |tx| {
                 let (mut profile, event) = (profile.clone(), event.clone());
+                let asked = asked.clone();
                 Box::pin(async move {
+                    let known = CALLS.first(tx, asked.as_ref(), id.as_uuid(), now).await?;
+                    if known != id.as_uuid() {
+                        return Ok(AgentId::from_uuid(known));
+                    }
                     if profile.teams.is_empty() {
                         profile.teams.extend(default_team(tx).await?);
                     }
@@ -114,11 +128,11 @@ impl Service {
                         .await
                         .map_err(|error| taken(error, Resource::Agent, &profile.display_name))?;
                     outbox::add(tx, Owner::Routing, vec![event], now).await?;
-                    Ok::<_, ApiError>(())
+                    Ok::<_, ApiError>(id)
                 })
             })
             .await?;
-        self.agent_get(id).await
+        self.agent_get(made).await
     }
 
     /// Changes what the mask names. The rest stays as it is, also when somebody else changes it at the same time.

@@ -6,9 +6,9 @@ use solmu_db::outbox::{self, Owner};
 use solmu_domain::ids::{RuleId, TeamId};
 use solmu_inquiry::Watched;
 use solmu_proto::routing::v1 as proto;
-use solmu_runtime::ApiError;
+use solmu_runtime::{ApiError, calls::Asked};
 
-use super::{Resource, Service, parse, people::need_teams, restricting};
+use super::{Resource, Service, once::CALLS, parse, people::need_teams, restricting};
 use crate::{
     core::rules::needs_text,
     store::{
@@ -24,13 +24,14 @@ impl Service {
     pub(super) async fn rule_create(
         &self,
         rule: Option<proto::Rule>,
+        asked: Option<Asked>,
     ) -> Result<proto::Rule, ApiError> {
         let rule = rule.ok_or_else(|| ApiError::invalid("rule", "is missing"))?;
         let (spec, condition) = parse::rule(&rule)?;
         self.check_texts(&spec, &condition)?;
         self.check_fields(&condition).await?;
         let id = RuleId::generate(self.clock.as_ref(), self.rng.as_ref());
-        self.rule_store(id, spec, None).await
+        self.rule_store(id, spec, (None, asked)).await
     }
 
     /// Replaces a rule. If the request names a version, it must be the present one.
@@ -43,22 +44,29 @@ impl Service {
         let (spec, condition) = parse::rule(&rule)?;
         self.check_texts(&spec, &condition)?;
         self.check_fields(&condition).await?;
-        self.rule_store(id, spec, Some(rule.version)).await
+        self.rule_store(id, spec, (Some(rule.version), None)).await
     }
 
-    /// `replaces`: the version of the rule that is there, 0 for any; absent for a new rule.
+    /// `replaces`: the version of the rule that is there, 0 for any; absent for a new rule. The call under a request id is
+    /// made once.
     async fn rule_store(
         &self,
         id: RuleId,
         spec: RuleSpec,
-        replaces: Option<i64>,
+        (replaces, asked): (Option<i64>, Option<Asked>),
     ) -> Result<proto::Rule, ApiError> {
         let event = self.changed(Resource::Rule, &id);
         let now = self.clock.now();
-        self.db
+        let id = self
+            .db
             .tx("routing.save_rule", |tx| {
                 let (spec, event, zone) = (spec.clone(), event.clone(), self.zone.clone());
+                let asked = asked.clone();
                 Box::pin(async move {
+                    let known = CALLS.first(tx, asked.as_ref(), id.as_uuid(), now).await?;
+                    if known != id.as_uuid() {
+                        return Ok(RuleId::from_uuid(known));
+                    }
                     if let Some(wanted) = replaces {
                         let present = rule_lock(tx, id).await?;
                         let present = present.ok_or_else(|| ApiError::not_found("rule", &id))?;
@@ -80,7 +88,7 @@ impl Service {
                     rule_save(tx, id, &spec, now).await?;
                     restricting::keep(tx, id, &spec, &zone).await?;
                     outbox::add(tx, Owner::Routing, vec![event], now).await?;
-                    Ok(())
+                    Ok(id)
                 })
             })
             .await?;

@@ -236,22 +236,31 @@ pub(crate) async fn offer_answer(
     Ok(Some(state))
 }
 
-/// Somebody asks for the next ticket.
+/// Somebody asks for the next ticket. Returns what they asked under this request id before, or else `pull`.
 pub(crate) async fn pull_ask(
     tx: &mut PgConnection,
     pull: &Pull,
+    request_id: Option<&str>,
     now: Timestamp,
-) -> Result<(), DbError> {
-    sqlx::query(
-        "INSERT INTO routing.pull (id, agent_id, team_id, state, asked_at) VALUES ($1, $2, $3, 'asked', $4)",
+) -> Result<Pull, DbError> {
+    let (id, team): (Uuid, Option<Uuid>) = sqlx::query_as(
+        "INSERT INTO routing.pull (id, agent_id, team_id, state, asked_at, request_id)
+         VALUES ($1, $2, $3, 'asked', $4, $5)
+         ON CONFLICT (agent_id, request_id) WHERE request_id IS NOT NULL DO UPDATE SET request_id = excluded.request_id
+         RETURNING id, team_id",
     )
     .bind(pull.id)
     .bind(pull.agent.as_uuid())
     .bind(pull.team.map(TeamId::as_uuid))
     .bind(now.to_sqlx())
-    .execute(tx)
+    .bind(request_id)
+    .fetch_one(tx)
     .await?;
-    Ok(())
+    Ok(Pull {
+        id,
+        agent: pull.agent,
+        team: team.map(TeamId::from_uuid),
+    })
 }
 
 /// Those who ask, in the order in which they did. Locked, so that they do not give up meanwhile.
@@ -287,17 +296,22 @@ async fn pull_answer(
     Ok(())
 }
 
-/// What somebody who asked was told: the ticket if there is one, and why. Nothing as long as they wait. Only once.
+/// What somebody who asked was told: the ticket if there is one, and why. Nothing as long as they wait. Only once, unless
+/// they may ask again for the same and so it `keeps`.
 pub(crate) async fn pull_take_answer(
     db: impl PgExecutor<'_>,
     pull: Uuid,
+    keeps: bool,
 ) -> Result<Option<(Option<TicketId>, String)>, DbError> {
-    let row: Option<(Option<Uuid>, String)> = sqlx::query_as(
-        "DELETE FROM routing.pull WHERE id = $1 AND state IN ('given', 'nothing') RETURNING ticket_id, reason",
-    )
-    .bind(pull)
-    .fetch_optional(db)
-    .await?;
+    let statement = if keeps {
+        "SELECT ticket_id, reason FROM routing.pull WHERE id = $1 AND state IN ('given', 'nothing')"
+    } else {
+        "DELETE FROM routing.pull WHERE id = $1 AND state IN ('given', 'nothing') RETURNING ticket_id, reason"
+    };
+    let row: Option<(Option<Uuid>, String)> = sqlx::query_as(statement)
+        .bind(pull)
+        .fetch_optional(db)
+        .await?;
     Ok(row.map(|(ticket, reason)| (ticket.map(TicketId::from_uuid), reason)))
 }
 

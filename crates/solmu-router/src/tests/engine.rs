@@ -37,7 +37,10 @@ impl Bench {
             display_name: "Support".to_owned(),
             ..solmu_proto::routing::v1::Team::default()
         };
-        let request = solmu_proto::routing::v1::CreateTeamRequest { team: Some(team) };
+        let request = solmu_proto::routing::v1::CreateTeamRequest {
+            team: Some(team),
+            ..solmu_proto::routing::v1::CreateTeamRequest::default()
+        };
         service.create_team(admin(request)).await.unwrap();
         let agent = service
             .create_agent(admin(agent_request("Anna", capacity, true)))

@@ -27,6 +27,7 @@ fn rule(condition: &str, zone: &str, team_id: &str) -> proto::CreateRuleRequest 
             enabled: true,
             ..proto::Rule::default()
         }),
+        ..proto::CreateRuleRequest::default()
     }
 }
 
@@ -81,6 +82,7 @@ async fn a_team_that_follows_the_sun_says_so() {
             follow_sun,
             ..proto::Team::default()
         }),
+        ..proto::CreateTeamRequest::default()
     };
     let refused = service.create_team(admin(sydney(false))).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
@@ -112,7 +114,7 @@ async fn old_offers_and_questions_are_removed() {
         .await
         .unwrap();
     }
-    for (id, minutes) in [(1_u128, 61), (2, 1)] {
+    for (id, minutes) in [(1_u128, 24 * 60 + 1), (2, 1)] {
         sqlx::query(
             "INSERT INTO routing.pull (id, agent_id, state, asked_at) VALUES ($1, $1, 'asked', $2)",
         )

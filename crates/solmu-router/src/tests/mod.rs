@@ -3,6 +3,7 @@
 mod engine;
 mod kept;
 mod offers;
+mod once;
 mod people;
 mod people_asked;
 mod removal;

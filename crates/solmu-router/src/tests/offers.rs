@@ -158,17 +158,17 @@ async fn who_misses_offers_in_a_row_is_away_and_who_answers_is_not() {
     assert_eq!(anna.into_inner().presence(), proto::Presence::Away);
 }
 
-struct Desk {
-    harness: Harness,
+pub(super) struct Desk {
+    pub(super) harness: Harness,
     leader: Runtime,
-    service: Service,
-    agents: Vec<AgentId>,
-    tickets: Arc<Tickets>,
+    pub(super) service: Service,
+    pub(super) agents: Vec<AgentId>,
+    pub(super) tickets: Arc<Tickets>,
     stop: CancellationToken,
 }
 
 /// A router at work with a team of two agents.
-async fn desk(team: proto::Team) -> Desk {
+pub(super) async fn desk(team: proto::Team) -> Desk {
     let harness = Harness::new().await;
     let leader = harness.runtime("a");
     // Not the leader's own service: what it hears comes over the bus.
@@ -177,7 +177,10 @@ async fn desk(team: proto::Team) -> Desk {
         display_name: "Support".to_owned(),
         ..team
     };
-    let request = proto::CreateTeamRequest { team: Some(team) };
+    let request = proto::CreateTeamRequest {
+        team: Some(team),
+        ..proto::CreateTeamRequest::default()
+    };
     service.create_team(admin(request)).await.unwrap();
     let mut agents = Vec::new();
     for name in ["Anna", "Berit"] {
@@ -204,6 +207,7 @@ impl Desk {
             let asked = proto::NextTicketRequest {
                 agent_id: agent.to_string(),
                 team_id: String::new(),
+                ..proto::NextTicketRequest::default()
             };
             let request = by(Role::Agent, Some(agent), asked);
             match self.service.next_ticket(request).await {
@@ -215,7 +219,7 @@ impl Desk {
     }
 
     /// Until the leader knows what became of all that it decided.
-    async fn heard(&self) {
+    pub(super) async fn heard(&self) {
         wait_for("the leader has heard of it", || async {
             let open = "SELECT count(*) FROM routing.decision WHERE outcome = 'reserved'";
             let open: i64 = sqlx::query_scalar(open)
@@ -227,7 +231,7 @@ impl Desk {
         .await;
     }
 
-    async fn end(self) {
+    pub(super) async fn end(self) {
         self.stop.cancel();
         end(&self.leader).await;
     }

@@ -24,7 +24,10 @@ async fn team(service: &Service, name: &str) -> proto::Team {
         display_name: name.to_owned(),
         ..proto::Team::default()
     };
-    let request = proto::CreateTeamRequest { team: Some(team) };
+    let request = proto::CreateTeamRequest {
+        team: Some(team),
+        ..proto::CreateTeamRequest::default()
+    };
     service
         .create_team(admin(request))
         .await
@@ -404,7 +407,10 @@ async fn a_rule_is_tried_on_past_tickets_and_its_versions_are_kept() {
 
 /// Made, changed and removed: each version is there, with what it said.
 async fn versions_are_kept(service: &Service, rule: proto::Rule) {
-    let created = proto::CreateRuleRequest { rule: Some(rule) };
+    let created = proto::CreateRuleRequest {
+        rule: Some(rule),
+        ..proto::CreateRuleRequest::default()
+    };
     let created = service
         .create_rule(admin(created))
         .await

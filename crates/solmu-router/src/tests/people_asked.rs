@@ -76,7 +76,10 @@ impl World {
             display_name: "Gold".to_owned(),
             ..proto::Team::default()
         };
-        let made = service.create_team(admin(proto::CreateTeamRequest { team: Some(team) }));
+        let made = service.create_team(admin(proto::CreateTeamRequest {
+            team: Some(team),
+            ..proto::CreateTeamRequest::default()
+        }));
         let gold = made.await.unwrap().into_inner().id;
         let rule = |condition: &str| proto::CreateRuleRequest {
             rule: Some(proto::Rule {
@@ -86,6 +89,7 @@ impl World {
                 enabled: true,
                 ..proto::Rule::default()
             }),
+            ..proto::CreateRuleRequest::default()
         };
         for wrong in ["contact.fields.teir = gold", "contact.fields.tier = silver"] {
             let refused = service.create_rule(admin(rule(wrong))).await.unwrap_err();

@@ -80,7 +80,10 @@ async fn a_team_goes_when_nothing_needs_it() {
             display_name: name.to_owned(),
             ..proto::Team::default()
         };
-        let request = proto::CreateTeamRequest { team: Some(team) };
+        let request = proto::CreateTeamRequest {
+            team: Some(team),
+            ..proto::CreateTeamRequest::default()
+        };
         let answer = service.create_team(admin(request)).await;
         answer.map(tonic::Response::into_inner)
     };
@@ -104,7 +107,10 @@ async fn a_team_goes_when_nothing_needs_it() {
         enabled: true,
         ..proto::Rule::default()
     };
-    let request = proto::CreateRuleRequest { rule: Some(rule) };
+    let request = proto::CreateRuleRequest {
+        rule: Some(rule),
+        ..proto::CreateRuleRequest::default()
+    };
     let rule = service.create_rule(admin(request)).await.unwrap();
     let refused = remove_team(&service, &billing.id).await.unwrap_err();
     assert_eq!(refused.message(), "rule 'invoices' chooses this team");

@@ -29,7 +29,10 @@ async fn two_replicas_never_give_a_ticket_twice_or_exceed_a_capacity() {
         ..proto::Team::default()
     };
     service
-        .create_team(admin(proto::CreateTeamRequest { team: Some(team) }))
+        .create_team(admin(proto::CreateTeamRequest {
+            team: Some(team),
+            ..proto::CreateTeamRequest::default()
+        }))
         .await
         .unwrap();
     for number in 0..AGENTS {

@@ -16,7 +16,10 @@ async fn team(service: &Service, name: &str, default: bool) -> String {
         default,
         ..proto::Team::default()
     };
-    let request = proto::CreateTeamRequest { team: Some(team) };
+    let request = proto::CreateTeamRequest {
+        team: Some(team),
+        ..proto::CreateTeamRequest::default()
+    };
     let team = service.create_team(admin(request)).await.unwrap();
     team.into_inner().id
 }
@@ -35,7 +38,10 @@ fn threats(team: &str) -> proto::Rule {
 }
 
 async fn create(service: &Service, rule: proto::Rule) -> Result<proto::Rule, Status> {
-    let request = proto::CreateRuleRequest { rule: Some(rule) };
+    let request = proto::CreateRuleRequest {
+        rule: Some(rule),
+        ..proto::CreateRuleRequest::default()
+    };
     let made = service.create_rule(admin(request)).await;
     made.map(tonic::Response::into_inner)
 }

@@ -20,6 +20,7 @@ fn team_request(name: &str, default: bool) -> proto::CreateTeamRequest {
             default,
             ..proto::Team::default()
         }),
+        ..proto::CreateTeamRequest::default()
     }
 }
 
@@ -34,6 +35,7 @@ fn rule_request(condition: &str, team_id: &str) -> proto::CreateRuleRequest {
             enabled: true,
             ..proto::Rule::default()
         }),
+        ..proto::CreateRuleRequest::default()
     }
 }
 

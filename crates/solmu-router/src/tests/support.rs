@@ -91,6 +91,7 @@ pub(super) fn agent_request(
             presence: presence.into(),
             ..routing::Agent::default()
         }),
+        ..routing::CreateAgentRequest::default()
     }
 }
 

@@ -17,7 +17,10 @@ async fn team(service: &Service, name: &str) -> String {
         display_name: name.to_owned(),
         ..proto::Team::default()
     };
-    let request = proto::CreateTeamRequest { team: Some(team) };
+    let request = proto::CreateTeamRequest {
+        team: Some(team),
+        ..proto::CreateTeamRequest::default()
+    };
     let made = service.create_team(admin(request)).await.unwrap();
     made.into_inner().id
 }
@@ -153,6 +156,7 @@ async fn a_rule_is_saved_with_what_it_probably_does_not_mean() {
     };
     let request = proto::CreateRuleRequest {
         rule: Some(rule.clone()),
+        ..proto::CreateRuleRequest::default()
     };
     let made = service.create_rule(admin(request)).await.unwrap();
     let made = made.into_inner();

@@ -29,7 +29,8 @@ pub(super) fn watch(runtime: &Runtime) {
     );
     let (db, clock) = (runtime.db.clone(), runtime.clock.clone());
     let stop = runtime.shutdown.stop.clone();
-    runtime.spawn_background("access.expiry", async move {
+    // Also while it waits for a database that does not answer.
+    let watching = async move {
         loop {
             let now = clock.now();
             let until = now.saturating_add(SOON).unwrap_or(jiff::Timestamp::MAX);
@@ -48,10 +49,10 @@ pub(super) fn watch(runtime: &Runtime) {
                     "cannot look for the token that expires next"
                 ),
             }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(INTERVAL) => {}
-            }
+            tokio::time::sleep(INTERVAL).await;
         }
+    };
+    runtime.spawn_background("access.expiry", async move {
+        stop.run_until_cancelled(watching).await;
     });
 }

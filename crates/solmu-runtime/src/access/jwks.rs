@@ -13,6 +13,7 @@ use serde_json::Value;
 use solmu_telemetry::{
     Metrics,
     metrics::{Counter, Unit},
+    vendor::{Call, VendorMetrics},
 };
 use tokio::time::Instant;
 
@@ -43,6 +44,16 @@ enum KeysError {
     Waiting,
 }
 
+impl KeysError {
+    /// Whether the provider asks for fewer requests.
+    fn is_throttling(&self) -> bool {
+        let Self::Away(error) = self else {
+            return false;
+        };
+        error.status() == Some(reqwest::StatusCode::TOO_MANY_REQUESTS)
+    }
+}
+
 struct OneKey {
     id: Option<String>,
     /// The algorithm that the provider wants it for.
@@ -68,6 +79,7 @@ pub(super) struct Keys {
     known: Mutex<Arc<Known>>,
     asking: tokio::sync::Mutex<()>,
     fetches: Counter<1>,
+    vendors: VendorMetrics,
 }
 
 impl std::fmt::Debug for Keys {
@@ -88,6 +100,7 @@ impl Keys {
         );
         Self {
             fetches,
+            vendors: VendorMetrics::new(metrics),
             issuer: config.issuer.clone(),
             url: config.jwks_url.clone(),
             fresh: Duration::from_secs(config.keys_seconds),
@@ -152,6 +165,9 @@ impl Keys {
             }
             Err(error) => {
                 self.fetches.inc(["failed"]);
+                if error.is_throttling() {
+                    self.vendors.throttled("access", Call::Fetch, None);
+                }
                 self.put(Known {
                     keys: known.keys.iter().map(OneKey::copy).collect(),
                     read: known.read,

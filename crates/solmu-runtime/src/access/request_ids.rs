@@ -17,7 +17,7 @@ const READS: [&str; 11] = [
 ];
 
 /// Methods without a request id, by the reason.
-const EXCEPTIONS: [(&str, &[&str]); 6] = [
+const EXCEPTIONS: [(&str, &[&str]); 5] = [
     (
         "says what holds now, and is said again all the time",
         &[
@@ -75,8 +75,6 @@ const EXCEPTIONS: [(&str, &[&str]); 6] = [
         "is made under a name of the caller's: a repeat is ALREADY_EXISTS, or the same again",
         &[
             "contact.v1.ContactService/CreateContactAttribute",
-            "routing.v1.RoutingService/CreateTeam",
-            "routing.v1.RoutingService/CreateAgent",
             "sla.v1.SlaService/CreateCalendar",
             "sla.v1.SlaService/CreatePolicy",
             "ticket.v1.TicketService/BlockSender",
@@ -89,15 +87,6 @@ const EXCEPTIONS: [(&str, &[&str]); 6] = [
             "routing.v1.RoutingService/DeclineOffer",
             "ticket.v1.TicketService/ReleaseQuarantined",
             "ticket.v1.TicketService/RejectQuarantined",
-        ],
-    ),
-    (
-        // Not safe, and so never repeated by our own client.
-        "is not repeated by a program: whoever makes it looks at the list first",
-        &[
-            "access.v1.AccessService/CreateToken",
-            "routing.v1.RoutingService/CreateRule",
-            "routing.v1.RoutingService/NextTicket",
         ],
     ),
 ];

@@ -13,7 +13,10 @@ use super::{
     Access, NewToken, Role, Scope, Scopes, caller,
     store::{self, Token},
 };
-use crate::api_error::{ApiError, Violation};
+use crate::{
+    api_error::{ApiError, Violation},
+    calls,
+};
 
 /// Characters of a display name at most.
 const NAME_MAX: usize = 100;
@@ -36,22 +39,31 @@ impl AccessService for Access {
         maker.require(&[Role::Admin])?;
         let most = maker.expire_time;
         let now = self.clock.now();
+        let made = store::MadeBy {
+            maker: maker.token_id.clone(),
+            request_id: calls::request_id(&request.get_ref().request_id)?,
+        };
         let wanted = Wanted::parse(request.into_inner(), now)?.within(most)?;
         let new = NewToken::generate(wanted.role, wanted.agent_id, self.rng.as_ref()).with_terms(
             wanted.expire_time,
             wanted.scopes,
             wanted.all_teams,
         );
-        self.db
+        let known = self
+            .db
             .tx("access.create_token", |tx| {
-                let (new, name) = (new.clone(), wanted.display_name.clone());
+                let (new, name, made) = (new.clone(), wanted.display_name.clone(), made.clone());
                 Box::pin(async move {
-                    store::token_insert(tx, &new, &name, now)
+                    store::token_insert(tx, &new, (&name, &made), now)
                         .await
                         .map_err(ApiError::from)
                 })
             })
             .await?;
+        if let Some(id) = known {
+            let resource = "token";
+            return Err(ApiError::ToldOnce { resource, id }.into());
+        }
         tracing::info!(
             token_id = new.caller.token_id,
             role = new.caller.role.as_str(),

@@ -158,17 +158,27 @@ pub(super) async fn token_next_expiry(
     Ok(next.map(SqlTimestamp::to_jiff))
 }
 
-/// Stores a new token.
+/// Who makes a token.
+#[derive(Debug, Clone, Default)]
+pub(super) struct MadeBy {
+    /// The id of their own token; empty for nobody who called.
+    pub(super) maker: String,
+    /// Under which they make one.
+    pub(super) request_id: Option<String>,
+}
+
+/// Stores a new token. Under a request id that its maker used before: the id of the token that was made then.
 pub(super) async fn token_insert(
     tx: &mut PgConnection,
     new: &NewToken,
-    display_name: &str,
+    (display_name, by): (&str, &MadeBy),
     now: Timestamp,
-) -> Result<(), DbError> {
-    sqlx::query(
+) -> Result<Option<String>, DbError> {
+    let made = sqlx::query(
         "INSERT INTO access.token
-             (id, display_name, role, agent_id, hash, create_time, expire_time, scopes, all_teams)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+             (id, display_name, role, agent_id, hash, create_time, expire_time, scopes, all_teams, created_by, request_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         ON CONFLICT (created_by, request_id) WHERE request_id IS NOT NULL DO NOTHING",
     )
     .bind(&new.caller.token_id)
     .bind(display_name)
@@ -179,9 +189,20 @@ pub(super) async fn token_insert(
     .bind(new.expire_time.map(solmu_db::ToSqlx::to_sqlx))
     .bind(new.caller.scopes.names())
     .bind(new.caller.all_teams)
-    .execute(tx)
+    .bind(&by.maker)
+    .bind(&by.request_id)
+    .execute(&mut *tx)
     .await?;
-    Ok(())
+    if made.rows_affected() == 1 {
+        return Ok(None);
+    }
+    let known: Option<String> =
+        sqlx::query_scalar("SELECT id FROM access.token WHERE created_by = $1 AND request_id = $2")
+            .bind(&by.maker)
+            .bind(&by.request_id)
+            .fetch_optional(tx)
+            .await?;
+    known.map(Some).ok_or(DbError::Race)
 }
 
 /// Revokes a token and tells every process. A second call changes nothing. The last admin token that does not expire
@@ -243,7 +264,7 @@ pub async fn bootstrap(
                 if lasting_admin_count(tx).await? > 0 {
                     return Ok::<_, DbError>(false);
                 }
-                token_insert(tx, &new, "first admin", now).await?;
+                token_insert(tx, &new, ("first admin", &MadeBy::default()), now).await?;
                 Ok(true)
             })
         })
@@ -264,7 +285,12 @@ pub async fn issue(
     let now = clock.now();
     db.tx("access.issue", |tx| {
         let (new, display_name) = (new.clone(), display_name.to_owned());
-        Box::pin(async move { token_insert(tx, &new, &display_name, now).await })
+        Box::pin(async move {
+            let by = MadeBy::default();
+            token_insert(tx, &new, (&display_name, &by), now)
+                .await
+                .map(drop)
+        })
     })
     .await?;
     Ok(new)

@@ -12,9 +12,14 @@ async fn make(access: &Access, role: Role, agent_id: Option<AgentId>) -> NewToke
     let new = NewToken::generate(role, agent_id, access.rng.as_ref());
     let now = access.clock.now();
     let mut connection = access.db.pool().acquire().await.unwrap();
-    store::token_insert(&mut connection, &new, "test", now)
-        .await
-        .unwrap();
+    store::token_insert(
+        &mut connection,
+        &new,
+        ("test", &store::MadeBy::default()),
+        now,
+    )
+    .await
+    .unwrap();
     new
 }
 
@@ -96,7 +101,7 @@ async fn a_known_token_costs_no_query() {
         },
     )
     .await;
-    harness.db.pool().close().await;
+    harness.db.close().await;
     access.authenticate(new.token.expose()).await.unwrap();
     let unknown = NewToken::generate(Role::Admin, None, access.rng.as_ref());
     let error = access
@@ -160,9 +165,14 @@ async fn an_expired_token_says_so_to_its_owner_only() {
         false,
     );
     let mut connection = runtime.db.pool().acquire().await.unwrap();
-    store::token_insert(&mut connection, &new, "test", now)
-        .await
-        .unwrap();
+    store::token_insert(
+        &mut connection,
+        &new,
+        ("test", &store::MadeBy::default()),
+        now,
+    )
+    .await
+    .unwrap();
     drop(connection);
     let access = Access::start(&runtime);
     let caller = access.authenticate(new.token.expose()).await.unwrap();
@@ -198,13 +208,64 @@ async fn an_admin_token_that_expires_is_no_last_one() {
         false,
     );
     let mut connection = access.db.pool().acquire().await.unwrap();
-    store::token_insert(&mut connection, &short, "short", now)
-        .await
-        .unwrap();
+    store::token_insert(
+        &mut connection,
+        &short,
+        ("short", &store::MadeBy::default()),
+        now,
+    )
+    .await
+    .unwrap();
     drop(connection);
     let error = revoke(&access, &first.caller.token_id).await.unwrap_err();
     assert_eq!(code(error), Code::FailedPrecondition);
     revoke(&access, &short.caller.token_id).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_is_made_once_under_a_request_id_and_told_once() {
+    let harness = Harness::new().await;
+    let access = Access::start(&runtime(&harness, "one"));
+    let maker = make(&access, Role::Admin, None).await;
+    let maker = access.authenticate(maker.token.expose()).await.unwrap();
+    let other = make(&access, Role::Admin, None).await;
+    let other = access.authenticate(other.token.expose()).await.unwrap();
+    let create = |maker: &Caller, request_id: &str| {
+        let mut request = Request::new(proto::CreateTokenRequest {
+            token: Some(proto::Token {
+                display_name: "portal".to_owned(),
+                role: proto::Role::Service.into(),
+                ..proto::Token::default()
+            }),
+            request_id: request_id.to_owned(),
+        });
+        request.extensions_mut().insert(maker.clone());
+        let access = access.clone();
+        async move {
+            let made = proto::access_service_server::AccessService::create_token(&access, request);
+            made.await.map(tonic::Response::into_inner)
+        }
+    };
+    let made = create(&maker, "t-1").await.unwrap();
+    assert!(!made.secret.is_empty());
+    let id = made.token.unwrap().id;
+    let again = create(&maker, "t-1").await.unwrap_err();
+    assert_eq!(again.code(), tonic::Code::AlreadyExists);
+    assert!(
+        again.message().contains(&id) && again.message().contains("revoke it"),
+        "{again:?}"
+    );
+    assert!(!again.message().contains(&made.secret));
+    // Another one's ids, other ids and none make others.
+    for (by, id) in [(&other, "t-1"), (&maker, "t-2"), (&maker, ""), (&maker, "")] {
+        create(by, id).await.unwrap();
+    }
+    let portals = "SELECT count(*) FROM access.token WHERE display_name = 'portal'";
+    let portals: i64 = sqlx::query_scalar(portals)
+        .fetch_one(harness.db.pool())
+        .await
+        .unwrap();
+    assert_eq!(portals, 5);
 }
 
 #[tokio::test]
@@ -219,9 +280,14 @@ async fn a_token_does_not_outlive_its_maker() {
         false,
     );
     let mut connection = access.db.pool().acquire().await.unwrap();
-    store::token_insert(&mut connection, &short, "short", access.clock.now())
-        .await
-        .unwrap();
+    store::token_insert(
+        &mut connection,
+        &short,
+        ("short", &store::MadeBy::default()),
+        access.clock.now(),
+    )
+    .await
+    .unwrap();
     let maker = access.authenticate(short.token.expose()).await.unwrap();
     let lasting = make(&access, Role::Admin, None).await;
     let lasting = access.authenticate(lasting.token.expose()).await.unwrap();
@@ -236,7 +302,10 @@ async fn a_token_does_not_outlive_its_maker() {
             }),
             ..proto::Token::default()
         };
-        let mut request = Request::new(proto::CreateTokenRequest { token: Some(token) });
+        let mut request = Request::new(proto::CreateTokenRequest {
+            token: Some(token),
+            ..proto::CreateTokenRequest::default()
+        });
         request.extensions_mut().insert(maker.clone());
         let access = access.clone();
         async move {

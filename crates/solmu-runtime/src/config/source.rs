@@ -170,6 +170,14 @@ impl Tree {
                 continue;
             }
             match fs::read_to_string(&file) {
+                // As if it were not set, a process would make itself a key, or engines of its own, and say nothing.
+                Ok(text) if text.trim().is_empty() => {
+                    let message = format!(
+                        "'{}' is empty: put the secret there, or leave the key out",
+                        file.display()
+                    );
+                    errors.push(ConfigError::new(path, origin, message));
+                }
                 Ok(text) => {
                     let mut keys = above.to_vec();
                     keys.push(secret.clone());

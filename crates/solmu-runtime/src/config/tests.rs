@@ -265,6 +265,17 @@ fn secrets_are_read_from_files() {
     );
     let gone = read("[bus]\npassword_file = '/nonexistent'", &[], &[]);
     assert!(messages(gone)[0].starts_with("bus.password_file: cannot read '/nonexistent'"));
+    let empty = file(" \n");
+    let nothing = read(
+        "",
+        &[("SOLMU__BUS__PASSWORD_FILE", empty.path().to_str().unwrap())],
+        &[],
+    );
+    let said = &messages(nothing)[0];
+    assert!(
+        said.contains("bus.password_file: '") && said.contains("is empty"),
+        "{said}"
+    );
     let no_secret = read("[bus]\nurl_file = '/etc/passwd'", &[], &[]);
     assert!(messages(no_secret)[0].starts_with("bus.url_file: unknown key"));
 }

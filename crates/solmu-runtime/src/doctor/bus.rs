@@ -23,6 +23,7 @@ const NEEDED_STREAMS: i64 = streams::STREAMS.len() as i64;
 const OLD: SignedDuration = SignedDuration::from_mins(2);
 
 const DURABILITY: &str = "nats durability";
+const NO_LEADER: &str = "nobody leads it";
 
 /// Why no server of `url` lets us in, and what to do. `None` where one does.
 pub async fn unreachable(url: &str) -> Option<Finding> {
@@ -70,16 +71,15 @@ pub async fn examine(
         )];
     }
     let mut findings = vec![server(bus)];
+    // The monitoring answers without JetStream, and knows why that does not.
+    let room = NEEDED_STREAMS * bus.config().max_stream_bytes.max(0);
+    let storage = storage(monitoring, own, room, replicas).await;
+    let led = !storage.iter().any(|it| it.found == NO_LEADER);
+    findings.extend(storage);
     if !bus.answers().await {
-        findings.push(Finding::bad(
-            "jetstream",
-            "no answer",
-            "is JetStream enabled for this account, and may this user publish to $JS.API.INFO?",
-        ));
+        findings.push(Finding::bad("jetstream", "no answer", silent(led, bus)));
         return findings;
     }
-    let room = NEEDED_STREAMS * bus.config().max_stream_bytes.max(0);
-    findings.extend(storage(monitoring, own, room, replicas).await);
     match streams::differences(bus, replicas).await {
         lines if lines.is_empty() => findings.push(Finding::good(
             "streams",
@@ -92,7 +92,10 @@ pub async fn examine(
         )),
     }
     match bus.survey().await {
-        Ok(survey) => findings.extend(waiting(&survey, now)),
+        Ok(survey) => {
+            findings.extend(partitions(&survey, bus.config().partitions));
+            findings.extend(waiting(&survey, now));
+        }
         Err(error) => findings.push(Finding::warning(
             "lag",
             error.to_string(),
@@ -100,6 +103,45 @@ pub async fn examine(
         )),
     }
     findings
+}
+
+/// What to do about a JetStream that does not answer.
+fn silent(led: bool, bus: &Bus) -> String {
+    if !led {
+        return "a cluster without a majority answers nobody: see `nats cluster` above".to_owned();
+    }
+    let mut advice =
+        "is JetStream enabled for this account, and may this user publish to $JS.API.INFO?"
+            .to_owned();
+    if !bus.client().server_info().connect_urls.is_empty() {
+        advice += " Do more than half of the cluster's servers run (--nats-monitoring tells)?";
+    }
+    advice
+}
+
+/// Whether those that file have as many partitions as this configuration says.
+fn partitions(survey: &Survey, wanted: u16) -> Option<Finding> {
+    const CHECK: &str = "partitions";
+    let found = survey.filing.len();
+    let missing = (0..wanted).any(|shard| !survey.filing.contains(&shard));
+    if survey.unfiled > 0 && found > 0 {
+        return Some(Finding::bad(
+            CHECK,
+            format!(
+                "{} messages are in partitions that nobody files: {found} partitions have a consumer, and nats.partitions is {wanted} here",
+                survey.unfiled
+            ),
+            "set nats.partitions of every process to the number with which they were published, at least until they are filed",
+        ));
+    }
+    // Without any the ticket service has not been here yet.
+    (missing && found > 0).then(|| {
+        Finding::warning(
+            CHECK,
+            format!("nats.partitions is {wanted} here, and {found} have a consumer that files"),
+            "it must be the same in all processes: what goes to another partition is filed by nobody (docs/operations.md)",
+        )
+    })
 }
 
 fn server(bus: &Bus) -> Finding {
@@ -185,9 +227,40 @@ fn servers(asked: &[Asked], room: i64, replicas: usize) -> Vec<Finding> {
     findings.extend(
         answered
             .iter()
+            .filter_map(|(address, server)| unwell(address, server.unwell.as_ref()?)),
+    );
+    findings.extend(
+        answered
+            .iter()
             .find_map(|(address, server)| fits(address, server, room, replicas)),
     );
     findings
+}
+
+/// What a server says of itself.
+fn unwell(address: &str, said: &str) -> Option<Finding> {
+    const CHECK: &str = "nats storage";
+    let found = format!("{address}: {said}");
+    let said = said.to_lowercase();
+    // Told by `cluster`, for all servers at once.
+    if said.contains("meta leader") {
+        return None;
+    }
+    Some(
+        if said.contains("write error") || said.contains("no space") {
+            Finding::bad(
+                CHECK,
+                found,
+                "make room on its disk, then restart this server: what could not be written once is refused until then, room or not",
+            )
+        } else {
+            Finding::warning(
+                CHECK,
+                found,
+                "right for a moment after a start; if it stays, look into its log and restart it",
+            )
+        },
+    )
 }
 
 /// Whether every server of the cluster was asked, and is there.
@@ -211,7 +284,7 @@ fn cluster(answered: &[(&str, &JetStream)]) -> Vec<Finding> {
     if clusters.iter().all(|cluster| cluster.leader.is_empty()) {
         findings.push(Finding::bad(
             CHECK,
-            "nobody leads it",
+            NO_LEADER,
             "more than half of its servers must run and reach each other: look into their logs",
         ));
     } else if !offline.is_empty() {
@@ -360,6 +433,28 @@ mod tests {
     }
 
     #[test]
+    fn a_server_whose_disk_was_full_is_told() {
+        let of = |said: &str| {
+            let server = JetStream {
+                unwell: Some(said.to_owned()),
+                ..good()
+            };
+            let found = servers(&[asked("a:8222", good()), asked("b:8222", server)], 0, 1);
+            found.get(1).map(|it| (it.verdict, it.found.clone()))
+        };
+        let said = "JetStream stream 'S > INBOUND' could not be found: write error: no space left on device";
+        let (verdict, found) = of(said).unwrap();
+        assert_eq!(verdict, Verdict::Bad);
+        assert_eq!(found, format!("b:8222: {said}"));
+        let (verdict, _) = of("JetStream stream 'S > INBOUND' is not current").unwrap();
+        assert_eq!(verdict, Verdict::Warning);
+        assert_eq!(
+            of("JetStream has not established contact with a meta leader"),
+            None
+        );
+    }
+
+    #[test]
     fn a_cluster_is_asked_as_a_whole() {
         let member = |leader: &str, offline: bool| {
             let peer = Peer {
@@ -403,6 +498,27 @@ mod tests {
         let findings = servers(&[silent], 0, 3);
         assert_eq!(findings[0].found, "cannot ask c: no answer in time");
         assert_eq!(findings.len(), 1);
+    }
+
+    #[test]
+    fn another_number_of_partitions_is_told() {
+        let of = |filing: &[u16], unfiled, wanted| {
+            let survey = Survey {
+                filing: filing.iter().copied().collect(),
+                unfiled,
+                ..Survey::default()
+            };
+            partitions(&survey, wanted).map(|it| it.verdict)
+        };
+        assert_eq!(of(&[0, 1], 0, 2), None);
+        assert_eq!(of(&[0, 1, 2], 0, 2), None, "there were more once");
+        assert_eq!(of(&[0, 1], 0, 64), Some(Verdict::Warning));
+        assert_eq!(
+            of(&[0, 1], 3, 2),
+            Some(Verdict::Bad),
+            "it is another's fault"
+        );
+        assert_eq!(of(&[], 3, 2), None, "nobody has filed yet");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What the monitoring addresses of nats-servers say of their JetStream: whether a publish is on disk when it is
-//! acknowledged, and whether the cluster is whole.
+//! acknowledged, whether the cluster is whole, and whether the server still stores.
 //!
 //! Each server has settings of its own, so each is asked: one that syncs late loses messages while the others look well.
 
@@ -26,6 +26,9 @@ pub(super) struct JetStream {
     pub(super) config: JetStreamConfig,
     /// The cluster, as this server sees it.
     pub(super) meta_cluster: Option<MetaCluster>,
+    /// Why it calls itself unhealthy: of another question, which only this one's server is asked.
+    #[serde(skip)]
+    pub(super) unwell: Option<String>,
 }
 
 /// Its settings.
@@ -106,8 +109,8 @@ async fn ask_name(address: &str) -> Vec<Asked> {
 async fn ask_each(name: &str, sockets: &[SocketAddr]) -> Vec<Asked> {
     let several = sockets.len() > 1;
     let asking = sockets.iter().map(|socket| async move {
-        let answer = match tokio::time::timeout(PATIENCE, fetch(*socket, name)).await {
-            Ok(Ok(answer)) => parse(&answer),
+        let answer = match tokio::time::timeout(PATIENCE, question(*socket, name)).await {
+            Ok(Ok(answer)) => answer,
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("no answer in time".to_owned()),
         };
@@ -128,10 +131,19 @@ fn failed(address: &str, why: String) -> Vec<Asked> {
     }]
 }
 
+async fn question(socket: SocketAddr, name: &str) -> std::io::Result<Result<JetStream, String>> {
+    let answer = parse(&fetch(socket, name, "/jsz?config=true").await?);
+    let Ok(server) = answer else {
+        return Ok(answer);
+    };
+    let unwell = complaint(&fetch(socket, name, "/healthz").await?);
+    Ok(Ok(JetStream { unwell, ..server }))
+}
+
 /// HTTP/1.0, so that the answer ends with the connection: a client for one request would be a crate too many.
-async fn fetch(socket: SocketAddr, name: &str) -> std::io::Result<String> {
+async fn fetch(socket: SocketAddr, name: &str, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(socket).await?;
-    let request = format!("GET /jsz?config=true HTTP/1.0\r\nHost: {name}\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {name}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER).read_to_end(&mut answer).await?;
@@ -147,6 +159,23 @@ fn parse(answer: &str) -> Result<JetStream, String> {
         return Err(format!("it answers {status}"));
     }
     serde_json::from_str(body).map_err(|_| "the answer is not of a nats-server".to_owned())
+}
+
+/// Why the server that gave this answer of `/healthz` calls itself unhealthy. Without parameters it looks at every stream:
+/// one whose disk was full takes nothing any more, while the probes for the server alone are content.
+fn complaint(answer: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Health {
+        error: String,
+    }
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1).unwrap_or_default();
+    // A server too old for the question answers 404.
+    if status != "503" {
+        return None;
+    }
+    let said = serde_json::from_str::<Health>(body).map(|health| health.error);
+    Some(said.unwrap_or_else(|_| "it answers 503".to_owned()))
 }
 
 #[cfg(test)]
@@ -184,6 +213,16 @@ mod tests {
         assert_eq!(offline, [false, true]);
         assert!(parse("HTTP/1.0 404 Not Found\r\n\r\n").is_err());
         assert!(parse("220 hello").is_err());
+    }
+
+    #[test]
+    fn a_complaint_is_read() {
+        let of = |status, body: &str| complaint(&format!("HTTP/1.0 {status}\r\n\r\n{body}"));
+        assert_eq!(of("200 OK", r#"{"status": "ok"}"#), None);
+        assert_eq!(of("404 Not Found", ""), None);
+        let said = r#"{"status": "unavailable", "status_code": 503, "error": "write error"}"#;
+        assert_eq!(of("503 Service Unavailable", said).unwrap(), "write error");
+        assert_eq!(of("503 No", "?").unwrap(), "it answers 503");
     }
 
     #[tokio::test]

@@ -164,7 +164,8 @@ fn clock(theirs: Timestamp, ours: Timestamp) -> Finding {
 }
 
 /// Why no connection came to be, and what to do. `None` where it did.
-async fn unreachable(db: &Db) -> Option<Finding> {
+/// Why the server does not let us in, and what to do. `None` where it does.
+pub async fn unreachable(db: &Db) -> Option<Finding> {
     // The pool would try again and again, and could only say that nothing came of it.
     let options = db.pool().connect_options();
     let connecting = PgConnection::connect_with(&options);

@@ -25,7 +25,9 @@ use tonic::{
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tracing::Instrument as _;
 
-use super::{Limits, ServeError, bind, methods::Methods, shares::Shares, standing, too_many_calls};
+use super::{
+    Limits, ServeError, bind, methods::Methods, shares::Shares, standing::Standing, too_many_calls,
+};
 use crate::{
     access::{
         Access,
@@ -229,7 +231,11 @@ async fn checked(
     let standing = gate
         .methods
         .is_stream(request.uri().path())
-        .then(|| (token.to_owned(), caller.clone()));
+        .then(|| Standing {
+            access: gate.access.clone(),
+            token: token.to_owned(),
+            caller: caller.clone(),
+        });
     span.record("caller.token_id", caller.token_id.as_str());
     let caller = match row {
         Some(row) => caller.allowed_by(row)?,
@@ -238,8 +244,8 @@ async fn checked(
         }
         None => return Err(no_rule().into()),
     };
-    let share = match standing {
-        Some(_) => Some(gate.shares.take(&caller)?),
+    let stream = match standing {
+        Some(standing) => Some((standing, gate.shares.take(&caller)?)),
         None => None,
     };
     request.extensions_mut().insert(caller);
@@ -249,14 +255,8 @@ async fn checked(
     let response = tokio::time::timeout(limit, next.run(request))
         .await
         .map_err(|_| ApiError::DeadlineExceeded)?;
-    let response = match share {
-        Some(share) => share.over(response),
-        None => response,
-    };
-    Ok(match standing {
-        Some((token, caller)) => {
-            standing::while_standing(response, gate.access.clone(), token, caller)
-        }
+    Ok(match stream {
+        Some((standing, share)) => standing.bound(response, share),
         None => response,
     })
 }

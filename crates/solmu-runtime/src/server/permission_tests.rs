@@ -112,7 +112,10 @@ impl World {
             display_name: "test".to_owned(),
             ..token
         };
-        let request = self.as_admin(CreateTokenRequest { token: Some(token) });
+        let request = self.as_admin(CreateTokenRequest {
+            token: Some(token),
+            ..CreateTokenRequest::default()
+        });
         let made = self.tokens.clone().create_token(request).await;
         let made = made.unwrap().into_inner();
         (made.token.unwrap().id, made.secret)
@@ -221,6 +224,53 @@ async fn a_token_does_what_its_scope_covers_and_nothing_else() {
                 wrong.push(format!(
                     "{path} with {scope}: {got:?} instead of {wanted:?}"
                 ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Tokens of agents, who may call other methods, and of several scopes: each scope adds what it covers and takes nothing
+/// away.
+#[tokio::test]
+async fn scopes_of_a_token_add_up_within_its_role() {
+    let world = World::new().await;
+    let mut wrong = Vec::new();
+    for scopes in [
+        [Scope::TicketsRead, Scope::ContactsAdmin],
+        [Scope::TicketsAdmin, Scope::AccessAdmin],
+        [Scope::RoutingWrite, Scope::SlaAdmin],
+        [Scope::RequestersWrite, Scope::RestrictedAdmin],
+    ] {
+        for (role, name) in [
+            (ProtoRole::Agent, Role::Agent),
+            (ProtoRole::Service, Role::Service),
+        ] {
+            let agent_id = match role {
+                ProtoRole::Agent => AGENT.to_owned(),
+                _ => String::new(),
+            };
+            let (_, token) = world
+                .make(Token {
+                    role: role.into(),
+                    agent_id,
+                    scopes: scopes.iter().map(ToString::to_string).collect(),
+                    ..Token::default()
+                })
+                .await;
+            for (path, row) in every_row() {
+                let covered = scopes.iter().any(|scope| scope.covers(row.scope));
+                let wanted = match (row.roles.contains(&name), covered) {
+                    (false, _) => Err("ROLE_REQUIRED".to_owned()),
+                    (true, false) => Err("SCOPE_REQUIRED".to_owned()),
+                    (true, true) => Ok(()),
+                };
+                let got = call(&world.channel, &path, Some(&token)).await;
+                if got != wanted {
+                    wrong.push(format!(
+                        "{path} by {name:?} with {scopes:?}: {got:?} instead of {wanted:?}"
+                    ));
+                }
             }
         }
     }

@@ -5,17 +5,9 @@
 
 use std::{
     collections::HashMap,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
     time::Duration,
 };
-
-use axum::{
-    body::{Body, Bytes, HttpBody},
-    response::Response,
-};
-use http_body::Frame;
 
 use crate::{access::Caller, api_error::ApiError};
 
@@ -71,18 +63,6 @@ impl Shares {
     }
 }
 
-impl Share {
-    /// The answer, which counts as long as its body lives.
-    pub(super) fn over(self, response: Response) -> Response {
-        response.map(|inner| {
-            Body::new(Counted {
-                inner,
-                _share: self,
-            })
-        })
-    }
-}
-
 impl Drop for Share {
     fn drop(&mut self) {
         let mut open = self.shares.lock();
@@ -90,31 +70,6 @@ impl Drop for Share {
             Some(count) if *count > 1 => *count -= 1,
             _ => drop(open.remove(&self.caller)),
         }
-    }
-}
-
-struct Counted {
-    inner: Body,
-    _share: Share,
-}
-
-impl HttpBody for Counted {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.get_mut().inner).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.inner.size_hint()
     }
 }
 
@@ -136,17 +91,14 @@ mod tests {
         let shares = Shares::new(2);
         let first = shares.take(&agent("a", 1)).unwrap();
         // Another token of the same agent.
-        let response = shares
-            .take(&agent("b", 1))
-            .unwrap()
-            .over(Response::default());
+        let second = shares.take(&agent("b", 1)).unwrap();
         let refused = shares.take(&agent("a", 1)).unwrap_err();
         assert_eq!(refused.reason(), "TOO_MANY_STREAMS");
         let other = shares.take(&agent("c", 2)).unwrap();
         let service = Caller::new("a", Role::Service, None);
         let service = shares.take(&service).unwrap();
 
-        drop(response);
+        drop(second);
         let again = shares.take(&agent("a", 1)).unwrap();
         assert!(shares.take(&agent("a", 1)).is_err());
         drop((first, again, other, service));

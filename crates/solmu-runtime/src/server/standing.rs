@@ -20,6 +20,7 @@ use tonic::Status;
 use crate::{
     access::{Access, Caller},
     api_error::ApiError,
+    server::shares::Share,
 };
 
 /// How long a stream outlives the right to it, at most. Asking costs no query.
@@ -27,18 +28,33 @@ const CHECK: Duration = Duration::from_secs(2);
 
 type Ended = Pin<Box<dyn Future<Output = Status> + Send>>;
 
-/// The answer, which ends with a status when `caller` is no longer who the token says.
-pub(super) fn while_standing(
-    response: Response,
-    access: Access,
-    token: String,
-    caller: Caller,
-) -> Response {
-    let ended: Ended = Box::pin(async move {
+/// Who has a stream, and by which token.
+pub(super) struct Standing {
+    pub(super) access: Access,
+    pub(super) token: String,
+    pub(super) caller: Caller,
+}
+
+impl Standing {
+    /// The answer, which ends with a status when the caller is no longer who the token says, and counts as one of the
+    /// caller's streams as long as its body lives.
+    pub(super) fn bound(self, response: Response, share: Share) -> Response {
+        let ended: Ended = Box::pin(self.ended());
+        response.map(|inner| {
+            Body::new(Bound {
+                inner,
+                ended: Some(ended),
+                _share: share,
+            })
+        })
+    }
+
+    /// Waits until the caller may have the stream no longer.
+    async fn ended(self) -> Status {
         loop {
             tokio::time::sleep(CHECK).await;
-            match access.authenticate(&token).await {
-                Ok(now) if now == caller => {}
+            match self.access.authenticate(&self.token).await {
+                Ok(now) if now == self.caller => {}
                 Ok(_) => return changed().into(),
                 Err(
                     error @ (ApiError::Unauthenticated { .. } | ApiError::PermissionDenied { .. }),
@@ -47,13 +63,7 @@ pub(super) fn while_standing(
                 Err(_) => {}
             }
         }
-    });
-    response.map(|inner| {
-        Body::new(Standing {
-            inner,
-            ended: Some(ended),
-        })
-    })
+    }
 }
 
 fn changed() -> ApiError {
@@ -64,13 +74,14 @@ fn changed() -> ApiError {
     }
 }
 
-struct Standing {
+struct Bound {
     inner: Body,
     /// None when the stream was ended.
     ended: Option<Ended>,
+    _share: Share,
 }
 
-impl HttpBody for Standing {
+impl HttpBody for Bound {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -96,7 +107,7 @@ mod tests {
     use solmu_testkit::Harness;
 
     use super::*;
-    use crate::{access::bootstrap, testing::runtime};
+    use crate::{access::bootstrap, server::shares::Shares, testing::runtime};
 
     /// The status that an open stream which says nothing ends with.
     async fn end(response: Response) -> Option<Status> {
@@ -123,11 +134,19 @@ mod tests {
         let token = admin.token.expose().to_owned();
         let caller = access.authenticate(&token).await.unwrap();
 
-        let other = Caller::new("another", caller.role, None);
-        let changed = while_standing(silent(), access.clone(), token.clone(), other);
+        let shares = Shares::new(5);
+        let open = |caller: &Caller| {
+            let standing = Standing {
+                access: access.clone(),
+                token: token.clone(),
+                caller: caller.clone(),
+            };
+            standing.bound(silent(), shares.take(caller).unwrap())
+        };
+        let changed = open(&Caller::new("another", caller.role, None));
         assert_eq!(end(changed).await.unwrap().code(), tonic::Code::Aborted);
 
-        let standing = while_standing(silent(), access.clone(), token, caller);
+        let standing = open(&caller);
         sqlx::query("UPDATE access.token SET revoke_time = now()")
             .execute(runtime.db.pool())
             .await

@@ -126,7 +126,13 @@ async fn every_call_needs_a_token_of_the_right_role() {
         agent_id: "me".to_owned(),
         ..Token::default()
     };
-    let bad = with_token(CreateTokenRequest { token: Some(bad) }, &world.admin_token);
+    let bad = with_token(
+        CreateTokenRequest {
+            token: Some(bad),
+            ..CreateTokenRequest::default()
+        },
+        &world.admin_token,
+    );
     let details = client
         .create_token(bad)
         .await
@@ -144,7 +150,13 @@ async fn every_call_needs_a_token_of_the_right_role() {
         display_name: "importer".to_owned(),
         ..Token::default()
     };
-    let good = with_token(CreateTokenRequest { token: Some(good) }, &world.admin_token);
+    let good = with_token(
+        CreateTokenRequest {
+            token: Some(good),
+            ..CreateTokenRequest::default()
+        },
+        &world.admin_token,
+    );
     let made = client.create_token(good).await.unwrap().into_inner();
     let status = client
         .list_tokens(with_token(ListTokensRequest {}, &made.secret))
@@ -263,7 +275,10 @@ async fn a_call_continues_the_callers_trace() {
         ..Token::default()
     };
     let mut request = with_token(
-        CreateTokenRequest { token: Some(token) },
+        CreateTokenRequest {
+            token: Some(token),
+            ..CreateTokenRequest::default()
+        },
         &world.admin_token,
     );
     let parent = format!("00-{TRACE_ID}-b7ad6b7169203331-01");

@@ -30,6 +30,7 @@ use solmu_sla::Config;
 use solmu_telemetry::{
     Metrics,
     metrics::{Counter, Unit},
+    vendor::{Call, VendorMetrics},
 };
 use solmu_testkit::{Harness, wait_for};
 use tonic::service::{Interceptor, Routes, interceptor::InterceptedService};
@@ -78,7 +79,7 @@ impl Node {
         let (harness, name) = (harness.clone(), name.to_owned());
         let starting = tokio.spawn(async move {
             let config = DbConfig {
-                max_connections: 6,
+                max_connections: 8,
                 ..DbConfig::default()
             };
             let bus = Bus::connect(&harness.nats_url, harness.bus.config().clone());
@@ -146,6 +147,11 @@ impl Node {
             ["metric", "priority"],
         );
         counter.get(["first_response", "normal"])
+    }
+
+    /// Webhook calls of this process that were answered with a wish for fewer.
+    pub(crate) fn throttled(&self) -> u64 {
+        VendorMetrics::new(&self.runtime.metrics).count("sla", Call::Webhook)
     }
 }
 

@@ -180,6 +180,41 @@ async fn what_fails_is_tried_again_after_a_kill_and_no_redirect_is_followed() {
     second.stop().await;
 }
 
+#[tokio::test]
+async fn a_receiver_that_wants_fewer_calls_is_left_alone_for_as_long_as_it_says() {
+    let server = MockServer::start().await;
+    let busy = ResponseTemplate::new(429).insert_header("retry-after", "600");
+    Mock::given(path("/hook"))
+        .respond_with(busy)
+        .up_to_n_times(1)
+        .mount(&server)
+        .await;
+    Mock::given(path("/hook"))
+        .respond_with(ResponseTemplate::new(200))
+        .mount(&server)
+        .await;
+    let harness = Harness::new().await;
+    let settings = config(format!("{}/hook", server.uri()), true, 60_000);
+    let node = node(&harness, "a", &settings).await;
+    chain(&node).await;
+    let mut ticket = Ticket::new(&harness);
+    decided_after(&harness, &[ticket.opened()]).await;
+    harness.clock.set(minutes(&harness, 61));
+    noted(&harness, "429", false, 1).await;
+    let next: i64 = sqlx::query_scalar(
+        "SELECT extract(epoch FROM next_at)::bigint FROM sla.webhook_call WHERE name = 'pager'",
+    )
+    .fetch_one(harness.db.pool())
+    .await
+    .expect("a good query");
+    // The usual second try comes after five seconds.
+    assert_eq!(next - minutes(&harness, 0).as_second(), 600);
+    assert_eq!(node.throttled(), 1);
+    harness.clock.set(minutes(&harness, 10));
+    noted(&harness, "ok", true, 1).await;
+    node.stop().await;
+}
+
 /// Until when the one call is claimed, in microseconds of the database; None between calls.
 async fn claimed_until(harness: &Harness) -> Option<i64> {
     let until: Option<Option<i64>> = sqlx::query_scalar(

@@ -6,7 +6,10 @@ use std::{collections::HashMap, time::Duration};
 
 use reqwest::Client;
 use serde_json::{Value, json};
-use solmu_connector::outbound::{SendOutcome, Sender};
+use solmu_connector::{
+    http::retry_after,
+    outbound::{Rests, SendOutcome, Sender},
+};
 use solmu_proto::outbound::v1::MessageQueued;
 use solmu_runtime::config::Secret;
 use solmu_text as text;
@@ -66,10 +69,10 @@ impl TelegramSender {
             Ok(answer) => answer,
             Err(error) => return Answer::Outcome(lost(&error)),
         };
-        let status = answer.status();
+        let (status, wait) = (answer.status(), retry_after(answer.headers()));
         match answer.json::<Value>().await {
             Ok(body) if body.get("ok").is_some_and(Value::is_boolean) => classify(&body),
-            _ => Answer::Outcome(unreadable(status)),
+            _ => Answer::Outcome(unreadable(status, wait)),
         }
     }
 }
@@ -110,6 +113,11 @@ impl Sender for TelegramSender {
             self.send_to(token, request)
         })
         .await
+    }
+
+    /// The bot: what is before the API limits each of them.
+    fn lane(&self, message: &MessageQueued) -> String {
+        message.account.clone()
     }
 }
 
@@ -188,7 +196,9 @@ fn classify(body: &Value) -> Answer {
     let code = read::integer(body, "error_code").unwrap_or(0);
     let description = read::text_or_empty(body, "description").to_lowercase();
     Answer::Outcome(match code {
-        429 => SendOutcome::Retry {
+        // Of a chat or of the bot: it does not say. The others of the bot find out by themselves.
+        429 => SendOutcome::Throttled {
+            rests: Rests::Conversation,
             after: read::integer(body, "parameters.retry_after")
                 .and_then(|seconds| u64::try_from(seconds).ok())
                 .map(Duration::from_secs),

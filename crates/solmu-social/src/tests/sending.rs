@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use solmu_connector::{
     http::{self, HttpLimits},
-    outbound::{SendOutcome, Sender},
+    outbound::{Rests, SendOutcome, Sender},
 };
 use solmu_proto::{
     outbound::v1::MessageQueued,
@@ -142,8 +142,8 @@ async fn whatsapps_errors_are_told_apart() {
     for (status, body, expected) in [
         (400, error(131_047), ("failed", "131047")),
         (400, error(131_026), ("failed", "131026")),
-        (429, error(130_429), ("retry", "130429")),
-        (400, error(131_056), ("retry", "131056")),
+        (429, error(130_429), ("throttled", "130429")),
+        (400, error(131_056), ("throttled", "131056")),
         (500, error(131_000), ("retry", "131000")),
         (401, error(190), ("retry", "190")),
         (400, error(55_555), ("failed", "55555")),
@@ -153,7 +153,7 @@ async fn whatsapps_errors_are_told_apart() {
             ("retry", "55555"),
         ),
         (502, json!("bad gateway"), ("unknown", "http_502")),
-        (429, json!({}), ("retry", "http_429")),
+        (429, json!({}), ("throttled", "http_429")),
         (404, json!({}), ("failed", "http_404")),
         (200, json!({"messages": []}), ("unknown", "no_message_id")),
     ] {
@@ -331,7 +331,56 @@ async fn telegrams_errors_are_told_apart() {
     let server = vendor(429, &limited).await;
     let outcome = telegram(&server.uri()).send(&message("42", "a")).await;
     assert!(
-        matches!(outcome, SendOutcome::Retry { after: Some(after), .. } if after.as_secs() == 14)
+        matches!(outcome, SendOutcome::Throttled { rests: Rests::Conversation, after: Some(after), .. } if after.as_secs() == 14)
+    );
+}
+
+#[tokio::test]
+async fn a_number_that_sends_too_much_rests_as_long_as_it_is_told() {
+    let limited = |headers: [(&'static str, &'static str); 1], code: i64| {
+        let mut answer = ResponseTemplate::new(429).set_body_json(json!({"error": {"code": code}}));
+        for (name, value) in headers {
+            answer = answer.insert_header(name, value);
+        }
+        answer
+    };
+    let usage =
+        r#"{"102290129340398": [{"type": "whatsapp", "estimated_time_to_regain_access": 2}]}"#;
+    for (answer, rests, seconds) in [
+        (
+            limited([("x-business-use-case-usage", usage)], 80_007),
+            Rests::Lane,
+            120,
+        ),
+        (limited([("retry-after", "9")], 130_429), Rests::Lane, 9),
+        // One customer's limit is not the number's.
+        (
+            limited([("retry-after", "900")], 131_056),
+            Rests::Conversation,
+            6,
+        ),
+    ] {
+        let server = MockServer::start().await;
+        Mock::given(method("POST"))
+            .respond_with(answer)
+            .mount(&server)
+            .await;
+        let sender = whatsapp(&server.uri());
+        match sender.send(&message("77:358401234567", "a")).await {
+            SendOutcome::Throttled {
+                rests: told,
+                after: Some(after),
+                ..
+            } => assert_eq!((told, after.as_secs()), (rests, seconds)),
+            other => panic!("{other:?}"),
+        }
+    }
+    let sender = whatsapp("http://127.0.0.1:1");
+    assert_eq!(sender.lane(&message("77:358401234567", "a")), "77");
+    assert_eq!(sender.lane(&message("", "a")), "77", "the account's own");
+    assert_eq!(
+        telegram("http://127.0.0.1:1").lane(&message("42", "a")),
+        "main"
     );
 }
 

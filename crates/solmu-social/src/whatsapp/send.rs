@@ -4,13 +4,13 @@
 //! repeated. Our message id goes along as `biz_opaque_callback_data` and comes back with each status, which settles
 //! such a message after all.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use solmu_connector::{
     http::{Reached, reached},
-    outbound::{SendOutcome, Sender},
+    outbound::{Rests, SendOutcome, Sender},
 };
 use solmu_proto::outbound::v1::MessageQueued;
 use solmu_runtime::config::Secret;
@@ -71,10 +71,10 @@ impl WhatsappSender {
             Ok(answer) => answer,
             Err(error) => return lost(&error),
         };
-        let status = answer.status();
+        let (status, wait) = (answer.status(), vendor_error::wait(answer.headers()));
         match answer.json::<Value>().await {
-            Ok(body) => outcome(status, &body),
-            Err(_) => unreadable(status),
+            Ok(body) => outcome(status, wait, &body),
+            Err(_) => unreadable(status, wait),
         }
     }
 }
@@ -102,13 +102,7 @@ impl Sender for WhatsappSender {
                 "the customer has no WhatsApp number or id",
             );
         };
-        // A number that is not configured answers under its own id, with the token of the account that got it.
-        let number = message
-            .conversation_key
-            .split(':')
-            .next()
-            .filter(|number| is_id(number));
-        let number = number.unwrap_or(&access.phone_number_id);
+        let number = number_of(message).unwrap_or(&access.phone_number_id);
         let body = if message.text.is_empty() {
             text::html_to_text(&message.html)
         } else {
@@ -123,6 +117,23 @@ impl Sender for WhatsappSender {
         })
         .await
     }
+
+    /// The number that it is sent from: Meta's limits are of numbers.
+    fn lane(&self, message: &MessageQueued) -> String {
+        let configured = self.accounts.get(&message.account);
+        let configured = configured.map(|access| access.phone_number_id.as_str());
+        number_of(message)
+            .or(configured)
+            .unwrap_or_default()
+            .to_owned()
+    }
+}
+
+/// The number of ours that the conversation is with. One that is not configured answers under its own id, with the token
+/// of the account that got the message.
+fn number_of(message: &MessageQueued) -> Option<&str> {
+    let number = message.conversation_key.split(':').next();
+    number.filter(|number| is_id(number))
 }
 
 fn is_id(text: &str) -> bool {
@@ -170,7 +181,7 @@ fn request(
     body
 }
 
-fn outcome(status: StatusCode, body: &Value) -> SendOutcome {
+fn outcome(status: StatusCode, wait: Option<Duration>, body: &Value) -> SendOutcome {
     if status.is_success() {
         let id = read::list(body, "messages")
             .first()
@@ -183,15 +194,23 @@ fn outcome(status: StatusCode, body: &Value) -> SendOutcome {
         };
     }
     let Some(code) = read::integer(body, "error.code") else {
-        return unreadable(status);
+        return unreadable(status, wait);
     };
     let text = vendor_error::explain(code).map_or_else(
         || format!("WhatsApp refused it with error {code}"),
         str::to_owned,
     );
     match vendor_error::action(code) {
-        Some(Action::Retry(after)) => SendOutcome::Retry {
-            after,
+        Some(Action::Retry) => SendOutcome::retry(code.to_string(), text),
+        Some(Action::Throttled) => SendOutcome::Throttled {
+            rests: Rests::Lane,
+            after: wait,
+            code: code.to_string(),
+            text,
+        },
+        Some(Action::Pair(least)) => SendOutcome::Throttled {
+            rests: Rests::Conversation,
+            after: Some(least),
             code: code.to_string(),
             text,
         },
@@ -202,11 +221,16 @@ fn outcome(status: StatusCode, body: &Value) -> SendOutcome {
     }
 }
 
-/// An answer that is not the API's: from something before it.
-pub(crate) fn unreadable(status: StatusCode) -> SendOutcome {
+/// An answer that is not the API's: from something before it. `wait` is what it told us to wait.
+pub(crate) fn unreadable(status: StatusCode, wait: Option<Duration>) -> SendOutcome {
     let code = format!("http_{}", status.as_u16());
     match status {
-        StatusCode::TOO_MANY_REQUESTS => SendOutcome::retry(code, "the vendor limits our requests"),
+        StatusCode::TOO_MANY_REQUESTS => SendOutcome::Throttled {
+            rests: Rests::Lane,
+            after: wait,
+            code,
+            text: "the vendor limits our requests".to_owned(),
+        },
         status if status.is_client_error() => {
             SendOutcome::failed(code, "the vendor refused the request")
         }

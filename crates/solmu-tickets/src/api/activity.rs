@@ -5,7 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use solmu_proto::ticket::v1::{self as proto, activity_service_server::ActivityService};
+use solmu_proto::{
+    ticket::v1::{self as proto, activity_service_server::ActivityService},
+    types::v1::actor::Kind,
+};
 use solmu_runtime::{ApiError, access::Caller, page};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -14,14 +17,12 @@ use crate::{
     activity,
     calls::PEOPLE,
     context::Context,
-    sight::{self, ticket_id},
+    restrict::later::RESTRICTED_WITH,
+    sight::{self, LINKS, OTHER_TICKETS, ticket_id},
 };
 
 /// Entries in a page, if the caller does not say how many.
 const PAGE: i64 = 100;
-
-/// Fields whose values are ids of other tickets.
-const OTHERS: [&str; 3] = ["same_matter", "merged_into", "parent_id"];
 
 /// The service.
 pub(crate) struct Activities {
@@ -31,11 +32,45 @@ pub(crate) struct Activities {
 /// What stood before the reason of an older entry, up to the number of the other ticket.
 const MERGED: [&str; 2] = ["merged into #", "no longer part of #"];
 
+/// Whether an entry tells that a rule restricted the ticket, or gave it to others for that.
+fn is_restriction(entry: &proto::Activity) -> bool {
+    let by_service = entry
+        .actor
+        .as_ref()
+        .is_some_and(|it| it.kind() == Kind::Service);
+    by_service && entry.reason.starts_with("rule '")
+}
+
+/// The reason of a restriction without the number of the ticket that brought it along, which stands at the end of it in
+/// older entries.
+fn without_company(reason: &str) -> String {
+    const BY_SERVICE: &str = " (service)";
+    let (told, end) = match reason.strip_suffix(BY_SERVICE) {
+        Some(told) => (told, BY_SERVICE),
+        None => (reason, ""),
+    };
+    match told.rsplit_once(" with #") {
+        Some((rest, number)) if number.bytes().all(|it| it.is_ascii_digit()) => {
+            format!("{rest}{end}")
+        }
+        _ => reason.to_owned(),
+    }
+}
+
+/// Says behind the reason of a restriction with which ticket it was made, by number.
+fn with_company(entry: &mut proto::Activity, numbers: &HashMap<Uuid, i64>) {
+    let company = entry.changes.iter().find(|it| it.field == RESTRICTED_WITH);
+    let number = company.and_then(|it| numbers.get(&it.to.parse().ok()?));
+    if let Some(number) = number {
+        entry.reason = format!("{} with #{number}", entry.reason);
+    }
+}
+
 /// Where an entry names other tickets.
 fn named(entry: &mut proto::Activity) -> impl Iterator<Item = &mut String> {
     let changes = entry.changes.iter_mut();
     let values = changes.flat_map(|it| {
-        let whole = OTHERS.contains(&it.field.as_str());
+        let whole = OTHER_TICKETS.contains(&it.field.as_str());
         // `related ID`, where it is a link.
         let values = [&mut it.from, &mut it.to];
         values.into_iter().filter(move |_| whole)
@@ -45,7 +80,7 @@ fn named(entry: &mut proto::Activity) -> impl Iterator<Item = &mut String> {
 
 /// Links of an entry, as kind and id.
 fn linked(entry: &mut proto::Activity) -> impl Iterator<Item = &mut String> {
-    let links = entry.changes.iter_mut().filter(|it| it.field == "links");
+    let links = entry.changes.iter_mut().filter(|it| it.field == LINKS);
     links.flat_map(|it| [&mut it.from, &mut it.to])
 }
 
@@ -88,6 +123,9 @@ impl Activities {
         caller: &Caller,
         activities: &mut [proto::Activity],
     ) -> Result<(), ApiError> {
+        for entry in activities.iter_mut().filter(|it| is_restriction(it)) {
+            entry.reason = without_company(&entry.reason);
+        }
         let mut ids: BTreeSet<Uuid> = BTreeSet::new();
         for entry in activities.iter_mut() {
             ids.extend(named(entry).filter_map(|id| id.parse::<Uuid>().ok()));
@@ -111,6 +149,7 @@ impl Activities {
                 entry.reason = without_number(&entry.reason).to_owned();
                 with_number(entry, &seen);
             }
+            with_company(entry, &seen);
         }
         Ok(())
     }
@@ -176,7 +215,7 @@ impl ActivityService for Activities {
                 return Err(ApiError::invalid("noted_hash", wanted).into());
             }
         };
-        let verdict = activity::verify(self.context.db.pool(), ticket, noted)
+        let verdict = activity::verify(self.context.db.reads(), ticket, noted)
             .await
             .map_err(ApiError::from)?;
         Ok(Response::new(verdict))

@@ -46,7 +46,7 @@ impl MatterService for Matters {
             text => Some(sight::seen_ticket(&self.context, &caller, text).await?),
         };
         let max = self.context.config.max_page_size;
-        let pool = self.context.db.pool();
+        let pool = self.context.db.reads();
         let page = list::page(pool, ticket, &request, caller.visibility(), max).await?;
         Ok(Response::new(page))
     }

@@ -16,6 +16,7 @@ use crate::{
     context::Context,
     restrict::{self, Wanted},
     sight::{self, ticket_id},
+    strangers::{Named, Strangers},
 };
 
 /// Agents and teams of one restriction.
@@ -41,9 +42,18 @@ pub(super) async fn ticket(
         let wanted = format!("name 1 to {MAX_NAMES} agents and teams");
         return Err(ApiError::invalid("agent_ids", wanted));
     }
+    let agents = restriction.agents.iter();
+    let agents = agents.map(|id| Named::Agent(*id, "agent_ids".to_owned()));
+    let teams = restriction.teams.iter();
+    let teams = teams.map(|id| Named::Team(*id, "team_ids".to_owned()));
+    let strangers = context
+        .roster
+        .strangers(&agents.chain(teams).collect::<Vec<_>>())
+        .await;
     let wanted = Wanted {
         ticket: ticket_id(context, &request.ticket_id).await?,
         restriction: Some(restriction),
+        strangers,
         reason: reason(&request.reason)?,
         etag: request.etag.clone(),
         request: asked("restrict", &request.request_id, &request)?,
@@ -62,6 +72,7 @@ pub(super) async fn end(
     let wanted = Wanted {
         ticket: ticket_id(context, &request.ticket_id).await?,
         restriction: None,
+        strangers: Strangers::default(),
         reason: reason(&request.reason)?,
         etag: request.etag.clone(),
         request: asked("unrestrict", &request.request_id, &request)?,

@@ -19,6 +19,9 @@ use crate::{
     sight::{self, ticket_id},
 };
 
+/// Where the owner of a ticket stands in its resource.
+pub(crate) const OWNER_FIELDS: (&str, &str) = ("ticket.assignee_id", "ticket.team_id");
+
 /// One ticket, by id or by `#number`, with what only the answer for one says: its links and sub-tickets, who follows it and who sees it.
 pub(super) async fn whole(
     pool: &PgPool,
@@ -82,7 +85,8 @@ pub(crate) async fn ticket(
     } else {
         mask
     };
-    let (edit, parent) = edit_of(&wanted, &mask)?;
+    let (mut edit, parent) = edit_of(&wanted, &mask)?;
+    edit.look_up(&context.roster, OWNER_FIELDS).await;
     let parent = match parent {
         Some(Some(text)) => Some(Some(ticket_id(context, &text).await?)),
         Some(None) => Some(None),

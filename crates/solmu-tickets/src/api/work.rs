@@ -76,7 +76,7 @@ impl WorkService for Work {
             "" => None,
             id => Some(ticket_id(&self.context, id).await?),
         };
-        let (pool, max) = (self.context.db.pool(), self.context.config.max_page_size);
+        let (pool, max) = (self.context.db.reads(), self.context.config.max_page_size);
         Ok(Response::new(
             tasks::list::list(pool, ticket, request, visibility, max).await?,
         ))

@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use solmu_bus::envelope::to_proto_time;
 use solmu_proto::{ticket::v1 as proto, types::v1::Actor};
 use solmu_runtime::{ApiError, access::Caller, page};
-use solmu_telemetry::TraceContext;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::{Many, Opening, Requester, many, open};
+use super::{Many, Named, Opening, Requester, Strangers, many, open};
 use crate::{
-    activity,
     api::{restrict, update},
     change,
     command::{self, Writing},
@@ -113,7 +110,7 @@ impl Hands {
         let asked = format!("pick {filter} {time_zone}");
         let after: Option<(Option<i64>, Uuid)> = page::decode(&asked, page_token)?;
         let selection = self.selection(caller, filter, time_zone).await?;
-        let pool = self.context.db.pool();
+        let pool = self.context.db.reads();
         let order = list::Order::Oldest;
         let mut tickets = list::selected(pool, &selection, order, after, limit + 1).await?;
         let more = page::cut(&mut tickets, limit);
@@ -142,7 +139,7 @@ impl Hands {
         let counted = query
             .build_query_scalar()
             .persistent(false)
-            .fetch_one(self.context.db.pool())
+            .fetch_one(self.context.db.reads())
             .await;
         Ok(counted.map_err(TicketError::from)?)
     }
@@ -219,15 +216,21 @@ impl Hands {
         change::is_repeat(tx, held.id(), request_id, digest, now).await
     }
 
-    /// Changes what `mask` names, as `UpdateTicket` does; `parent_id` is left as it is.
+    /// Those of `named` that are not there, as far as anybody can say. No transaction may be open.
+    pub async fn strangers(&self, named: &[Named]) -> Strangers {
+        self.context.roster.strangers(named).await
+    }
+
+    /// Changes what `mask` names, as `UpdateTicket` does; `parent_id` is left as it is. The owner may be none of `strangers`.
     pub async fn edit(
         &self,
         tx: &mut PgConnection,
         ticket: Uuid,
-        (wanted, mask): (&proto::Ticket, &[String]),
+        (wanted, mask, strangers): (&proto::Ticket, &[String], &Strangers),
         (by, reason): (&Actor, &str),
     ) -> Result<(), ApiError> {
-        let (edit, _) = update::edit_of(wanted, mask)?;
+        let (mut edit, _) = update::edit_of(wanted, mask)?;
+        edit.strangers = strangers.clone();
         let update = Update {
             ticket,
             edit,
@@ -259,20 +262,10 @@ impl Hands {
     ) -> Result<(), TicketError> {
         let (context, ticket) = (&self.context, &mut held.0);
         let now = context.clock.now();
-        ticket.touched = true;
-        ticket.touch(now, false);
-        let body = proto::TicketChanged {
-            ticket: Some(ticket.state()),
-            changes: vec![told],
-            actor: Some(by.clone()),
-            change_time: Some(to_proto_time(now)),
-            reason: reason.to_owned(),
-        };
         let (clock, rng) = (context.clock.as_ref(), context.rng.as_ref());
-        let mut events = EventSink::new(&context.bus, clock, rng, now);
-        events.add(&body, TraceContext::current());
-        model::update(tx, &[ticket]).await?;
-        activity::commit(tx, events.rows(), rng, now).await
+        let events = EventSink::new(&context.bus, clock, rng, now);
+        let told = vec![told];
+        change::tell_alone(tx, ticket, told, (by, reason), (events, rng), now).await
     }
 
     /// Adds a task to a ticket.

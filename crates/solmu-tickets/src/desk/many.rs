@@ -92,11 +92,14 @@ pub(super) async fn update(
     context: &Arc<Context>,
     many: &Arc<Many>,
 ) -> Result<Outcomes, TicketError> {
+    let mut edit = many.edit.clone();
+    edit.look_up(&context.roster, update::OWNER_FIELDS).await;
+    let edit = Arc::new(edit);
     context
         .db
         .tx("ticket.update_many", |tx| {
-            let (context, many) = (context.clone(), many.clone());
-            Box::pin(async move { update_in(tx, &context, &many).await })
+            let (context, many, edit) = (context.clone(), many.clone(), edit.clone());
+            Box::pin(async move { update_in(tx, &context, &many, &edit).await })
         })
         .await
 }
@@ -105,6 +108,7 @@ async fn update_in(
     tx: &mut PgConnection,
     context: &Context,
     many: &Many,
+    edit: &Edit,
 ) -> Result<Outcomes, TicketError> {
     let now = context.clock.now();
     let ids = many.ids();
@@ -115,6 +119,7 @@ async fn update_in(
     let mut batch = Batch {
         context,
         many,
+        edit,
         now,
         known,
         looked: Looked::of(ids),
@@ -195,6 +200,8 @@ async fn remember(
 struct Batch<'a> {
     context: &'a Context,
     many: &'a Many,
+    /// Its change, with who is not there.
+    edit: &'a Edit,
     now: Timestamp,
     /// Made under the request id before.
     known: BTreeMap<Uuid, Vec<u8>>,
@@ -225,7 +232,7 @@ impl Batch<'_> {
             });
         }
         let before = ticket.clone();
-        let (context, edit) = (self.context, &self.many.edit);
+        let (context, edit) = (self.context, self.edit);
         let set = edit::set(tx, context, &mut self.looked, ticket, edit, self.now).await;
         if let Err(error) = set {
             *ticket = before;

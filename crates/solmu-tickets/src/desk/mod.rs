@@ -18,4 +18,5 @@ pub use open::{Opening, Requester};
 pub use crate::{
     calls::{PEOPLE, actor_of, checked_request_id, checked_text, seen},
     command::{Content, Writing},
+    strangers::{Named, Strangers},
 };

@@ -161,8 +161,9 @@ pub(super) async fn open(
 async fn insert(tx: &mut PgConnection, ticket: &Ticket, now: Timestamp) -> Result<(), TicketError> {
     sqlx::query(
         "INSERT INTO tickets.ticket (id, number, subject, status, priority, contact_id, channel, account, recipient,
-            conversation_key, language, created_at, updated_at, message_count, channels, touched, organization_ids)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, $14, $15, $16)",
+            conversation_key, language, created_at, updated_at, message_count, channels, touched, organization_ids,
+            first_trace)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, $14, $15, $16, $17)",
     )
     .bind(ticket.id)
     .bind(ticket.number)
@@ -180,6 +181,7 @@ async fn insert(tx: &mut PgConnection, ticket: &Ticket, now: Timestamp) -> Resul
     .bind(ticket.channels)
     .bind(ticket.touched)
     .bind(&ticket.organization_ids)
+    .bind(TraceContext::current().to_store())
     .execute(tx)
     .await?;
     Ok(())

@@ -9,8 +9,8 @@ use solmu_proto::{
     routing::v1::AssignmentDecided,
     ticket::v1::{
         Activity, AssignTicketRequest, GetTicketRequest, ListActivitiesRequest, Ticket,
-        TicketAssigned, UnrestrictTicketRequest, UpdateTicketRequest, WatchTicketsRequest,
-        field_definition::Kind,
+        TicketAssigned, TicketChanged, UnrestrictTicketRequest, UpdateTicketRequest,
+        WatchTicketsRequest, field_definition::Kind,
     },
     types::v1::Priority,
 };
@@ -50,6 +50,36 @@ async fn log(desk: &Desk, ticket: Uuid) -> Vec<Activity> {
     let call = desk.api.admin(request);
     let log = desk.api.activity().list_activities(call).await;
     log.unwrap().into_inner().activities
+}
+
+/// With which ticket one was restricted stands in a field, and as a number only for who sees that one.
+async fn says_with_what(desk: &Desk, part: Uuid, with: &Ticket) {
+    let number = format!("with #{}", with.number);
+    let events = desk.api.world.told::<TicketChanged>().await;
+    let reasons: Vec<String> = events.into_iter().map(|it| it.reason).collect();
+    assert!(!reasons.iter().any(|it| it.contains('#')), "{reasons:?}");
+    assert!(!shown(desk, part).await.assign_reason.contains('#'));
+    let why = |log: &[Activity]| {
+        let entry = log
+            .iter()
+            .find(|it| it.changes.iter().any(|it| it.field == "restricted"));
+        entry.map(|it| it.reason.clone()).unwrap_or_default()
+    };
+    let told = why(&log(desk, part).await);
+    assert!(told.ends_with(&number), "{told}");
+    desk.restrict_to(part, &[OUTSIDER], &[]).await.unwrap();
+    let request = ListActivitiesRequest {
+        ticket_id: part.to_string(),
+        ..ListActivitiesRequest::default()
+    };
+    let page = desk
+        .api
+        .activity()
+        .list_activities(desk.outside(request))
+        .await;
+    let page = page.unwrap().into_inner().activities;
+    assert!(why(&page).ends_with("restricts it"), "{}", why(&page));
+    assert!(!format!("{page:?}").contains(&with.id));
 }
 
 /// Gives the ticket to the agent whom nothing names.
@@ -131,6 +161,7 @@ async fn a_later_message_restricts_its_ticket_with_all_its_parts() {
         assert_eq!(names(&desk, hidden).await, (Some(vec![SECURITY]), 1));
     }
     assert_eq!(shown(&desk, part).await.priority(), Priority::Normal);
+    says_with_what(&desk, part, &after).await;
 
     let log = log(&desk, ticket).await;
     let by_rule: Vec<&Activity> = log

@@ -7,13 +7,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use solmu_conditions::words;
 use solmu_db::{DbError, SqlTimestamp};
+use solmu_words::{lexemes, lexing};
 use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{digits, spans};
+use super::spans::{self, Sizes, Spans};
 use crate::context::Context;
 
 /// Entries of the queue in one transaction.
@@ -22,9 +22,6 @@ const BATCH: i64 = 200;
 const IDLE: Duration = Duration::from_millis(250);
 /// Pause after a failure.
 const FAILED: Duration = Duration::from_secs(2);
-/// Characters of a document that are indexed: about what PostgreSQL keeps positions of, and below what it refuses, also
-/// where each is a word of its own in three languages.
-const MAX_TEXT: i32 = 50_000;
 /// Characters of one part of it beside the body, so that none takes all the room.
 const MAX_PART: i32 = 5_000;
 /// Key of the advisory lock, any number that nobody else has.
@@ -159,13 +156,45 @@ async fn take(tx: &mut PgConnection) -> Result<Taken, DbError> {
 
 /// Writes what these documents say into the index.
 async fn index(tx: &mut PgConnection, is_message: bool, ids: &[Uuid]) -> Result<(), DbError> {
-    let texts = read(tx, if is_message { MESSAGES } else { TICKETS }, ids).await?;
-    write(tx, is_message, texts).await
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let (read, write) = if is_message {
+        (MESSAGES, WRITE_MESSAGES)
+    } else {
+        (TICKETS, WRITE_TICKETS)
+    };
+    let texts: Vec<(Uuid, SqlTimestamp, String)> = sqlx::query_as(read)
+        .bind(ids)
+        .bind(i32::try_from(lexing::MAX_TEXT).unwrap_or(i32::MAX))
+        .bind(MAX_PART)
+        .fetch_all(&mut *tx)
+        .await?;
+    if texts.is_empty() {
+        return Ok(());
+    }
+    let times: Vec<SqlTimestamp> = texts.iter().map(|(_, at, _)| *at).collect();
+    let spans = Spans::around(tx, &times).await?;
+    let (mut found, mut vectors, mut added) = (Vec::new(), Vec::new(), Vec::new());
+    for (id, at, text) in texts {
+        let span = spans.of(at.to_jiff());
+        found.push(id);
+        vectors.push(lexemes::vector(span, &lexing::document(&text)));
+        added.push(span);
+        // Long texts take milliseconds: others have their turn between them.
+        tokio::task::yield_now().await;
+    }
+    sqlx::query(write)
+        .bind(&found)
+        .bind(&vectors)
+        .execute(&mut *tx)
+        .await?;
+    spans::count(tx, &added, Sizes::MEASURED).await
 }
 
 /// What a message says. An answer's quoted tail is left out: it stands in the message that it quotes. A sender's address
 /// is theirs, wherever their contact goes.
-const MESSAGES: &str = "SELECT message.id, left(concat_ws(' ', left(message.subject, $3), left(message.author_name, $3),
+const MESSAGES: &str = "SELECT message.id, message.created_at, left(concat_ws(' ', left(message.subject, $3), left(message.author_name, $3),
         left(message.address, $3),
         left((SELECT string_agg(file ->> 'filename', ' ') FROM jsonb_array_elements(message.attachments) AS file), $3),
         left(message.fields::text, $3),
@@ -173,66 +202,31 @@ const MESSAGES: &str = "SELECT message.id, left(concat_ws(' ', left(message.subj
     FROM tickets.message WHERE message.id = ANY($1)";
 
 /// What a ticket is, and whose.
-const TICKETS: &str = "SELECT ticket.id, left(concat_ws(' ', ticket.number, left(ticket.subject, $3), ticket.category,
+const TICKETS: &str = "SELECT ticket.id, ticket.created_at, left(concat_ws(' ', ticket.number, left(ticket.subject, $3), ticket.category,
         left(array_to_string(ticket.tags, ' '), $3), left(contact.display_name, $3),
         left((SELECT string_agg(identity.value, ' ') FROM tickets.identity WHERE identity.contact_id = ticket.contact_id), $3),
         (SELECT string_agg(value, ' ') FROM jsonb_each(ticket.fields) AS field (key, list),
             jsonb_array_elements_text(list) AS value WHERE jsonb_typeof(list) = 'array')), $2)
     FROM tickets.ticket JOIN tickets.contact ON contact.id = ticket.contact_id WHERE ticket.id = ANY($1)";
 
-/// Texts by id, folded into words.
-async fn read(
-    tx: &mut PgConnection,
-    sql: &'static str,
-    ids: &[Uuid],
-) -> Result<Vec<(Uuid, String)>, DbError> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let texts: Vec<(Uuid, String)> = sqlx::query_as(sql)
-        .bind(ids)
-        .bind(MAX_TEXT)
-        .bind(MAX_PART)
-        .fetch_all(tx)
-        .await?;
-    Ok(texts
-        .into_iter()
-        .map(|(id, text)| (id, digits::with_whole_numbers(words(&text))))
-        .collect())
+/// What was deleted since it was read is left out.
+macro_rules! write {
+    ($is_message:literal, $source:literal) => {
+        concat!(
+            "INSERT INTO tickets.search_document (id, ticket_id, is_message, created_at, words)
+             SELECT given.id, document.ticket_id, ",
+            $is_message,
+            ", document.created_at, given.words::tsvector FROM unnest($1::uuid[], $2::text[]) AS given (id, words) JOIN ",
+            $source,
+            " AS document ON document.id = given.id ORDER BY given.id
+             ON CONFLICT (id) DO UPDATE SET ticket_id = excluded.ticket_id, created_at = excluded.created_at,
+                words = excluded.words"
+        )
+    };
 }
 
-async fn write(
-    tx: &mut PgConnection,
-    is_message: bool,
-    texts: Vec<(Uuid, String)>,
-) -> Result<(), DbError> {
-    if texts.is_empty() {
-        return Ok(());
-    }
-    let (ids, texts): (Vec<Uuid>, Vec<String>) = texts.into_iter().unzip();
-    let source = if is_message {
-        "JOIN tickets.message AS document ON document.id = given.id
-         JOIN tickets.ticket ON ticket.id = document.ticket_id"
-    } else {
-        "JOIN tickets.ticket ON ticket.id = given.id JOIN tickets.ticket AS document ON document.id = ticket.id"
-    };
-    spans::begin_months(tx, source, &ids).await?;
-    let sql = format!(
-        "INSERT INTO tickets.search_document (id, ticket_id, is_message, created_at, words)
-         SELECT given.id, ticket.id, $3, document.created_at,
-            tickets.search_labelled(span.id, tickets.search_words(given.text))
-         FROM unnest($1::uuid[], $2::text[]) AS given (id, text) {source}
-         CROSS JOIN LATERAL (SELECT id FROM tickets.search_span WHERE starts <= document.created_at
-            ORDER BY starts DESC LIMIT 1) AS span ORDER BY given.id
-         ON CONFLICT (id) DO UPDATE SET ticket_id = excluded.ticket_id, created_at = excluded.created_at,
-            words = excluded.words
-         RETURNING created_at"
-    );
-    let times: Vec<SqlTimestamp> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
-        .bind(&ids)
-        .bind(&texts)
-        .bind(is_message)
-        .fetch_all(&mut *tx)
-        .await?;
-    spans::count(tx, &times).await
-}
+const WRITE_MESSAGES: &str = write!("true", "tickets.message");
+const WRITE_TICKETS: &str = write!(
+    "false",
+    "(SELECT id, id AS ticket_id, created_at FROM tickets.ticket)"
+);

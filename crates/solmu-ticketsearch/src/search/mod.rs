@@ -1,10 +1,12 @@
 //! Finding tickets: by filter ([`Selection`]) and by what was written ([`find`]).
 
-mod digits;
+mod few;
 pub mod index;
 #[cfg(test)]
 mod plan_tests;
 mod selection;
+#[cfg(test)]
+mod selection_tests;
 pub mod service;
 mod snippet;
 mod spans;
@@ -18,7 +20,7 @@ use solmu_bus::envelope::to_proto_time;
 use solmu_db::{DbError, SqlTimestamp, ToSqlx as _};
 use solmu_proto::ticket::v1 as proto;
 use solmu_runtime::{ApiError, access::Caller, page};
-use sqlx::{PgPool, Postgres, QueryBuilder};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 pub use selection::{Selection, Written};
@@ -31,6 +33,8 @@ const PAGE: u32 = 50;
 /// Matches that one call looks at. A search without a filter needs a hundred; one whose filter refuses nearly all of
 /// them ends here and says so.
 const MATCHES: usize = 4_000;
+/// Documents that one call looks into whether words stand side by side in them: about ten microseconds each.
+const CANDIDATES: i64 = 1_000;
 /// Matches that are read at once at first, beside twice a page: most searches need no more.
 const FIRST: usize = 20;
 /// How many more are read the next time.
@@ -38,6 +42,9 @@ const GROWTH: usize = 4;
 
 /// A match: when, which document, on which ticket, and whether it is a message.
 type Match = (SqlTimestamp, Uuid, Uuid, bool);
+
+/// The same, or without a ticket: the last document that was looked at in vain, when no more are.
+type Looked = (SqlTimestamp, Uuid, Option<Uuid>, Option<bool>);
 
 /// Where the last page ended: microseconds and document.
 type Position = (i64, Uuid);
@@ -62,13 +69,12 @@ pub(crate) async fn find(
         caller: Some(caller),
     };
     let selection = Selection::read(context, written).await?;
-    let pool = context.db.pool();
-    let opening = Opening::read(pool, &terms).await?;
-    if opening.words.is_empty() {
-        return Err(ApiError::invalid("query", "there is no word in it"));
-    }
+    let pool = context.db.reads();
+    let opening = Opening::read(pool).await?;
     let mut search = Search {
         pool,
+        words: terms::tsquery(&terms),
+        loose: terms::loose(&terms),
         selection,
         size,
         seen: 0,
@@ -95,8 +101,6 @@ pub(crate) async fn find(
 
 /// What a search begins with, in one look.
 struct Opening {
-    /// The query as PostgreSQL's `tsquery`; empty if nothing is left to look for.
-    words: String,
     queued: Option<SqlTimestamp>,
     /// The index's spans of time, the newest first: number, beginning and documents of each.
     spans: Vec<i64>,
@@ -104,7 +108,6 @@ struct Opening {
     documents: Vec<i64>,
 }
 solmu_db::from_row!(Opening {
-    words,
     queued,
     spans,
     starts,
@@ -112,19 +115,8 @@ solmu_db::from_row!(Opening {
 });
 
 impl Opening {
-    async fn read(pool: &PgPool, terms: &[terms::Term]) -> Result<Self, ApiError> {
-        let mut query: QueryBuilder<Postgres> = QueryBuilder::new("SELECT ");
-        terms::push_tsquery(&mut query, terms);
-        query.push(
-            "::text AS words,
-            (SELECT queued_at FROM tickets.search_queue ORDER BY id LIMIT 1) AS queued,
-            spans.* FROM (SELECT coalesce(array_agg(id ORDER BY starts DESC), '{}') AS spans,
-                coalesce(array_agg(starts ORDER BY starts DESC), '{}') AS starts,
-                coalesce(array_agg(documents ORDER BY starts DESC), '{}') AS documents
-                FROM tickets.search_span) AS spans",
-        );
-        query
-            .build_query_as()
+    async fn read(pool: &PgPool) -> Result<Self, ApiError> {
+        sqlx::query_as(OPENING)
             .fetch_one(pool)
             .await
             .map_err(|error| DbError::from(error).into())
@@ -133,6 +125,12 @@ impl Opening {
     /// Changes before this are in the index. An entry of the queue is as old as the transaction that made it.
     fn indexed_until(&self, now: Timestamp) -> Timestamp {
         self.queued.map_or(now, |at| at.to_jiff().min(now))
+    }
+
+    /// The span that a document of this time is in.
+    fn span_of(&self, at: Timestamp) -> Option<i64> {
+        let place = self.starts.partition_point(|starts| starts.to_jiff() > at);
+        self.spans.get(place).copied()
     }
 
     /// The spans that have documents before a time, the newest first.
@@ -153,7 +151,7 @@ enum End {
     Done,
     /// The page is full.
     Page,
-    /// [`MATCHES`] were looked at.
+    /// [`MATCHES`] or [`CANDIDATES`] were looked at.
     Bound,
 }
 
@@ -165,6 +163,10 @@ struct Hit {
 
 struct Search<'a> {
     pool: &'a PgPool,
+    /// The query as PostgreSQL's `tsquery`.
+    words: String,
+    /// What the index is asked for in place of it, if it cannot answer that.
+    loose: Option<String>,
     selection: Selection,
     size: usize,
     /// Matches that were looked at.
@@ -178,27 +180,73 @@ struct Search<'a> {
 
 impl Search<'_> {
     async fn run(&mut self, opening: &Opening, after: Option<Position>) -> Result<End, ApiError> {
-        let mut before = after.unwrap_or((i64::MAX, Uuid::max()));
+        let before = after.unwrap_or((i64::MAX, Uuid::max()));
+        match few::tickets(self.pool, &self.selection).await? {
+            Some(tickets) => self.among(opening, &tickets, before).await,
+            None => self.newest(opening, before).await,
+        }
+    }
+
+    /// Looks for the words on these tickets.
+    async fn among(
+        &mut self,
+        opening: &Opening,
+        tickets: &[Uuid],
+        mut before: Position,
+    ) -> Result<End, ApiError> {
+        loop {
+            let position = (time_of(before).to_sqlx(), before.1);
+            let documents = few::documents(self.pool, tickets, position).await?;
+            let found = few::matching(self.pool, opening, &self.words, &documents).await?;
+            let selected = tickets.iter().copied().collect();
+            if let Some(end) = self.take(found, &selected) {
+                return Ok(end);
+            }
+            match documents.last() {
+                Some((at, document, ..)) if documents.len() >= few::DOCUMENTS => {
+                    before = (at.to_jiff().as_microsecond(), *document);
+                }
+                _ => return Ok(End::Done),
+            }
+        }
+    }
+
+    /// Looks for tickets of the selection among the newest matches.
+    async fn newest(&mut self, opening: &Opening, mut before: Position) -> Result<End, ApiError> {
         let mut wanted = self.size * 2 + FIRST;
         loop {
-            let at = Timestamp::from_microsecond(before.0).unwrap_or(FAR);
-            let at = at.min(FAR);
-            let (windows, since) = windows::windows(&opening.words, &opening.spans_before(at));
-            let Some(since) = since else {
-                return Ok(End::Done);
+            let at = time_of(before);
+            let spans = opening.spans_before(at);
+            let windows = windows::windows(&self.words, &spans);
+            let of = |asked: &str| -> Vec<String> {
+                let windows = windows.iter();
+                windows.map(|it| windows::of_spans(asked, it)).collect()
             };
-            let found: Vec<Match> = sqlx::query_as(MATCHING)
-                .bind(&windows)
-                .bind(since.to_sqlx())
+            let mut found: Vec<Looked> = sqlx::query_as(MATCHING)
+                .bind(of(&self.words))
+                .bind(self.loose.as_deref().map(of))
                 .bind(at.to_sqlx())
                 .bind(before.1)
                 .bind(i64::try_from(wanted).unwrap_or(i64::MAX))
+                .bind(CANDIDATES)
                 .fetch_all(self.pool)
                 .await
                 .map_err(DbError::from)?;
+            let bound = found.pop_if(|(_, _, ticket, _)| ticket.is_none());
+            let found: Vec<Match> = found
+                .into_iter()
+                .filter_map(|(at, id, ticket, is_message)| Some((at, id, ticket?, is_message?)))
+                .collect();
             let whole = found.len() < wanted;
-            if let Some(end) = self.take(found).await? {
+            let ids: HashSet<Uuid> = found.iter().map(|(_, _, ticket, _)| *ticket).collect();
+            let ids: Vec<Uuid> = ids.into_iter().collect();
+            let selected = list::selected_of(self.pool, &self.selection, &ids).await?;
+            if let Some(end) = self.take(found, &selected) {
                 return Ok(end);
+            }
+            if let Some((at, document, ..)) = bound {
+                self.last = Some((at.to_jiff().as_microsecond(), document));
+                return Ok(End::Bound);
             }
             if whole {
                 return Ok(End::Done);
@@ -209,17 +257,14 @@ impl Search<'_> {
     }
 
     /// Takes matches over into the page, as far as their tickets are selected.
-    async fn take(&mut self, found: Vec<Match>) -> Result<Option<End>, ApiError> {
-        let ids: HashSet<Uuid> = found.iter().map(|(_, _, ticket, _)| *ticket).collect();
-        let ids: Vec<Uuid> = ids.into_iter().collect();
-        let selected = list::selected_of(self.pool, &self.selection, &ids).await?;
+    fn take(&mut self, found: Vec<Match>, selected: &HashSet<Uuid>) -> Option<End> {
         for (at, document, ticket, is_message) in found {
             if self.seen >= MATCHES {
-                return Ok(Some(End::Bound));
+                return Some(End::Bound);
             }
             if selected.contains(&ticket) && !self.on_page.contains(&ticket) {
                 if self.hits.len() >= self.size {
-                    return Ok(Some(End::Page));
+                    return Some(End::Page);
                 }
                 self.on_page.insert(ticket);
                 self.hits.push(Hit {
@@ -231,7 +276,7 @@ impl Search<'_> {
             self.seen += 1;
             self.last = Some((at.to_jiff().as_microsecond(), document));
         }
-        Ok(None)
+        None
     }
 
     /// Where the page ends. Not where the search ended: that may be a document that the caller does not see.
@@ -273,12 +318,24 @@ impl Search<'_> {
     }
 }
 
+fn time_of((at, _): Position) -> Timestamp {
+    Timestamp::from_microsecond(at).unwrap_or(FAR).min(FAR)
+}
+
 /// Later than any document, and still a time of PostgreSQL's.
 const FAR: Timestamp = Timestamp::constant(253_000_000_000, 0);
 
+/// How far the index is filled, and its spans of time.
+const OPENING: &str =
+    "SELECT (SELECT queued_at FROM tickets.search_queue ORDER BY id LIMIT 1) AS queued, spans.*
+    FROM (SELECT coalesce(array_agg(id ORDER BY starts DESC), '{}') AS spans,
+        coalesce(array_agg(starts ORDER BY starts DESC), '{}') AS starts,
+        coalesce(array_agg(documents ORDER BY starts DESC), '{}') AS documents
+        FROM tickets.search_span) AS spans";
+
 /// The newest matches before a position, newest first; see the function for how it stays on its index.
 pub(crate) const MATCHING: &str = "SELECT created_at, id, ticket_id, is_message
-    FROM tickets.search_matches($1, $2, $3, $4, $5) ORDER BY created_at DESC, id DESC";
+    FROM tickets.search_matches($1, $2, $3, $4, $5, $6) ORDER BY created_at DESC, id DESC";
 
 /// What the hits of a page say.
 pub(crate) const TEXTS: &str = "SELECT id, concat_ws(' ', subject, left(body_text, 20000))

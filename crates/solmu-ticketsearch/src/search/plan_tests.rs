@@ -1,6 +1,7 @@
 //! What is asked all day is answered by an index: with sequential scans forbidden, a plan that still has one has no index
 //! to use. Costs are not looked at, so that the answer does not depend on how full a table is.
 
+use jiff::ToSpan as _;
 use solmu_db::ToSqlx as _;
 use solmu_domain::ids::AgentId;
 use solmu_runtime::access::{Caller, Role};
@@ -116,7 +117,7 @@ async fn a_search_never_reads_all_documents() {
     sqlx::query(
         "INSERT INTO tickets.search_document (id, ticket_id, is_message, created_at, words)
          SELECT gen_random_uuid(), gen_random_uuid(), true, at,
-            tickets.search_labelled(span.id, to_tsvector('simple', 'kaikki w' || n % 7 || ' r' || n))
+            format('''%1$s:kaikki'' ''%1$s:w%2$s'' ''%1$s:r%3$s''', span.id, n % 7, n)::tsvector
          FROM generate_series(1, 3000) AS n, LATERAL (SELECT '2026-11-20T00:00:00Z'::timestamptz - n * interval '20 minutes'
             AS at) AS made, LATERAL (SELECT id FROM tickets.search_span WHERE starts <= at ORDER BY starts DESC LIMIT 1) AS span",
     )
@@ -137,7 +138,6 @@ async fn a_search_never_reads_all_documents() {
         };
         vec![of(&[5]), of(&[4, 3]), of(&[2, 1])]
     };
-    let since: jiff::Timestamp = "2026-11-10T00:00:00Z".parse().unwrap();
     let mut tx = connection.begin().await.unwrap();
     let before = scans(&mut tx).await;
     for (asked, wanted, expected) in [
@@ -151,16 +151,35 @@ async fn a_search_never_reads_all_documents() {
     ] {
         let found: Vec<super::Match> = sqlx::query_as(MATCHING)
             .bind(windows(asked))
-            .bind(since.to_sqlx())
+            .bind(None::<Vec<String>>)
             .bind(super::FAR.to_sqlx())
             .bind(uuid::Uuid::max())
             .bind(wanted)
+            .bind(1_000_i64)
             .fetch_all(&mut *tx)
             .await
             .unwrap();
         assert_eq!(found.len(), expected, "{asked}");
         let times: Vec<_> = found.iter().map(|it| it.0.to_jiff()).collect();
         assert!(times.is_sorted_by(|newer, older| newer >= older), "{asked}");
+    }
+    // Words that stand together everywhere and side by side nowhere: no more are looked at than the call may.
+    for (candidates, looked_at) in [(1_000_i64, 1_000_usize), (5_000, 0)] {
+        let found: Vec<super::Looked> = sqlx::query_as(MATCHING)
+            .bind(windows("'#:kaikki' <-> '#:kaikki'"))
+            .bind(Some(windows("'#:kaikki'")))
+            .bind(super::FAR.to_sqlx())
+            .bind(uuid::Uuid::max())
+            .bind(50_i64)
+            .bind(candidates)
+            .fetch_all(&mut *tx)
+            .await
+            .unwrap();
+        let at: Vec<_> = found.iter().map(|it| (it.0.to_jiff(), it.2)).collect();
+        let newest: jiff::Timestamp = "2026-11-20T00:00:00Z".parse().unwrap();
+        let minutes = i64::try_from(looked_at).unwrap() * 20;
+        let last = (looked_at > 0).then(|| (newest - minutes.minutes(), None));
+        assert_eq!(at, Vec::from_iter(last));
     }
     let after = scans(&mut tx).await;
     assert_eq!(after.0, before.0, "sequential scans");

@@ -1,7 +1,7 @@
 //! Which tickets: the one place where filters of lists, watchers, searches, views and bulk changes become SQL.
 
 use jiff::tz::TimeZone;
-use solmu_conditions::{Checked, Field, FieldType, FilterError, Schema};
+use solmu_conditions::{Checked, Field, FieldType, FilterError, Limits, Schema};
 use solmu_domain::ticket::{Priority, Status};
 use solmu_runtime::{
     ApiError,
@@ -24,12 +24,20 @@ macro_rules! person {
     };
 }
 
+/// Comparisons of one filter that look for a beginning, an end or a part of texts: each reads the text of every ticket
+/// that the rest of the filter leaves.
+const MAX_PARTS: usize = 32;
+
 /// Fields of filters over tickets, custom fields apart.
 fn schema() -> Schema {
     let time = |name, column| Field::new(name, FieldType::Timestamp).column(column);
     let text = |name, column| Field::new(name, FieldType::Keyword).column(column);
     let id = |name, column| Field::new(name, FieldType::Id).column(column);
     Schema::new()
+        .with_limits(Limits {
+            parts: MAX_PARTS,
+            ..Limits::DEFAULT
+        })
         .with(Field::one_of("status", Status::ALL.map(Status::name)).column("ticket.status"))
         .with(text("substatus", "ticket.substatus"))
         .with(
@@ -51,6 +59,11 @@ fn schema() -> Schema {
              WHEN 5 THEN 'telegram' ELSE 'other' END)",
         ))
         .with(id("contact", "named.id").within(person!("tickets.contact AS named"), ")"))
+        .with(
+            Field::new("contact_name", FieldType::Text)
+                .prepared_column("left(tickets.folded(named.display_name), 200)")
+                .within(person!("tickets.contact AS named"), ")"),
+        )
         .with(text("requester", "identity.value").within(
             person!("tickets.identity JOIN tickets.contact AS named ON named.id = identity.contact_id"),
             ")",
@@ -71,6 +84,8 @@ fn schema() -> Schema {
         ))
         .with(id("parent", "ticket.parent_id"))
         .with(Field::new("snoozed", FieldType::Bool).column("ticket.snoozed"))
+        .with(time("wake_time", "ticket.wake_at"))
+        .with(Field::new("restricted", FieldType::Bool).column("ticket.restricted_to IS NOT NULL"))
         .with(Field::new("tags", FieldType::TextSet).column("ticket.tags"))
         .with(Field::new("breached", FieldType::Bool).column("ticket.breached"))
         .with(time("create_time", "ticket.created_at"))
@@ -79,6 +94,9 @@ fn schema() -> Schema {
         .with(time("updated", "ticket.updated_at"))
         .with(time("resolved_time", "ticket.resolved_at"))
         .with(time("closed_time", "ticket.closed_at"))
+        .with(time("first_response_due_time", "ticket.first_response_due"))
+        .with(time("next_response_due_time", "ticket.next_response_due"))
+        .with(time("resolution_due_time", "ticket.resolution_due"))
         .with(time("next_due_time", "ticket.next_due"))
         .with(time("due", "ticket.next_due"))
 }
@@ -88,7 +106,7 @@ fn custom(key: &str, kind: &str) -> Field {
     let name = format!("fields.{key}");
     let (kind, before, after) = match kind {
         "number" => (
-            FieldType::Integer,
+            FieldType::Decimal,
             "(ticket.fields #>> ARRAY[",
             "::text, '0'])::numeric",
         ),
@@ -119,7 +137,7 @@ fn custom(key: &str, kind: &str) -> Field {
             "::text, '0']",
         ),
     };
-    let exact = kind == FieldType::Keyword;
+    let exact = matches!(kind, FieldType::Keyword | FieldType::Decimal);
     let field = Field::new(name, kind).keyed_column(before, key, after);
     if exact {
         field.in_arrays("ticket.fields")
@@ -214,6 +232,20 @@ impl Selection {
         self.checked.as_ref().is_none_or(Checked::is_of_exact_ids)
     }
 
+    /// Whether it asks for the tickets of somebody, or for one: mostly few, and found by an index.
+    pub(super) fn is_about_somebody(&self) -> bool {
+        const FEW: [&str; 6] = [
+            "contact",
+            "requester",
+            "requester_email",
+            "number",
+            "parent",
+            "follower",
+        ];
+        let checked = self.checked.as_ref();
+        checked.is_some_and(|checked| checked.needs_one_of(&FEW))
+    }
+
     /// The condition, for a `WHERE` over `tickets.ticket`.
     pub fn push(&self, query: &mut QueryBuilder<Postgres>) -> Result<(), ApiError> {
         query.push("ticket.merged_into IS NULL");
@@ -254,6 +286,9 @@ mod tests {
             "category = \"billing/*\" (assignee = me OR follower = me) due < +2h",
             "fields.order_no = A-1 fields.amount >= 100 fields.delivery < 2026-05",
             "organization = 0198c5d2-7a10-7bb2-8e4f-0242ac120002 -status = (resolved OR closed)",
+            "fields.amount = 12.5 OR fields.amount != 0.1 OR fields.amount = (1 OR 2.25)",
+            "contact_name = \"Aino*\" restricted = true wake_time > +1d first_response_due_time < 2026",
+            "requester_email != \"aino@c.example\" contact != me organization != me follower != me created < 9999-12-31",
             "substatus = \"waiting_for_parts\" OR (resolved_time > -7d AND closed_time = 2026-04)",
         ] {
             let checked = solmu_conditions::parse(filter, &schema)
@@ -261,6 +296,10 @@ mod tests {
             let mut query = QueryBuilder::<Postgres>::new("");
             checked.push_sql(&mut query).unwrap();
         }
+        let wild = vec!["subject:\"*a*\""; MAX_PARTS].join(" OR ");
+        assert!(solmu_conditions::parse(&wild, &schema).is_ok());
+        let refused = solmu_conditions::parse(&format!("{wild} OR subject:b"), &schema);
+        assert!(refused.is_err_and(|error| error.to_string().contains("more than 32 comparisons")));
         let refused = solmu_conditions::parse("stauts = open", &schema).unwrap_err();
         assert!(
             refused.to_string().contains("at character 1")

@@ -3,13 +3,16 @@
 //! Made here for the fifty texts of a page: PostgreSQL's `ts_headline` parses each of them again with every dictionary,
 //! which takes longer than the search.
 
-use solmu_conditions::{spellings, words};
+use solmu_conditions::spellings;
+use solmu_words::{FEWEST_DIGITS, lexing};
 
 use super::terms::{Ask, Term};
 
 /// Characters before the first word that was found, and in all.
 const BEFORE: usize = 60;
 const LENGTH: usize = 200;
+/// Characters of a piece of a word.
+const PIECE: usize = 40;
 /// Letters of a word that its forms have in common at least.
 const STEM: usize = 4;
 
@@ -20,18 +23,20 @@ pub(crate) fn around(text: &str, terms: &[Term]) -> String {
         .filter(|term| !term.negated)
         .flat_map(|term| match &term.ask {
             Ask::Word(word) => spellings(stem(word)),
-            Ask::Prefix(start) => spellings(start.clone()),
-            Ask::Phrase(words) => spellings(words.split(' ').next().unwrap_or_default().to_owned()),
+            Ask::Prefix(words) | Ask::Phrase(words) => {
+                spellings(words.split(' ').next().unwrap_or_default().to_owned())
+            }
         })
         .collect();
-    let mut pieces = Vec::new();
+    // Where each piece begins, and whether a word begins with it.
+    let mut pieces: Vec<(usize, bool, &str)> = Vec::new();
     let mut length = 0;
     let mut found = None;
-    for piece in text.split_whitespace() {
+    for (begins, piece) in text.split_whitespace().flat_map(short_pieces) {
         if found.is_none() && is_found(piece, &stems) {
             found = Some(length);
         }
-        pieces.push((length, piece));
+        pieces.push((length, begins, piece));
         length += piece.chars().count() + 1;
         if found.is_some_and(|at| length > at + LENGTH) {
             break;
@@ -39,8 +44,8 @@ pub(crate) fn around(text: &str, terms: &[Term]) -> String {
     }
     let from = found.unwrap_or(0).saturating_sub(BEFORE);
     let mut snippet = String::new();
-    for (_, piece) in pieces.iter().filter(|(at, _)| *at >= from) {
-        if !snippet.is_empty() {
+    for (_, begins, piece) in pieces.iter().filter(|(at, ..)| *at >= from) {
+        if *begins && !snippet.is_empty() {
             snippet.push(' ');
         }
         snippet.push_str(piece);
@@ -55,8 +60,34 @@ pub(crate) fn around(text: &str, terms: &[Term]) -> String {
     format!("{begun}{short}{ended}")
 }
 
+/// A word in pieces of a length that can be shown: a sentence without spaces is one word. Each says whether the word begins
+/// with it.
+fn short_pieces(word: &str) -> impl Iterator<Item = (bool, &str)> {
+    let mut rest = word;
+    std::iter::from_fn(move || {
+        let begins = rest.len() == word.len();
+        let end = rest
+            .char_indices()
+            .nth(PIECE)
+            .map_or(rest.len(), |(at, _)| at);
+        let (piece, after) = rest.split_at(end);
+        rest = after;
+        (!piece.is_empty()).then_some((begins, piece))
+    })
+}
+
 fn is_found(piece: &str, stems: &[String]) -> bool {
-    words(piece)
+    // Most pieces: without folding them, which takes longer than everything else here.
+    if piece.is_ascii() && piece.bytes().filter(u8::is_ascii_digit).count() < FEWEST_DIGITS {
+        let begins = |word: &str, stem: &str| {
+            let start = word.as_bytes().get(..stem.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(stem.as_bytes()))
+        };
+        return piece
+            .split(|letter: char| !letter.is_ascii_alphanumeric())
+            .any(|word| stems.iter().any(|stem| begins(word, stem)));
+    }
+    lexing::document(piece)
         .split_whitespace()
         .any(|word| stems.iter().any(|stem| word.starts_with(stem.as_str())))
 }
@@ -87,6 +118,15 @@ mod tests {
             "{snippet}"
         );
         assert!(snippet.chars().count() <= LENGTH + 4);
+        let text = format!("{}注文番号は{}", "一".repeat(500), "二".repeat(500));
+        let snippet = around(&text, &read("番号").unwrap());
+        assert!(snippet.contains("注文番号は二"), "{snippet}");
+        assert!(snippet.chars().count() <= LENGTH + 4 && !snippet.contains("一 "));
+        let text = format!("{} (Puh. 040-1234567)", "x ".repeat(90));
+        let snippet = around(&text, &read("0401234567").unwrap());
+        assert!(snippet.ends_with("(Puh. 040-1234567)"), "{snippet}");
+        let snippet = around(&text, &read("PUH").unwrap());
+        assert!(snippet.contains("(Puh."), "{snippet}");
         assert_eq!(around("nothing here", &terms), "nothing here");
         assert_eq!(around("", &terms), "");
     }

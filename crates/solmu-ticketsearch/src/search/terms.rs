@@ -1,15 +1,16 @@
 //! What a search asks for: words, beginnings, phrases, and what must not be there.
 
-use solmu_conditions::{spellings, words};
+use solmu_conditions::spellings;
 use solmu_runtime::ApiError;
-use sqlx::{Postgres, QueryBuilder};
+use solmu_words::{lexemes::stems, lexing};
 
 /// Longest query, in characters.
 const MAX_QUERY: usize = 500;
 /// Words and phrases of one query: each costs a look into the index.
 const MAX_TERMS: usize = 16;
-/// The dictionaries that a word is looked up in beside `simple`, which takes words, names and codes as they are.
-const STEMMERS: [&str; 3] = ["finnish", "swedish", "english"];
+
+/// The operator of words that stand side by side. No word has a blank in it.
+const BESIDE: &str = " <-> ";
 
 /// One thing that has to be there, or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub(crate) struct Term {
 pub(crate) enum Ask {
     /// In any of its forms.
     Word(String),
-    /// What begins so.
+    /// These side by side, the last of which goes on; mostly one.
     Prefix(String),
     /// Exactly these, side by side.
     Phrase(String),
@@ -66,131 +67,68 @@ pub(crate) fn read(query: &str) -> Result<Vec<Term>, ApiError> {
 
 /// Nothing if there is no letter or digit in it.
 fn ask(text: &str, quoted: bool) -> Option<Ask> {
-    let folded = words(text);
+    let folded = lexing::folded(text);
     let folded = folded.trim();
-    let several = folded.contains(' ');
+    if let Some((words, goes_on)) = lexing::asked(folded) {
+        return Some(if goes_on {
+            Ask::Prefix(words)
+        } else {
+            Ask::Phrase(words)
+        });
+    }
     match folded {
         "" => None,
-        _ if quoted || several && !text.ends_with('*') => Some(Ask::Phrase(folded.to_owned())),
-        // Of several words the last one goes on; that cannot be said together with a phrase, and is rare.
-        _ if text.ends_with('*') => {
-            let last = folded.rsplit(' ').next().unwrap_or(folded);
-            Some(Ask::Prefix(last.to_owned()))
-        }
+        _ if quoted => Some(Ask::Phrase(folded.to_owned())),
+        _ if text.ends_with('*') => Some(Ask::Prefix(folded.to_owned())),
+        _ if folded.contains(' ') => Some(Ask::Phrase(folded.to_owned())),
         _ => Some(Ask::Word(folded.to_owned())),
     }
 }
 
-/// Pushes an expression: the terms as a `tsquery`; it is empty if nothing is left to look for.
-pub(crate) fn push_tsquery(query: &mut QueryBuilder<Postgres>, terms: &[Term]) {
-    query.push("(''::tsquery");
-    for term in terms {
-        query.push(if term.negated { " && !!(" } else { " && (" });
-        match &term.ask {
-            Ask::Word(word) => push_word(query, word),
-            Ask::Prefix(text) => push_spellings(query, text, |query, text| {
-                query.push("to_tsquery('simple', ").push_bind(text);
-                query.push(" || ':*')");
-            }),
-            Ask::Phrase(text) => push_spellings(query, text, |query, text| {
-                query.push("phraseto_tsquery('simple', ").push_bind(text);
-                query.push(")");
-            }),
-        }
-        query.push(")");
-    }
-    query.push(")");
+/// The terms as PostgreSQL's `tsquery`, in its text form. There is at least one.
+pub(crate) fn tsquery(terms: &[Term]) -> String {
+    let terms = terms.iter().map(|term| {
+        let sign = if term.negated { "!" } else { "" };
+        format!("{sign}({})", any_form(&term.ask))
+    });
+    terms.collect::<Vec<_>>().join(" & ")
 }
 
-fn push_spellings(
-    query: &mut QueryBuilder<Postgres>,
-    text: &str,
-    push: impl Fn(&mut QueryBuilder<Postgres>, String),
-) {
-    for (index, text) in spellings(text.to_owned()).into_iter().enumerate() {
-        if index > 0 {
-            query.push(" || ");
-        }
-        push(query, text);
-    }
+/// A `tsquery` that what the terms fit fits too, and that the index answers without looking into documents: words of phrases
+/// stand anywhere. None if the index answers [`tsquery`] as it is.
+pub(crate) fn loose(terms: &[Term]) -> Option<String> {
+    let is_phrase = |term: &&Term| any_form(&term.ask).contains(BESIDE);
+    terms.iter().find(is_phrase)?;
+    let loose: Vec<Term> = terms
+        .iter()
+        .filter(|term| !(term.negated && is_phrase(term)))
+        .cloned()
+        .collect();
+    Some(tsquery(&loose).replace(BESIDE, " & "))
 }
 
-/// Any form of a word, each once: the dictionaries agree on most, and the index looks for each one that it is given.
-fn push_word(query: &mut QueryBuilder<Postgres>, word: &str) {
-    query.push(
-        "coalesce((SELECT string_agg(DISTINCT form::text, ' | ')::tsquery FROM unnest(ARRAY[",
-    );
-    for (index, spelling) in spellings(word.to_owned()).iter().enumerate() {
-        if index > 0 {
-            query.push(", ");
-        }
-        push_forms(query, spelling);
-    }
-    query.push("]) AS form WHERE numnode(form) > 0), ''::tsquery)");
-}
-
-fn push_forms(query: &mut QueryBuilder<Postgres>, word: &str) {
-    push_form(query, "simple", word);
-    for stemmer in STEMMERS {
-        query.push(", ");
-        push_form(query, stemmer, word);
-    }
-    let kin = kin(word);
-    if let Some(nominative) = &kin.nominative {
-        query.push(", ");
-        push_form(query, "simple", nominative);
-    }
-    for form in &kin.forms {
-        query.push(", ");
-        push_form(query, "finnish", form);
-    }
-}
-
-/// The word as a dictionary has it.
-fn push_form(query: &mut QueryBuilder<Postgres>, dictionary: &'static str, word: &str) {
-    query.push("to_tsquery('").push(dictionary).push("', ");
-    query.push_bind(word.to_owned()).push(")");
-}
-
-/// Other forms of a word.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Kin {
-    /// What the Finnish stemmer makes of these.
-    forms: Vec<String>,
-    /// As it is.
-    nominative: Option<String>,
-}
-
-/// What the Finnish stemmer does not bring together, and every support desk writes about: `tilaus` and `tilauksen`
-/// (order), `toimitus` and `toimitukset`, `tavallinen` and `tavalliset`. Forms whose stems are those of all others;
-/// beginnings of words (`tilauks:*`) were rejected: the index has to gather all that begins so, at each look.
-fn kin(word: &str) -> Kin {
-    const ROUND: [(&str, &str); 4] = [("us", "uks"), ("ys", "yks"), ("os", "oks"), ("ös", "öks")];
-    let forms = |stem: &str, ends: &[&str]| -> Vec<String> {
-        ends.iter().map(|end| format!("{stem}{end}")).collect()
+/// What is asked for, in each spelling, and a word in each form.
+fn any_form(ask: &Ask) -> String {
+    let (Ask::Word(text) | Ask::Prefix(text) | Ask::Phrase(text)) = ask;
+    let spellings = spellings(text.clone()).into_iter();
+    let mut forms: Vec<String> = match ask {
+        Ask::Word(_) => spellings
+            .flat_map(|word| stems(&word))
+            .map(|stem| format!("'{stem}'"))
+            .collect(),
+        Ask::Prefix(_) => spellings
+            .map(|words| format!("{}:*", side_by_side(&words)))
+            .collect(),
+        Ask::Phrase(_) => spellings.map(|words| side_by_side(&words)).collect(),
     };
-    if let Some(root) = word.strip_suffix("nen").filter(|root| root.len() > 2) {
-        return Kin {
-            forms: forms(root, &["sen", "sta", "sia"]),
-            nominative: None,
-        };
-    }
-    for (nominative, stem) in ROUND {
-        let inflected = |root: &str| forms(&format!("{root}{stem}"), &["en", "eni", "ia"]);
-        if let Some(root) = word.strip_suffix(nominative).filter(|root| root.len() > 2) {
-            return Kin {
-                forms: inflected(root),
-                nominative: None,
-            };
-        }
-        if let Some((root, _)) = word.rsplit_once(stem).filter(|(root, _)| root.len() > 2) {
-            return Kin {
-                forms: inflected(root),
-                nominative: Some(format!("{root}{nominative}")),
-            };
-        }
-    }
-    Kin::default()
+    forms.sort_unstable();
+    forms.dedup();
+    forms.join(" | ")
+}
+
+fn side_by_side(words: &str) -> String {
+    let words: Vec<String> = words.split(' ').map(|word| format!("'{word}'")).collect();
+    words.join(BESIDE)
 }
 
 #[cfg(test)]
@@ -226,23 +164,40 @@ mod tests {
         );
         assert_eq!(said("aino@c.example #1042"), ["\"aino c example\"", "1042"]);
         assert_eq!(said("a\"b c\"d"), ["a", "\"b c\"", "d"]);
-        assert_eq!(said("ORD-77*"), ["77*"]);
+        assert_eq!(said("ORD-77*"), ["ord 77*"]);
+        assert_eq!(said("ＬＡＳＫＵ oﬃce"), ["lasku", "office"]);
+        assert_eq!(
+            said("東京都 \"東京 tower\" 都 -注文*"),
+            ["\"東京 京都\"", "\"東京 京 tower\"", "都*", "-\"注文\""]
+        );
     }
 
     #[test]
-    fn finnish_words_that_change_within_are_kin() {
-        let forms = ["tilauksen", "tilaukseni", "tilauksia"].map(str::to_owned);
-        assert_eq!(kin("tilaus").forms, forms);
-        assert_eq!(kin("tilaus").nominative, None);
-        assert_eq!(kin("tilauksenne").forms, forms);
-        assert_eq!(kin("tilauksenne").nominative.as_deref(), Some("tilaus"));
+    fn a_query_asks_for_every_form() {
+        let asked = |query: &str| tsquery(&read(query).unwrap());
+        assert_eq!(asked("Laskut"), "('lasku' | 'laskut')");
         assert_eq!(
-            kin("tavallinen").forms,
-            ["tavallisen", "tavallista", "tavallisia"]
+            asked("\"vanha lasku\" -kuitti myöhäs*"),
+            "('vanha' <-> 'lasku') & !('kuit' | 'kuitti') & ('myohas':* | 'myöhäs':*)"
         );
-        for other in ["bus", "lasku"] {
-            assert_eq!(kin(other), Kin::default(), "{other}");
-        }
+        assert_eq!(asked("1042"), "('1042')");
+        assert_eq!(asked("ord-77*"), "('ord' <-> '77':*)");
+        assert_eq!(asked("東京都 -都"), "('東京' <-> '京都') & !('都':*)");
+    }
+
+    #[test]
+    fn what_the_index_is_asked_for_has_the_words_of_phrases_anywhere() {
+        let asked = |query: &str| loose(&read(query).unwrap());
+        assert_eq!(asked("laskut -kuitti myöhäs*"), None);
+        assert_eq!(
+            asked("\"vanha lasku\" -\"ei näin\" -kuitti 5").as_deref(),
+            Some("('vanha' & 'lasku') & !('kuit' | 'kuitti') & ('5')")
+        );
+        assert_eq!(asked("a -\"b c\"").as_deref(), Some("('a')"));
+        assert_eq!(
+            asked("\"sä ö\"").as_deref(),
+            Some("('sa' & 'o' | 'sä' & 'ö')")
+        );
     }
 
     #[test]

@@ -27,12 +27,10 @@ pub(crate) struct Span {
     pub(crate) documents: i64,
 }
 
-/// What to ask for, in this order, to find documents of `spans` (the newest first) whose words `asked` fits: a `tsquery`
-/// for each window, and where the first window begins.
-pub(crate) fn windows(asked: &str, spans: &[Span]) -> (Vec<String>, Option<Timestamp>) {
+/// Where to look, in this order, to find documents of `spans` (the newest first) whose words `asked` fits.
+pub(crate) fn windows<'a>(asked: &str, spans: &'a [Span]) -> Vec<&'a [Span]> {
     let most = (LEXEMES / lexemes(asked).max(1)).max(1);
     let mut windows = Vec::new();
-    let mut since = None;
     let mut rest = spans;
     let mut wanted = FIRST;
     while !rest.is_empty() {
@@ -43,16 +41,15 @@ pub(crate) fn windows(asked: &str, spans: &[Span]) -> (Vec<String>, Option<Times
         });
         let count = enough.map_or(rest.len(), |last| last + 1).min(most);
         let (window, older) = rest.split_at(count);
-        since = since.or_else(|| window.last().map(|span| span.starts));
-        windows.push(of_spans(asked, window));
+        windows.push(window);
         rest = older;
         wanted *= GROWTH;
     }
-    (windows, since)
+    windows
 }
 
 /// `asked` in any of `spans`.
-fn of_spans(asked: &str, spans: &[Span]) -> String {
+pub(super) fn of_spans(asked: &str, spans: &[Span]) -> String {
     let mut all = String::with_capacity(spans.len() * (asked.len() + 32));
     for span in spans {
         if !all.is_empty() {
@@ -64,7 +61,7 @@ fn of_spans(asked: &str, spans: &[Span]) -> String {
 }
 
 /// A `tsquery`, as PostgreSQL writes it, with the number of a span before each lexeme.
-fn labelled(asked: &str, span: i64) -> String {
+pub(super) fn labelled(asked: &str, span: i64) -> String {
     let mut text = String::with_capacity(asked.len() * 2);
     let mut within = false;
     for letter in asked.chars() {
@@ -99,21 +96,24 @@ mod tests {
 
     #[test]
     fn a_small_desk_is_asked_once_and_a_large_one_by_spans() {
-        let (windows_of_small, since) = windows("'w'", &spans(&[10, 900, 1_200]));
-        assert_eq!(windows_of_small, ["('3:w') | ('2:w') | ('1:w')"]);
-        assert_eq!(since, Timestamp::from_second(998_000).ok());
-        let (large, since) = windows("'w'", &spans(&[50_000; 110]));
-        let large: Vec<usize> = large.iter().map(|it| it.matches(":w'").count()).collect();
+        let small = spans(&[10, 900, 1_200]);
+        let windows_of_small = windows("'w'", &small);
+        assert_eq!(windows_of_small.len(), 1);
+        assert_eq!(
+            of_spans("'w'", windows_of_small[0]),
+            "('3:w') | ('2:w') | ('1:w')"
+        );
+        let large = spans(&[50_000; 110]);
+        let large: Vec<usize> = windows("'w'", &large).iter().map(|it| it.len()).collect();
         assert_eq!(large, [1, 2, 7, 26, 74]);
-        assert_eq!(since, Timestamp::from_second(1_000_000).ok());
-        assert_eq!(windows("'w'", &[]), (Vec::new(), None));
+        assert!(windows("'w'", &[]).is_empty());
     }
 
     #[test]
     fn many_words_are_asked_for_in_more_looks() {
         let asked = vec!["'w'"; 600].join(" & ");
-        let (windows, _) = windows(&asked, &spans(&[1_000; 7]));
-        let looks: Vec<usize> = windows.iter().map(|it| it.matches('(').count()).collect();
+        let spans = spans(&[1_000; 7]);
+        let looks: Vec<usize> = windows(&asked, &spans).iter().map(|it| it.len()).collect();
         assert_eq!(looks, [2, 2, 2, 1]);
     }
 

@@ -17,8 +17,6 @@ use crate::{
 const MOST: i32 = 1_000;
 /// How long one count may take.
 const TIMEOUT: &str = "1s";
-/// PostgreSQL's code for a statement that took too long.
-const CANCELED: &str = "57014";
 
 /// Views that are counted at the same time: a page of slow ones must not take every connection of the pool.
 const AT_ONCE: usize = 4;
@@ -80,20 +78,13 @@ async fn one(context: &Context, selection: &Selection) -> Result<proto::ViewCoun
             more: found > i64::from(MOST),
             unknown: false,
         }),
-        Err(error) if is_canceled(&error) => Ok(UNKNOWN),
-        Err(error) => Err(DbError::from(error).into()),
+        Err(error) if error.is_timed_out() => Ok(UNKNOWN),
+        Err(error) => Err(error.into()),
     }
 }
 
-fn is_canceled(error: &sqlx::Error) -> bool {
-    let code = error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code);
-    code.as_deref() == Some(CANCELED)
-}
-
-async fn counted(context: &Context, mut query: QueryBuilder<Postgres>) -> Result<i64, sqlx::Error> {
-    let mut tx = context.db.pool().begin().await?;
+async fn counted(context: &Context, mut query: QueryBuilder<Postgres>) -> Result<i64, DbError> {
+    let mut tx = context.db.reads().begin().await?;
     sqlx::query("SELECT set_config('statement_timeout', $1, true)")
         .bind(TIMEOUT)
         .execute(&mut *tx)

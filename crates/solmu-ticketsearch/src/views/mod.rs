@@ -13,7 +13,7 @@ use solmu_domain::ids::{AgentId, EventId as ViewId, TeamId};
 use solmu_proto::ticket::v1 as proto;
 use solmu_runtime::{
     ApiError,
-    access::{Caller, Role},
+    access::{Caller, Role, Visibility},
     page,
     request::{optional_uuid, uuid},
 };
@@ -25,14 +25,13 @@ use crate::{
     context::Context,
     list::Order,
     search::{Selection, Written},
+    strangers::Named,
 };
 
 /// Longest name, in characters.
 const MAX_NAME: usize = 100;
 /// Views of one page, because each may be counted.
 const PAGE: u32 = 100;
-/// Views of one person, and of one team, at most: a list of more is read by nobody, and each may be counted.
-const MAX_VIEWS: i64 = 500;
 /// Teams of one list.
 const MAX_TEAMS: usize = 100;
 
@@ -117,14 +116,23 @@ async fn check(
     Selection::read(context, written).await.map(drop)
 }
 
-/// The team whom a view is for; not one that a bound caller is not in, whose members would find it among theirs.
+/// Whether a team is none of the caller's, who is neither admin nor manager. Where nobody says who is in which team,
+/// agents without any are of all.
+fn is_foreign(team: Uuid, caller: &Caller) -> bool {
+    let team = TeamId::from_uuid(team);
+    match caller.visibility() {
+        Visibility::AllTeams { teams, .. } => {
+            let agent = caller.role == Role::Agent && !caller.is_manager();
+            agent && !teams.is_empty() && !teams.contains(&team)
+        }
+        seen => seen.excludes_team(Some(team)),
+    }
+}
+
+/// The team whom a view is for; not one that the caller is not in, whose members would find it among theirs.
 fn team_of(view: &proto::SavedView, caller: &Caller) -> Result<Option<Uuid>, ApiError> {
     let team = optional_uuid("team_id", &view.team_id)?;
-    let foreign = team.is_some_and(|team| {
-        let team = TeamId::from_uuid(team);
-        caller.visibility().excludes_team(Some(team))
-    });
-    if foreign {
+    if team.is_some_and(|team| is_foreign(team, caller)) {
         return Err(ApiError::PermissionDenied {
             reason: "NOT_YOUR_TEAM",
             message: "you may make views for yourself and for your teams".to_owned(),
@@ -143,8 +151,24 @@ async fn lock(tx: &mut PgConnection, team: Option<Uuid>, owner: &str) -> Result<
     Ok(())
 }
 
-/// Refuses the view that was just added if it is one too many.
-async fn bounded(tx: &mut PgConnection, team: Option<Uuid>, owner: &str) -> Result<(), ApiError> {
+/// Refuses a team that is not there.
+async fn check_team(context: &Context, team: Option<Uuid>) -> Result<(), ApiError> {
+    let named = team.map(|id| Named::Team(id, "view.team_id".to_owned()));
+    let strangers = context.roster.strangers(named.as_slice()).await;
+    if strangers.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::InvalidArgument {
+        violations: strangers.violations(),
+    })
+}
+
+/// Refuses the view that was just added if it is one more than `most`.
+async fn bounded(
+    tx: &mut PgConnection,
+    (team, owner): (Option<Uuid>, &str),
+    most: u32,
+) -> Result<(), ApiError> {
     let count: i64 = sqlx::query_scalar(match team {
         Some(_) => "SELECT count(*) FROM tickets.saved_view WHERE team_id = $1 AND $2 <> ''",
         None => {
@@ -157,10 +181,10 @@ async fn bounded(tx: &mut PgConnection, team: Option<Uuid>, owner: &str) -> Resu
     .fetch_one(tx)
     .await
     .map_err(DbError::from)?;
-    if count > MAX_VIEWS {
+    if count > i64::from(most) {
         return Err(ApiError::FailedPrecondition {
             reason: "TOO_MANY_VIEWS",
-            message: format!("there are {MAX_VIEWS} views already: delete some first"),
+            message: format!("there are {most} views already: delete some first"),
         });
     }
     Ok(())
@@ -183,6 +207,8 @@ pub(crate) async fn create(
          RETURNING {COLUMNS}"
     );
     let team = team_of(&view, caller)?;
+    check_team(context, team).await?;
+    let most = context.config.desk.max_views;
     let row: Row = context
         .db
         .tx("search.create_view", |tx| {
@@ -205,7 +231,7 @@ pub(crate) async fn create(
                     .fetch_one(&mut *tx)
                     .await
                     .map_err(DbError::from)?;
-                bounded(tx, team, &owner).await?;
+                bounded(tx, (team, &owner), most).await?;
                 Ok::<_, ApiError>(row)
             })
         })
@@ -298,7 +324,9 @@ pub(crate) async fn update(
     let mut team = optional_uuid("team_id", &view.team_id)?;
     if team != before {
         team = team_of(&view, caller)?;
+        check_team(context, team).await?;
     }
+    let most = context.config.desk.max_views;
     let row: Option<Row> = context
         .db
         .tx("search.update_view", |tx| {
@@ -321,7 +349,7 @@ pub(crate) async fn update(
                     .await
                     .map_err(DbError::from)?;
                 if team != before {
-                    bounded(tx, team, &maker).await?;
+                    bounded(tx, (team, &maker), most).await?;
                 }
                 Ok::<_, ApiError>(row)
             })

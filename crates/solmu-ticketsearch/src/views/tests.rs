@@ -5,6 +5,9 @@ use solmu_testkit::Harness;
 
 use super::*;
 
+/// Views of one person or team, here.
+const MOST: u32 = 3;
+
 fn of_team(team: u128) -> proto::SavedView {
     proto::SavedView {
         team_id: Uuid::from_u128(team).to_string(),
@@ -32,6 +35,31 @@ fn who_is_bound_makes_views_for_their_own_teams() {
     assert!(team_of(&of_team(8), &free).is_ok());
 }
 
+#[test]
+fn who_sees_every_team_makes_views_for_their_own_unless_they_manage() {
+    let agent = AgentId::from_uuid(Uuid::from_u128(1));
+    let of_seven = |teams: &[u128]| Visibility::AllTeams {
+        agent: Some(agent),
+        teams: teams
+            .iter()
+            .map(|it| TeamId::from_uuid(Uuid::from_u128(*it)))
+            .collect(),
+    };
+    let one = Caller::new("a", Role::Agent, Some(agent)).seeing(of_seven(&[7]));
+    assert!(team_of(&of_team(7), &one).is_ok());
+    let refused = team_of(&of_team(8), &one).unwrap_err();
+    assert_eq!(refused.reason(), "NOT_YOUR_TEAM");
+    let manager = one.clone().managing();
+    assert!(team_of(&of_team(8), &manager).is_ok());
+    let unknown = Caller::new("a", Role::Agent, Some(agent)).seeing(of_seven(&[]));
+    assert!(
+        team_of(&of_team(8), &unknown).is_ok(),
+        "nobody says whose they are"
+    );
+    let service = Caller::new("s", Role::Service, None).seeing(of_seven(&[7]));
+    assert!(team_of(&of_team(8), &service).is_ok());
+}
+
 #[tokio::test]
 async fn views_are_bounded_for_each_person_and_each_team() {
     let harness = Harness::new().await;
@@ -45,14 +73,19 @@ async fn views_are_bounded_for_each_person_and_each_team() {
             .bind(team)
             .bind(count)
         };
-        add(MAX_VIEWS).execute(&mut *connection).await.unwrap();
+        add(i64::from(MOST))
+            .execute(&mut *connection)
+            .await
+            .unwrap();
         lock(&mut connection, team, "me").await.unwrap();
-        bounded(&mut connection, team, "me").await.unwrap();
+        bounded(&mut connection, (team, "me"), MOST).await.unwrap();
         add(1).execute(&mut *connection).await.unwrap();
-        let refused = bounded(&mut connection, team, "me").await.unwrap_err();
+        let refused = bounded(&mut connection, (team, "me"), MOST)
+            .await
+            .unwrap_err();
         assert_eq!(refused.reason(), "TOO_MANY_VIEWS");
     }
     let other = Some(Uuid::from_u128(8));
-    bounded(&mut connection, other, "me").await.unwrap();
-    bounded(&mut connection, None, "you").await.unwrap();
+    bounded(&mut connection, (other, "me"), MOST).await.unwrap();
+    bounded(&mut connection, (None, "you"), MOST).await.unwrap();
 }

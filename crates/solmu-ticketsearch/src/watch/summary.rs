@@ -10,10 +10,11 @@ use solmu_runtime::{
 };
 use uuid::Uuid;
 
-use crate::{context::Context, sight};
+use crate::{
+    context::Context,
+    sight::{self, LINKS, OTHER_TICKETS},
+};
 
-/// Changed fields whose values name other tickets.
-const OTHERS: [&str; 4] = ["links", "parent_id", "merged_into", "same_matter"];
 /// In place of a ticket that the reader does not see.
 const HIDDEN: &str = "another ticket";
 
@@ -54,7 +55,8 @@ fn others(event: &ReceivedEvent) -> Vec<(Uuid, String)> {
         proto::TicketChanged::TYPE => {
             let body = event.decode::<proto::TicketChanged>().unwrap_or_default();
             let changes = body.changes.iter();
-            let changes = changes.filter(|it| OTHERS.contains(&it.field.as_str()));
+            let changes = changes
+                .filter(|it| it.field == LINKS || OTHER_TICKETS.contains(&it.field.as_str()));
             let texts = changes.flat_map(|it| [it.from.as_str(), it.to.as_str()]);
             let words = texts.flat_map(|text| text.split([' ', ',', ':', ';']));
             return words

@@ -24,7 +24,7 @@ use solmu_proto::ticket::v1::activity::Kind;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub use read::{list, verify};
+pub use read::{changed_since_merge, list, verify};
 
 use crate::error::TicketError;
 use chain::{Hash, Link};

@@ -14,7 +14,7 @@ use crate::model::status_from_proto;
 
 /// Fields whose values are ids, states or words of the desk's own lists. Of all others, only the name is kept: a subject
 /// or a field of the desk's own making may hold a person's data.
-const KEPT: [&str; 23] = [
+const KEPT: [&str; 25] = [
     "status",
     "state",
     "substatus",
@@ -28,6 +28,8 @@ const KEPT: [&str; 23] = [
     "merged_into",
     "parent_id",
     "restricted",
+    "restricted_with",
+    "public_link",
     "followers",
     "snooze",
     "snooze_until",

@@ -3,13 +3,16 @@
 use futures::TryStreamExt as _;
 use prost::Message as _;
 use solmu_proto::ticket::v1::{
-    Activity, VerifyActivityResponse as Verdict, verify_activity_response::Fault,
+    Activity, VerifyActivityResponse as Verdict, activity::Kind, verify_activity_response::Fault,
 };
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::chain::{self, Hash, digest_of, hash_of};
 use crate::error::TicketError;
+
+/// Entries that one statement looks at on the way back to a merge.
+const LOOKED_AT: i64 = 100;
 
 /// An entry as it is stored.
 struct Row {
@@ -51,6 +54,43 @@ pub async fn list(
         ..Activity::decode(row.entry.as_slice()).unwrap_or_default()
     });
     Ok(shown.collect())
+}
+
+/// Whether any of `fields` of `ticket` changed after `source` became part of it, the last time that it did.
+pub async fn changed_since_merge(
+    tx: &mut PgConnection,
+    ticket: Uuid,
+    source: Uuid,
+    fields: &[&str],
+) -> Result<bool, TicketError> {
+    let source = source.to_string();
+    let mut before = i64::MAX;
+    loop {
+        let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+            "SELECT sequence, entry FROM tickets.activity WHERE ticket_id = $1 AND sequence < $2
+             ORDER BY sequence DESC LIMIT $3",
+        )
+        .bind(ticket)
+        .bind(before)
+        .bind(LOOKED_AT)
+        .fetch_all(&mut *tx)
+        .await?;
+        for (sequence, entry) in &rows {
+            let entry = Activity::decode(entry.as_slice()).unwrap_or_default();
+            if entry.kind() == Kind::Merged && entry.other_ticket_id == source {
+                return Ok(false);
+            }
+            let mut changes = entry.changes.iter();
+            if changes.any(|change| fields.contains(&change.field.as_str())) {
+                return Ok(true);
+            }
+            before = *sequence;
+        }
+        // The merge is older than the log.
+        if i64::try_from(rows.len()) != Ok(LOOKED_AT) {
+            return Ok(false);
+        }
+    }
 }
 
 /// Computes the chain of a ticket anew, as far as it was noted to go, or further. `noted` is the sequence and hash of an

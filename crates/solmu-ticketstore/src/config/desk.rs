@@ -22,6 +22,8 @@ pub struct Desk {
     pub max_viewer_streams: usize,
     /// Tickets of one bulk change at most.
     pub max_bulk: usize,
+    /// Saved views of one person, and of one team, at most: a list of more is read by nobody, and each may be counted.
+    pub max_views: u32,
 }
 
 impl Default for Desk {
@@ -31,6 +33,7 @@ impl Default for Desk {
             viewer_poll_ms: 3_000,
             max_viewer_streams: 2_000,
             max_bulk: 1_000,
+            max_views: 500,
         }
     }
 }

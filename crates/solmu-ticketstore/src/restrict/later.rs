@@ -22,13 +22,15 @@ use super::{
     taken::{self, Taken},
 };
 use crate::{
-    change::tell,
+    change::tell_also,
     error::TicketError,
-    events::{EventSink, actor},
+    events::{EventSink, actor, change},
     looked::Looked,
     model::{self, Ticket, small},
 };
 
+/// The change that tells with which other ticket one was restricted.
+pub const RESTRICTED_WITH: &str = "restricted_with";
 /// Who restricts when a rule says so.
 const ACTOR: &str = "tickets";
 /// Messages of the customer whose words are looked at after a change of the ticket: the newest ones.
@@ -111,10 +113,9 @@ pub async fn ask(
     if was_lifted(tx, id).await? {
         return Ok(Vec::new());
     }
-    let number = ticket.number;
     let known: BTreeSet<Uuid> = held.iter().map(|it| it.id).collect();
     let (kin, mut others) = family(tx, id, &known).await?;
-    let by = Hand::new(rule, number);
+    let by = Hand::new(rule, id);
     let mut changed = Vec::new();
     let mut restricted = Vec::new();
     let mut together = Vec::new();
@@ -124,8 +125,7 @@ pub async fn ask(
             continue;
         }
         let before = ticket.clone();
-        by.restrict(tx, ticket, ticket.id == id, events, now)
-            .await?;
+        by.restrict(tx, ticket, events, now).await?;
         together.push(Taken::of(&before, ticket));
         restricted.push(ticket.id);
         if known.contains(&ticket.id) {
@@ -176,16 +176,16 @@ struct Hand<'a> {
     restriction: Restriction,
     by: Actor,
     /// The ticket that it holds for.
-    number: i64,
+    meant: Uuid,
 }
 
 impl<'a> Hand<'a> {
-    fn new(rule: &'a Restricting, number: i64) -> Self {
+    fn new(rule: &'a Restricting, meant: Uuid) -> Self {
         Self {
             rule,
             restriction: Restriction::new(rule.agents.clone(), rule.teams.clone()),
             by: actor(Kind::Service, ACTOR),
-            number,
+            meant,
         }
     }
 
@@ -194,7 +194,6 @@ impl<'a> Hand<'a> {
         &self,
         tx: &mut PgConnection,
         ticket: &mut Ticket,
-        meant: bool,
         events: &mut EventSink<'_>,
         now: Timestamp,
     ) -> Result<(), TicketError> {
@@ -205,8 +204,10 @@ impl<'a> Hand<'a> {
             (ticket.team_id, ticket.assignee_id) = (Some(rule.team), None);
         }
         let (name, version) = (&rule.name, rule.version);
-        let mut reason = format!("rule '{name}' (version {version}) restricts it");
-        if meant {
+        let reason = format!("rule '{name}' (version {version}) restricts it");
+        // Which ticket brought it along stands in a field and not in the reason: not everybody who reads this sees that.
+        let along = (ticket.id != self.meant).then(|| change(RESTRICTED_WITH, &"", &self.meant));
+        if along.is_none() {
             ticket.priority = ticket
                 .priority
                 .max(rule.priority.unwrap_or(ticket.priority));
@@ -216,10 +217,8 @@ impl<'a> Hand<'a> {
                 .cloned()
                 .collect();
             ticket.tags.extend(new);
-        } else {
-            reason = format!("{reason} with #{}", self.number);
         }
-        tell(&before, ticket, &self.by, &reason, now, events);
+        tell_also(&before, ticket, &self.by, (&reason, along), now, events);
         Ok(())
     }
 }

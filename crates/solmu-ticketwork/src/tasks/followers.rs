@@ -16,6 +16,7 @@ use crate::{
     events::change,
     followers::{MAX_FOLLOWERS, of},
     model::{Ticket, lock_one},
+    strangers::{Named, Strangers},
 };
 
 /// Lets `agent` follow the ticket, or ends that. What is so already stays so and is not told.
@@ -26,16 +27,25 @@ pub async fn set(
     asked: Option<Asked>,
     by: Actor,
 ) -> Result<(), TicketError> {
-    let input = Arc::new((asked, by));
+    let named = [Named::Agent(agent, "agent_id".to_owned())];
+    let strangers = if follows {
+        context.roster.strangers(&named).await
+    } else {
+        Strangers::default()
+    };
+    let input = Arc::new((asked, by, strangers));
     context
         .db
         .tx("ticket.follow", |tx| {
             let (context, input) = (context.clone(), input.clone());
             Box::pin(async move {
-                let (asked, by) = input.as_ref();
+                let (asked, by, strangers) = input.as_ref();
                 let (mut ticket, now) = (lock_one(tx, ticket).await?, context.clock.now());
                 if made_before(tx, ticket.id, asked.as_ref(), now).await? {
                     return Ok(());
+                }
+                if !strangers.is_empty() {
+                    return Err(TicketError::Invalid(strangers.clone().violations()));
                 }
                 set_in(tx, &context, &mut ticket, agent, follows, by).await
             })

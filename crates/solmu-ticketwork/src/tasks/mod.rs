@@ -9,22 +9,21 @@ pub mod snooze;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use solmu_bus::envelope::{from_proto_time, to_proto_time};
+use solmu_bus::envelope::from_proto_time;
 use solmu_db::ToSqlx as _;
 use solmu_domain::ids::new_uuid;
 use solmu_proto::{ticket::v1 as proto, types::v1::Actor};
-use solmu_telemetry::TraceContext;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    activity,
     calls::Asked,
-    change::made_before,
+    change::{made_before, tell_alone},
     context::Context,
     error::TicketError,
     events::{EventSink, change},
     model::{self, Ticket, lock_one},
+    strangers::{Named, Roster, Strangers},
 };
 use list::Row;
 
@@ -41,6 +40,8 @@ pub struct Wanted {
     due: Option<Timestamp>,
     remind: Option<Timestamp>,
     done: bool,
+    /// Whether the assignee is not there.
+    strangers: Strangers,
 }
 
 impl Wanted {
@@ -64,7 +65,24 @@ impl Wanted {
             due: task.due_time.as_ref().map(stored_time),
             remind: task.remind_time.as_ref().map(stored_time),
             done: task.done,
+            strangers: Strangers::default(),
         })
+    }
+
+    /// Finds out whether the assignee is there. No transaction may be open.
+    async fn look_up(&mut self, roster: &Roster) {
+        let named = self
+            .assignee
+            .map(|id| Named::Agent(id, "task.assignee_id".to_owned()));
+        self.strangers = roster.strangers(named.as_slice()).await;
+    }
+
+    /// Refuses an assignee who is not there, unless the task has them already.
+    fn check_assignee(&self, present: Option<Uuid>) -> Result<(), TicketError> {
+        if self.strangers.is_empty() || self.assignee == present {
+            return Ok(());
+        }
+        Err(TicketError::Invalid(self.strangers.clone().violations()))
     }
 }
 
@@ -78,10 +96,11 @@ pub fn stored_time(at: &prost_types::Timestamp) -> Timestamp {
 pub async fn create(
     context: &Arc<Context>,
     ticket: Uuid,
-    wanted: Wanted,
+    mut wanted: Wanted,
     asked: Option<Asked>,
     by: Actor,
 ) -> Result<proto::Task, TicketError> {
+    wanted.look_up(&context.roster).await;
     let input = Arc::new((wanted, asked, by));
     context
         .db
@@ -124,6 +143,7 @@ pub async fn create_in(
         }
         _ => {}
     }
+    wanted.check_assignee(None)?;
     if count >= MAX_TASKS {
         let why = format!("the ticket has {MAX_TASKS} tasks already");
         return Err(TicketError::refused("TOO_MANY_TASKS", why));
@@ -165,7 +185,8 @@ pub async fn update(
         let why = format!("'{bad}' cannot be changed");
         return Err(TicketError::invalid("update_mask", why));
     }
-    let wanted = Wanted::of(&task, mask.iter().any(|it| it == "title"))?;
+    let mut wanted = Wanted::of(&task, mask.iter().any(|it| it == "title"))?;
+    wanted.look_up(&context.roster).await;
     let input = Arc::new((task.etag, mask, wanted, asked, by));
     context
         .db
@@ -207,12 +228,14 @@ async fn update_in(
         due: task.due_at.map(solmu_db::SqlTimestamp::to_jiff),
         remind: task.remind_at.map(solmu_db::SqlTimestamp::to_jiff),
         done: task.done_at.is_some(),
+        strangers: Strangers::default(),
     };
     let reminder = next.remind;
     if takes("title", !wanted.title.is_empty()) {
         next.title.clone_from(&wanted.title);
     }
     if takes("assignee_id", wanted.assignee.is_some()) {
+        wanted.check_assignee(task.assignee_id)?;
         next.assignee = wanted.assignee;
     }
     if takes("due_time", wanted.due.is_some()) {
@@ -333,18 +356,7 @@ async fn tell_all(
     by: &Actor,
 ) -> Result<(), TicketError> {
     let now = context.clock.now();
-    ticket.touched = true;
-    ticket.touch(now, false);
-    let body = proto::TicketChanged {
-        ticket: Some(ticket.state()),
-        changes,
-        actor: Some(by.clone()),
-        change_time: Some(to_proto_time(now)),
-        reason: "by hand".to_owned(),
-    };
     let (clock, rng) = (context.clock.as_ref(), context.rng.as_ref());
-    let mut events = EventSink::new(&context.bus, clock, rng, now);
-    events.add(&body, TraceContext::current());
-    model::update(tx, &[ticket]).await?;
-    activity::commit(tx, events.rows(), rng, now).await
+    let events = EventSink::new(&context.bus, clock, rng, now);
+    tell_alone(tx, ticket, changes, (by, "by hand"), (events, rng), now).await
 }

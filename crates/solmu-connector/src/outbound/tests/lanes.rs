@@ -1,5 +1,7 @@
 //! A slow, busy or limited lane does not hold up the others.
 
+use solmu_telemetry::vendor::Call;
+
 use super::*;
 
 /// Queues `count` messages in conversations of their own.
@@ -58,6 +60,8 @@ async fn a_throttled_lane_rests_alone() {
         ..FakeVendor::default()
     };
     let throttled = SendOutcome::Throttled {
+        rests: Rests::Lane,
+        after: None,
         code: "421 4.7.0".to_owned(),
         text: String::new(),
     };
@@ -72,6 +76,36 @@ async fn a_throttled_lane_rests_alone() {
     harness.clock.advance(SignedDuration::from_secs(37));
     all_are(&harness, &busy, "sent").await;
     assert_eq!(sent_in(&vendor, "busy.example"), 6);
+    stop(runtime).await;
+}
+
+#[tokio::test]
+async fn a_throttled_conversation_waits_alone_and_as_long_as_it_was_told() {
+    let harness = Harness::new().await;
+    let vendor = FakeVendor::default();
+    let throttled = SendOutcome::Throttled {
+        rests: Rests::Conversation,
+        after: Some(Duration::from_mins(10)),
+        code: "429".to_owned(),
+        text: String::new(),
+    };
+    vendor.answer("bot 0", [throttled]);
+    let runtime = replica(&harness, "one", &vendor);
+    let ids = queue_many(&harness, "bot", 4).await;
+    all_are(&harness, &ids[1..], "sent").await;
+    let vendors = VendorMetrics::new(&runtime.metrics);
+    wait_for("it was counted", || async {
+        vendors.count("telegram", Call::Send) == 1
+    })
+    .await;
+    // The usual wait would be over by far.
+    harness.clock.advance(SignedDuration::from_secs(300));
+    let probe = queue(&harness, "9@bot", "bot 9").await;
+    until(&harness, &probe, "sent").await;
+    assert_eq!(sent_in(&vendor, "bot"), 5, "it was not tried again");
+    harness.clock.advance(SignedDuration::from_secs(301));
+    until(&harness, &ids[0], "sent").await;
+    assert_eq!(vendors.count("telegram", Call::Send), 1);
     stop(runtime).await;
 }
 

@@ -177,7 +177,7 @@ async fn part(
     is_first: bool,
 ) -> Result<(ExportTimeResponse, Option<Position>), ApiError> {
     let mut query = query(wanted, until, after)?;
-    let rows = query.build_query_as().fetch_all(context.db.pool()).await;
+    let rows = query.build_query_as().fetch_all(context.db.reads()).await;
     let mut lines: Vec<Line> = rows.map_err(TicketError::from)?;
     let more = page::cut(&mut lines, PART);
     let mut text = String::new();

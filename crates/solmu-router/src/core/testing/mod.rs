@@ -158,7 +158,11 @@ pub(crate) fn cared(mut state: State, care: Care) -> State {
         care,
         gone: false,
     };
-    state.set_teams(HashMap::from([(team(1), first)]));
+    let second = Team {
+        name: "Second".to_owned(),
+        ..Team::default()
+    };
+    state.set_teams(HashMap::from([(team(1), first), (team(2), second)]));
     state
 }
 

@@ -3,11 +3,13 @@
 //! The groups are words by themselves, so a number that is asked for as it was written is found. Who asks for it in one
 //! piece, or pastes it from another system, finds it by the whole, which is put behind the text.
 
-/// Digits of a whole number: fewer are a price or a date, more are a table.
-const DIGITS: std::ops::RangeInclusive<usize> = 7..=32;
+/// Digits of a whole number, at least: fewer are a price or a date.
+pub const FEWEST: usize = 7;
+/// More are a table.
+const DIGITS: std::ops::RangeInclusive<usize> = FEWEST..=32;
 
 /// Folded words, and behind them the numbers that stand in them in several groups.
-pub(super) fn with_whole_numbers(mut words: String) -> String {
+pub(crate) fn with_whole_numbers(mut words: String) -> String {
     let mut wholes = Vec::new();
     let (mut whole, mut groups) = (String::new(), 0);
     for word in words.split(' ').chain([""]) {
