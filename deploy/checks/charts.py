@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 
 import yaml
 
@@ -154,9 +155,91 @@ def refusals():
         "a store that the volume cannot hold": ({"nats": OWN_NATS | {"server": {"size": "5Gi"}}}, "server.size"),
         "more pods at least than at most": (
             {"roles": {"email": {"autoscaling": {"enabled": True, "minReplicas": 9, "maxReplicas": 3}}}}, "minReplicas"),
+        "a mount over one of its own": ({"secretMounts": [{"name": "nats", "existingSecret": "a"}]}, "secretMounts"),
+        "two mounts of one name": ({"secretMounts": [{"name": "a", "existingSecret": it} for it in "ab"]}, "secretMounts"),
+        "a label that selectors look for": ({"commonLabels": {"app.kubernetes.io/component": "mine"}}, "commonLabels"),
+        "a label of pods that selectors look for": ({"podLabels": {"app.kubernetes.io/instance": "mine"}}, "podLabels"),
+        "a name that no Service can have": ({"fullnameOverride": "Solmu_Prod"}, "fullnameOverride"),
+        "a name with a dot": ({"fullnameOverride": "x.y"}, "fullnameOverride"),
+        "routes that belong to nobody": ({"gateway": {"enabled": True}}, "parentRefs"),
+        "more connections than PostgreSQL takes": (
+            {"postgres": {"maxConnections": 100, "cluster": {"enabled": True}}}, "cluster.maxConnections"),
+        "more of a role of which one leads": ({"roles": {"sla": {"autoscaling": {"enabled": True}}}}, "stand by"),
+        "a peer that is nobody": ({"networkPolicy": {"monitoring": [{}]}}, "monitoring"),
     }
     for what, (values, said) in wrong.items():
         yield from refused(what, values, said)
+
+
+def nobody():
+    """Who empties a list of peers means nobody, and Kubernetes takes an empty list for everybody."""
+    lists = ("monitoring", "ingressControllers", "keda", "grpcClients", "apiClients", "smtpClients", "natsClients", "dns")
+    policy = {it: [] for it in lists} | {it: {"to": []} for it in ("postgres", "nats", "otlp")}
+    otlp = {"otlpEndpoint": "http://otel.monitoring.svc:4317"}
+    given = {"networkPolicy": policy, "telemetry": otlp, "nats": {"monitoringEndpoint": "nats.nats.svc:8222"}}
+    for what, values in (("given engines", given), ("own NATS", given | {"nats": OWN_NATS})):
+        for it in render(values):
+            if it["kind"] != "NetworkPolicy":
+                continue
+            name = it["metadata"]["name"]
+            inside = [(rule.get("from"), rule["ports"]) for rule in it["spec"].get("ingress") or []]
+            outside = [(rule.get("to"), rule["ports"]) for rule in it["spec"].get("egress") or []]
+            for peers, ports in inside + outside:
+                if not peers:
+                    yield f"{what}, every list of peers empty: NetworkPolicy/{name} opens {ports} to everybody"
+            open_to_none = {"admin", "http", "api", "smtp"} & {port["port"] for _, ports in inside for port in ports}
+            if open_to_none:
+                yield f"{what}, every list of peers empty: NetworkPolicy/{name} lets somebody to {sorted(open_to_none)}"
+
+
+def kept():
+    """What holds data outlives the release: a slip in the values would take it otherwise, and nothing asks."""
+    own = {"nats": OWN_NATS, "postgres": {"cluster": {"enabled": True}}}
+    for mode, wanted in (("hook", {}), ("gitops", {"argocd.argoproj.io/sync-options": "Prune=false,Delete=false"})):
+        wanted |= {"helm.sh/resource-policy": "keep"}
+        found = set()
+        for it in render(own | {"jobs": {"mode": mode}}):
+            kind, name = name_of(it)
+            notes = it["metadata"].get("annotations") or {}
+            if kind in ("Cluster", "PersistentVolumeClaim"):
+                found.add(kind)
+                yield from (f"{mode}: {kind}/{name}: without {key}: {word} it is thrown away with the release"
+                            for key, word in wanted.items() if notes.get(key) != word)
+            if kind == "StatefulSet" and it["spec"].get("volumeClaimTemplates"):
+                found.add(kind)
+                policy = it["spec"].get("persistentVolumeClaimRetentionPolicy") or {}
+                if set(policy.values()) != {"Retain"}:
+                    yield f"{mode}: {kind}/{name}: its claims are not retained"
+        if found != {"Cluster", "PersistentVolumeClaim", "StatefulSet"}:
+            yield f"{mode}: only {sorted(found)} hold data"
+
+
+def visitors():
+    """Behind a proxy each visitor is one, not all of a proxy."""
+    def config(values):
+        found = next(it for it in render(values) if it["kind"] == "ConfigMap" and "solmu.toml" in it["data"])
+        return tomllib.loads(found["data"]["solmu.toml"])
+
+    plain, told = config({}), config({"trustedProxies": ["192.0.2.0/24"], "config": {"chat": {"trusted_proxies": []}}})
+    for section in ("chat", "forms", "public_links"):
+        if not plain.get(section, {}).get("trusted_proxies"):
+            yield f"by default {section}.trusted_proxies is empty: all visitors of a proxy are one"
+    if told["forms"]["trusted_proxies"] != ["192.0.2.0/24"] or told["chat"]["trusted_proxies"]:
+        yield "trustedProxies of the values, or config over it, is not what the program is told"
+
+
+def whole_files():
+    """No two components of kustomize replace the same text as a whole: the later one would take back what the earlier one said."""
+    texts = {}
+    for path in sorted((K8S / "components").glob("*/kustomization.yaml")):
+        for patch in yaml.safe_load(path.read_text()).get("patches") or []:
+            target = (patch["target"]["kind"], patch["target"]["name"])
+            for step in yaml.safe_load(patch["patch"]):
+                if target[0] == "ConfigMap" and step["op"] == "replace":
+                    texts.setdefault((*target, step["path"]), set()).add(path.parent.name)
+    for (kind, name, path), components in texts.items():
+        if len(components) > 1:
+            yield f"k8s/components: {sorted(components)} all replace {path} of {kind}/{name}: the last one wins"
 
 
 def refused(what, values, said):
@@ -199,7 +282,7 @@ def build_overlay(name):
 
 def check(out):
     out.mkdir(parents=True, exist_ok=True)
-    problems = list(refusals())
+    problems = [*refusals(), *nobody(), *kept(), *visitors(), *whole_files()]
     rendered = {}
     for name, values in cases():
         problems += lint(name, values)

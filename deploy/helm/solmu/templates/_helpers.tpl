@@ -41,12 +41,13 @@ forms:
   paths: [/forms]
   grpc: []
 tickets:
-  http: false
+  http: true
   smtp: false
-  objects: false
+  objects: true
   egress: []
   scaling: keda
-  paths: []
+  # Public links.
+  paths: [/t]
   grpc:
     - solmu.requester.v1.RequesterService
     - solmu.ticket.v1.TicketService
@@ -186,6 +187,13 @@ secrets:
   signing_keys_file: /run/secrets/solmu/signing/keys
 objects:
   folder: /var/lib/solmu-objects
+{{- with .Values.trustedProxies }}
+chat: &visitors
+  trusted_proxies:
+    {{- toYaml . | nindent 4 }}
+forms: *visitors
+public_links: *visitors
+{{- end }}
 telemetry:
   format: json
   filter: {{ .Values.telemetry.filter | quote }}
@@ -227,6 +235,15 @@ When the jobs run.
 {{- if eq .Values.jobs.mode "gitops" }}
 annotations:
   argocd.argoproj.io/sync-wave: "-2"
+{{- end }}
+{{- end }}
+
+{{/* Annotations of what holds data: it stays when the release goes, or when the values do not name it any more. */}}
+{{- define "solmu.kept" -}}
+helm.sh/resource-policy: keep
+{{- if eq .Values.jobs.mode "gitops" }}
+argocd.argoproj.io/sync-options: Prune=false,Delete=false
+kustomize.toolkit.fluxcd.io/prune: disabled
 {{- end }}
 {{- end }}
 

@@ -4,6 +4,31 @@ a pod would say it only to who reads its log.
 */}}
 {{- define "solmu.validate" -}}
 {{- $nats := .Values.nats }}
+{{- $name := include "solmu.fullname" . }}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) }}
+{{- fail (printf "fullnameOverride: '%s' is no name for Services: lower-case letters, digits and hyphens, a letter first" $name) }}
+{{- end }}
+{{- $selected := list "name" "instance" "component" "part-of" "managed-by" "version" }}
+{{- range $where := list "commonLabels" "podLabels" }}
+{{- range $label, $_ := index $.Values $where }}
+{{- if or (eq $label "helm.sh/chart") (and (hasPrefix "app.kubernetes.io/" $label) (has (trimPrefix "app.kubernetes.io/" $label) $selected)) }}
+{{- fail (printf "%s: %s is the chart's: selectors look for it" $where $label) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $mounted := list "postgres" "nats" "signing" "roster-token" "tickets-token" }}
+{{- range .Values.secretMounts }}
+{{- if has .name $mounted }}
+{{- fail (printf "secretMounts: something is mounted at /run/secrets/solmu/%s already: take another name" .name) }}
+{{- end }}
+{{- $mounted = append $mounted .name }}
+{{- end }}
+{{- if and .Values.gateway.enabled (not .Values.gateway.parentRefs) }}
+{{- fail "gateway.parentRefs: name the Gateway that the routes belong to" }}
+{{- end }}
+{{- if and .Values.postgres.cluster.enabled (gt (include "solmu.connections" . | int) (int .Values.postgres.cluster.maxConnections)) }}
+{{- fail (printf "postgres.cluster.maxConnections: %d are fewer than the %s that all pods may open (pods at most, one more of each role during a rollout, each postgres.maxConnections, and 20)" (int .Values.postgres.cluster.maxConnections) (include "solmu.connections" .)) }}
+{{- end }}
 {{- if and (contains ":" .Values.listenAddress) (not (hasPrefix "[" .Values.listenAddress)) }}
 {{- fail (printf "listenAddress: '%s' is an IPv6 address and needs brackets: [%s]" .Values.listenAddress .Values.listenAddress) }}
 {{- end }}
@@ -23,6 +48,9 @@ a pod would say it only to who reads its log.
 {{- end }}
 {{- end }}
 {{- range $role, $values := .Values.roles }}
+{{- if and $values.autoscaling.enabled (eq "none" (dig $role "scaling" "" (include "solmu.roleTable" $ | fromYaml))) }}
+{{- fail (printf "roles.%s.autoscaling: one replica leads and the others stand by, more do no more: set replicas" $role) }}
+{{- end }}
 {{- if and $values.autoscaling.enabled (gt (int $values.autoscaling.minReplicas) (int $values.autoscaling.maxReplicas)) }}
 {{- fail (printf "roles.%s.autoscaling: minReplicas (%d) is more than maxReplicas (%d)" $role (int $values.autoscaling.minReplicas) (int $values.autoscaling.maxReplicas)) }}
 {{- end }}
@@ -51,6 +79,17 @@ a pod would say it only to who reads its log.
 {{- end }}
 {{- end }}
 {{- include "solmu.refuseSecrets" (dict "root" . "at" "config" "it" $config) }}
+{{- end }}
+
+{{/* Connections that all pods open at most; xtask/src/deploy/budget.rs counts them in what was rendered. */}}
+{{- define "solmu.connections" -}}
+{{- $pods := 0 }}
+{{- range $role, $values := .Values.roles }}
+{{- if $values.enabled }}
+{{- $pods = add $pods 1 (ternary $values.autoscaling.maxReplicas $values.replicas $values.autoscaling.enabled) }}
+{{- end }}
+{{- end }}
+{{- add 20 (mul $pods .Values.postgres.maxConnections) }}
 {{- end }}
 
 {{/* Keys of the configuration that belong to the chart, and where their values are. */}}
