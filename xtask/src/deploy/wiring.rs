@@ -55,7 +55,7 @@ fn services(objects: &[Value], workloads: &[Workload<'_>], problems: &mut Vec<St
 /// A workload must select its own pods and no others.
 fn selectors(objects: &[Value], workloads: &[Workload<'_>], problems: &mut Vec<String>) {
     for workload in workloads {
-        if matches!(text(workload.object, "/kind"), "Job" | "Pod") {
+        if matches!(text(workload.object, "/kind"), "CronJob" | "Job" | "Pod") {
             continue;
         }
         let selector = labels(workload.object, "/spec/selector/matchLabels");
