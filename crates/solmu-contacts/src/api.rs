@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     attributes,
-    calls::{Asked, actor_of, reason},
+    calls::{Asked, actor_of, asked, reason},
     change, condition_values,
     context::Context,
     encounters, erase, export,
@@ -69,7 +69,7 @@ impl ContactService for Contacts {
         let sight = caller(&request)?.visibility().clone();
         let by = actor_of(caller(&request)?, PEOPLE)?;
         let request = request.into_inner();
-        let asked = Asked::of(&by, "create contact", &request.request_id, &request)?;
+        let asked = asked(&by, "create contact", &request.request_id, &request)?;
         let contact = request.contact.unwrap_or_default();
         let id = change::create(&self.context, contact, asked, by);
         self.contact(id.await.map_err(ApiError::from)?, &sight)
@@ -83,7 +83,7 @@ impl ContactService for Contacts {
         let sight = caller(&request)?.visibility().clone();
         let by = actor_of(caller(&request)?, PEOPLE)?;
         let request = request.into_inner();
-        let asked = Asked::of(&by, "update contact", &request.request_id, &request)?;
+        let asked = asked(&by, "update contact", &request.request_id, &request)?;
         let contact = request.contact.unwrap_or_default();
         let id = uuid("contact.id", &contact.id)?;
         let mask = request.update_mask.map(|it| it.paths).unwrap_or_default();
@@ -105,7 +105,7 @@ impl ContactService for Contacts {
         if winner == loser {
             return Err(ApiError::invalid("merged_contact_id", "is the same contact").into());
         }
-        let asked = Asked::of(&by, "merge contacts", &request.request_id, &request)?;
+        let asked = asked(&by, "merge contacts", &request.request_id, &request)?;
         let joining = Joining {
             id: new_uuid(self.context.clock.as_ref(), self.context.rng.as_ref()),
             winner,
@@ -130,7 +130,7 @@ impl ContactService for Contacts {
         let by = actor_of(caller(&request)?, PEOPLE)?;
         let request = request.into_inner();
         let merge = uuid("merge_id", &request.merge_id)?;
-        let asked = Asked::of(&by, "unmerge contact", &request.request_id, &request)?;
+        let asked = asked(&by, "unmerge contact", &request.request_id, &request)?;
         let (contact, unmerged) =
             merging::unmerge(&self.context, merge, reason(request.reason)?, by, asked)
                 .await
@@ -210,7 +210,7 @@ impl ContactService for Contacts {
         let request = request.get_ref();
         let first = uuid("first_contact_id", &request.first_contact_id)?;
         let second = uuid("second_contact_id", &request.second_contact_id)?;
-        let asked = Asked::of(&by, "dismiss suggestion", &request.request_id, request)?;
+        let asked = asked(&by, "dismiss suggestion", &request.request_id, request)?;
         merging::dismiss(&self.context, first, second, &by.id, asked)
             .await
             .map_err(ApiError::from)?;
@@ -255,7 +255,7 @@ impl ContactService for Contacts {
         let by = actor_of(caller(&request)?, STAFF)?;
         let request = request.into_inner();
         let id = uuid("contact_id", &request.contact_id)?;
-        let asked = Asked::of(&by, "block contact", &request.request_id, &request)?;
+        let asked = asked(&by, "block contact", &request.request_id, &request)?;
         self.block(id, Some(reason(request.reason)?), asked, &sight)
             .await
     }
@@ -268,7 +268,7 @@ impl ContactService for Contacts {
         let by = actor_of(caller(&request)?, STAFF)?;
         let request = request.get_ref();
         let id = uuid("contact_id", &request.contact_id)?;
-        let asked = Asked::of(&by, "unblock contact", &request.request_id, request)?;
+        let asked = asked(&by, "unblock contact", &request.request_id, request)?;
         self.block(id, None, asked, &sight).await
     }
 
@@ -365,7 +365,7 @@ impl ContactService for Contacts {
     ) -> Answer<proto::Organization> {
         let by = actor_of(caller(&request)?, PEOPLE)?;
         let request = request.into_inner();
-        let asked = Asked::of(&by, "create organization", &request.request_id, &request)?;
+        let asked = asked(&by, "create organization", &request.request_id, &request)?;
         let organization = request.organization.unwrap_or_default();
         if organization.display_name.trim().is_empty() {
             return Err(ApiError::invalid("organization.display_name", "must not be empty").into());
@@ -415,7 +415,7 @@ impl ContactService for Contacts {
     ) -> Answer<proto::Organization> {
         let by = actor_of(caller(&request)?, PEOPLE)?;
         let request = request.into_inner();
-        let asked = Asked::of(&by, "update organization", &request.request_id, &request)?;
+        let asked = asked(&by, "update organization", &request.request_id, &request)?;
         let mask = request.update_mask.map(|it| it.paths).unwrap_or_default();
         let organization = request.organization.unwrap_or_default();
         let id = organizations::update(&self.context, organization, mask, asked)

@@ -194,11 +194,11 @@ impl Search<'_> {
         tickets: &[Uuid],
         mut before: Position,
     ) -> Result<End, ApiError> {
+        let selected = tickets.iter().copied().collect();
         loop {
             let position = (time_of(before).to_sqlx(), before.1);
             let documents = few::documents(self.pool, tickets, position).await?;
             let found = few::matching(self.pool, opening, &self.words, &documents).await?;
-            let selected = tickets.iter().copied().collect();
             if let Some(end) = self.take(found, &selected) {
                 return Ok(end);
             }

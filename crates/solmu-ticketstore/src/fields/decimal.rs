@@ -2,46 +2,21 @@
 
 use std::cmp::Ordering;
 
-/// Digits before and after the point.
-const WHOLE: usize = 20;
-const FRACTION: usize = 10;
+use solmu_conditions::Decimal;
 
 /// The number in its shortest form, without an exponent; `None` if it is none or has too many digits.
 pub(super) fn canonical(text: &str) -> Option<String> {
-    let (negative, digits) = match text.as_bytes().first()? {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
-        _ => (false, text),
-    };
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-    let legal = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    if !legal(whole) || !legal(fraction) {
+    let unsigned = text.strip_prefix('+').unwrap_or(text);
+    let has_two_signs = unsigned.len() < text.len() && unsigned.starts_with('-');
+    if has_two_signs || unsigned != unsigned.trim() {
         return None;
     }
-    let whole = whole.trim_start_matches('0');
-    let fraction = fraction.trim_end_matches('0');
-    if whole.len() > WHOLE || fraction.len() > FRACTION {
-        return None;
-    }
-    let point = if fraction.is_empty() { "" } else { "." };
-    let sign = if negative && !(whole.is_empty() && fraction.is_empty()) {
-        "-"
-    } else {
-        ""
-    };
-    let whole = if whole.is_empty() { "0" } else { whole };
-    Some(format!("{sign}{whole}{point}{fraction}"))
+    Some(Decimal::read(unsigned)?.to_string())
 }
 
 /// Compares two canonical numbers.
 pub(super) fn compare(a: &str, b: &str) -> Ordering {
-    let key = |text: &str| -> i128 {
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-        let padded = format!("{whole}{fraction:0<FRACTION$}");
-        // At most 30 digits and a sign: always a number.
-        padded.parse().unwrap_or(0)
-    };
-    key(a).cmp(&key(b))
+    Decimal::read(a).cmp(&Decimal::read(b))
 }
 
 #[cfg(test)]
@@ -73,6 +48,8 @@ mod tests {
             "inf",
             "1,5",
             "--1",
+            "+-1",
+            " 1",
             "0x1",
             "٣",
             "123456789012345678901",
